@@ -1,0 +1,78 @@
+"""What every ``python -m <room>`` shares: exit codes, errors in one line, progress.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate stopped it (nothing was published).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from rich.console import Console
+from rich.markup import escape
+
+import settings
+
+DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
+
+console = Console(stderr=True, highlight=False)
+"""Progress and messages go to stderr; stdout carries only what a pipe wants."""
+
+
+class ShoalError(Exception):
+    """A failure that the reader can act on: names the thing, its value and the remedy."""
+
+    exit_code = FAILED
+
+
+class UsageError(ShoalError):
+    """The command was asked for something that does not exist or does not fit."""
+
+    exit_code = WRONG_USAGE
+
+
+class GateStoppedError(ShoalError):
+    """A check at a border failed or could not be made; nothing was published."""
+
+    exit_code = GATE_STOPPED
+
+
+def add_shop(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shop`` with its default."""
+    parser.add_argument(
+        "--shop",
+        default=settings.default_shop(),
+        help="the shop, as named by shops/<shop>.yml (default: SHOAL_SHOP, else simulated)",
+    )
+
+
+def add_as_of(parser: argparse.ArgumentParser) -> None:
+    """Add ``--as-of`` with its default."""
+    parser.add_argument(
+        "--as-of",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="the as_of_date: only what happened and was delivered by then is seen "
+        "(default: the latest complete day)",
+    )
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Parse, call the verb's ``act(arguments)`` and turn a ShoalError into one line and a code."""
+    arguments = parser.parse_args(argv)
+    act: Callable[[argparse.Namespace], int | None] = arguments.act
+    try:
+        return act(arguments) or DONE
+    except ShoalError as error:
+        console.print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("stopped by you; rerun the command to go on", style="yellow")
+        return FAILED
+
+
+def main(parser: argparse.ArgumentParser) -> None:
+    """End the process with the exit code of :func:`run`."""
+    sys.exit(run(parser))

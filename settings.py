@@ -1,0 +1,134 @@
+"""Paths, addresses and keys: the one place that reads the environment.
+
+Everything that Shoal remembers lies under one data folder (``SHOAL_DATA``, by
+default ``data/`` in the checkout), one sub-folder per shop. Nothing else in the
+project touches ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+
+# Nothing that Shoal starts may phone home; set before any library is imported.
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "SCARF_NO_ANALYTICS": "true",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+for _name, _value in TELEMETRY_OFF.items():
+    os.environ.setdefault(_name, _value)
+
+SHOP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def data_dir() -> Path:
+    """Return the folder that holds all state."""
+    return Path(os.environ.get("SHOAL_DATA", ROOT / "data")).resolve()
+
+
+def default_shop() -> str:
+    """Return the shop that commands act on when none is named."""
+    return os.environ.get("SHOAL_SHOP", "simulated")
+
+
+def real_data_dir() -> Path | None:
+    """Return the folder of the public real data sets, or None where it is absent."""
+    folder = Path(os.environ.get("SHOAL_REAL_DATA", ROOT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+def run_id() -> str | None:
+    """Return the id of the run that this process belongs to, as handed down by its DAG."""
+    return os.environ.get("SHOAL_RUN_ID")
+
+
+def dag_run_id() -> str | None:
+    """Return Airflow's id of the DAG run that started this process, if one did."""
+    return os.environ.get("SHOAL_DAG_RUN_ID")
+
+
+@dataclass(frozen=True)
+class ShopPaths:
+    """Say where one shop's state lies; creating a folder is left to whoever writes."""
+
+    shop: str
+
+    def __post_init__(self) -> None:
+        if not SHOP_NAME.fullmatch(self.shop):
+            raise ValueError(
+                f"shop {self.shop!r} is no valid name: use lower-case letters, digits and _, "
+                "as in shops/<shop>.yml"
+            )
+
+    @property
+    def root(self) -> Path:
+        return data_dir() / self.shop
+
+    @property
+    def landing(self) -> Path:
+        return self.root / "landing"
+
+    @property
+    def ledger(self) -> Path:
+        return self.landing / "ledger.jsonl"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history"
+
+    @property
+    def ops(self) -> Path:
+        return self.root / "ops"
+
+    @property
+    def serving(self) -> Path:
+        return self.root / "serving"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def config(self) -> Path:
+        return ROOT / "shops" / f"{self.shop}.yml"
+
+
+def mlflow_dir() -> Path:
+    """Return the folder of MLflow's SQLite file and artefacts, shared by all shops."""
+    return data_dir() / "mlflow"
+
+
+def mlflow_uri() -> str:
+    """Return the tracking address: a server if one is configured, else the SQLite file."""
+    return os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_dir()}/mlflow.db")
+
+
+def airflow_dir() -> Path:
+    """Return AIRFLOW_HOME."""
+    return data_dir() / "airflow"

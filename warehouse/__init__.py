@@ -1,0 +1,89 @@
+"""The one door to a shop's working warehouse.
+
+DuckDB lets one process write or many read, never both, and a mere reader blocks the
+writer. So whoever opens ``warehouse.duckdb``, dbt included, comes through here: an OS
+file lock beside the file, held for as long as the file is open, which names its holder
+while others wait. Training, scoring and BI never come here; they read Parquet snapshots
+and published versions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import duckdb
+
+from cli import ShoalError, console
+from settings import ShopPaths
+
+LOCK_TIMEOUT_SECONDS = 3600
+"""An hour: longer than any leg on one machine, short enough that a hung holder is noticed."""
+
+
+@contextmanager
+def lock(paths: ShopPaths, purpose: str, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+    """Hold the shop's warehouse lock; wait for it with progress that names the holder.
+
+    The kernel frees the lock when its holder dies, however it dies.
+
+    Raises
+    ------
+    ShoalError
+        When the lock is still held after ``timeout_seconds``; names pid, purpose and since when.
+    """
+    paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(paths.root / "warehouse.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+") as file:
+        _wait(file, paths, timeout_seconds)
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "purpose": purpose, "since": time.strftime("%FT%TZ", time.gmtime())}, file)
+        file.flush()
+        yield
+
+
+@contextmanager
+def connect(paths: ShopPaths, purpose: str, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the working warehouse under its lock; times are UTC."""
+    with lock(paths, purpose):
+        connection = duckdb.connect(str(paths.warehouse), read_only=read_only)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def _wait(file: IO[str], paths: ShopPaths, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    said: str | None = None
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = _holder(file)
+            if holder != said:
+                console.print(f"waiting for the warehouse of {paths.shop}: held by {holder}")
+                said = holder
+            if time.monotonic() > deadline:
+                raise ShoalError(
+                    f"the warehouse {paths.warehouse} is still held by {holder} after "
+                    f"{timeout_seconds:.0f} s: wait for it to end, or end it, then rerun"
+                ) from None
+            time.sleep(0.2)
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    try:
+        note = json.loads(file.read())
+        return f"process {note['pid']} ({note['purpose']}) since {note['since']}"
+    except (ValueError, KeyError):
+        return "a process that is just starting"
