@@ -1,0 +1,88 @@
+# Shoal's two commands are `make demo` and `make test`; each does all the set-up itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+SOURCE ?= simulated
+export SOURCE FROM FORCE
+
+VENV := .venv/bin
+PACKAGES := settings.py journal.py cli.py orchestrate landing warehouse expectations ml serving
+# Tools that do not pass through settings.py are told here to send nothing and to stay inside the checkout.
+export DO_NOT_TRACK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DBT_PROFILES_DIR := $(CURDIR)/dbt_project
+
+.PHONY: help
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: setup
+setup: ## make the environment in .venv (the other commands do it themselves)
+	@if ! command -v "$(PYTHON)" >/dev/null; then
+	    echo "Shoal needs Python 3.11 and found no $(PYTHON): install it, or name one with make PYTHON=/path/to/python3.11 …" >&2
+	    exit 1
+	fi
+	"$(PYTHON)" orchestrate/install.py
+
+.PHONY: demo
+demo: setup ## land a shop's files and run the whole chain under Airflow [SOURCE=simulated|online_retail FROM=<folder>]
+	@$(VENV)/python -m orchestrate demo --shop "$$SOURCE" $${FROM:+--folder "$$FROM"}
+
+.PHONY: up
+up: setup ## serve Airflow and MLflow on 127.0.0.1, in the background; prints addresses and log-in
+	@$(VENV)/python -m orchestrate up
+
+.PHONY: down
+down: ## end what `make up` started
+	@if [ -x $(VENV)/python ]; then $(VENV)/python -m orchestrate down; fi
+
+.PHONY: test
+test: setup ## run all tests that this machine can run; ends with a list of what was skipped and why
+	@$(VENV)/python -m pytest
+
+.PHONY: check
+check: setup ## lint, format, types, SQL style and dbt parse
+	@set -x
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy $(PACKAGES) dags
+	$(VENV)/python -m warehouse parse
+	$(VENV)/sqlfluff lint dbt_project/models dbt_project/tests
+
+.PHONY: docs
+docs: setup ## build the dbt docs and docs/data-model.md
+	@$(VENV)/python -m warehouse docs
+
+.PHONY: bench
+bench: setup ## measure; each benchmark beside its peer
+	@$(VENV)/python -m benchmarks
+
+.PHONY: lock
+lock: setup ## resolve pyproject.toml again into requirements.lock
+	@echo '# Every package of the environment except torch, which pip installs first. Made by `make lock`; edit pyproject.toml instead.' > .venv/lock
+	$(VENV)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --quiet --cache-dir .venv/cache/uv >> .venv/lock
+	mv .venv/lock requirements.lock
+
+.PHONY: clean
+clean: down ## delete all state except the keys (data/<shop>/secrets)
+	@if [ -d data ]; then
+	    echo "deleting data/*, keeping data/*/secrets"
+	    for entry in data/*; do
+	        if [ -d "$$entry/secrets" ]; then
+	            find "$$entry" -mindepth 1 -maxdepth 1 ! -name secrets -exec rm -rf {} +
+	        else
+	            rm -rf "$$entry"
+	        fi
+	    done
+	fi
+	echo "deleting caches of tools"
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs logs
+
+.PHONY: distclean
+distclean: clean ## also delete the environment
+	@echo "deleting .venv"
+	rm -rf .venv
