@@ -1,0 +1,63 @@
+"""The quarantine: bad rows, raw and with every reason, out of everybody's way.
+
+Raw rows name people, so they stay in files of mode 0600. What others may see is
+:func:`rows`: file, row number, reasons, and the columns that identify nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from landing import ledger
+from settings import ShopPaths
+
+Row = dict[str, Any]
+
+
+def path(paths: ShopPaths, file_id: str) -> Path:
+    """Say where a file's bad rows lie."""
+    return paths.quarantine / f"{file_id}.jsonl"
+
+
+def write(paths: ShopPaths, file_id: str, bad_rows: Iterable[Row]) -> None:
+    """Replace a file's bad rows: whole or not at all, readable by the owner alone."""
+    paths.quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = path(paths, file_id)
+    aside = target.with_suffix(".tmp")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in bad_rows)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, target)
+
+
+def rows(paths: ShopPaths) -> Iterator[Row]:
+    """Yield the open quarantine without anything that names a person.
+
+    Keys: file_id, file_name, table, row_number, reasons, status, columns. ``status`` is
+    ``waiting`` for a row whose only fault is that its day has not come, else ``open``.
+    Files that do not count (withdrawn, or never committed) are left out.
+    """
+    for file in ledger.files(paths):
+        if file.rows_quarantined and file.status in ("accepted", "held"):
+            with path(paths, file.file_id).open(encoding="utf-8", errors="surrogateescape") as lines:
+                for line in lines:
+                    yield _public(file, json.loads(line))
+
+
+def _public(file: ledger.LedgerFile, row: Row) -> Row:
+    is_early = all(reason.startswith("future:") for reason in row["reasons"])
+    return {
+        "file_id": file.file_id,
+        "file_name": file.file_name,
+        "table": row["table"],
+        "row_number": row["row_number"],
+        "reasons": row["reasons"],
+        "status": "waiting" if is_early else "open",
+        "columns": row["columns"],
+    }

@@ -1,0 +1,266 @@
+"""A shop's own file: time zone, currency, formats, what it delivers, and how its columns become ours.
+
+``shops/<shop>.yml`` is reviewed configuration, like a dbt model: its ``sql``, ``where`` and
+``quarantine`` entries are DuckDB expressions over the columns of the source row (all text)
+and ``row_number``. They are parsed here, so that a typing error is met before any file is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import duckdb
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cli import UsageError
+from landing import contracts
+from settings import ROOT, ShopPaths
+
+Format = Literal["csv", "jsonl", "parquet", "xlsx"]
+
+SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ColumnMapping(_Frozen):
+    """Where one of our columns comes from: a source column, a constant, or an expression."""
+
+    source: str | None = Field(default=None, alias="from")
+    constant: str | None = None
+    sql: str | None = None
+    values: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_alone_is_a_source_column(cls, value: Any) -> Any:
+        return {"from": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> Self:
+        if sum(place is not None for place in (self.source, self.constant, self.sql)) != 1:
+            raise ValueError("say exactly one of: from, constant, sql")
+        return self
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The source columns that it needs."""
+        if self.sql is not None:
+            return columns_read(self.sql)
+        return frozenset() if self.source is None else frozenset({self.source})
+
+
+class TableMapping(_Frozen):
+    """How source rows become rows of one of our tables."""
+
+    where: str | None = None
+    first_per: tuple[str, ...] = ()
+    delivery: contracts.Delivery | None = None
+    as_contract: bool = False
+    columns: dict[str, ColumnMapping] = {}
+
+
+class QuarantineRule(_Frozen):
+    """Source rows that the shop itself does not trust, and why."""
+
+    where: str
+    reason: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+
+class CsvFormat(_Frozen):
+    """How the shop writes csv."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quote: str = Field(default='"', min_length=1, max_length=1)
+    encoding: str = "utf-8"
+
+
+class Formats(_Frozen):
+    """How the shop writes money and times; whatever does not fit is quarantined, never guessed.
+
+    ``timestamp`` is ``iso`` (with or without zone), ``epoch_seconds``, ``epoch_milliseconds``
+    or a strptime pattern for times without zone, such as ``%d/%m/%Y %H:%M``.
+    """
+
+    money: Literal["plain", "1,234.56", "1.234,56"] = "plain"
+    timestamp: str = "iso"
+
+
+class Source(_Frozen):
+    """One kind of file: how it is named, read, and mapped."""
+
+    name: str
+    files: tuple[str, ...] = Field(min_length=1)
+    delivered_on: Literal["file_name", "row"] = "file_name"
+    csv: CsvFormat = CsvFormat()
+    formats: Formats | None = None
+    quarantine: tuple[QuarantineRule, ...] = ()
+    tables: dict[str, TableMapping] = Field(min_length=1)
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _a_list_of_tables_is_delivered_as_contracted(cls, value: Any) -> Any:
+        return {table: {"as_contract": True} for table in value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _maps_to_what_the_contracts_know(self) -> Self:
+        for table, mapping in self.tables.items():
+            if table not in contracts.load():
+                raise ValueError(f"table {table!r} has no contract: use one of {', '.join(contracts.load())}")
+            if unknown := sorted(mapping.columns.keys() - contracts.load()[table].columns.keys()):
+                raise ValueError(f"{table} has no columns {unknown}: see landing/contracts/{table}.yml")
+            if missing := _unmapped_required(table, mapping):
+                raise ValueError(f"{table} needs {missing}: map them, or say `as_contract: true`")
+        if all(mapping.first_per for mapping in self.tables.values()):
+            raise ValueError("every table says first_per, so most rows would go nowhere: drop it from one")
+        return self
+
+    @property
+    def version(self) -> str:
+        """A short digest of the mapping."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+class Shop(_Frozen):
+    """One shop."""
+
+    shop: str
+    description: str
+    time_zone: str
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    required: tuple[str, ...] = ()
+    daily: tuple[str, ...] = Field(min_length=1)
+    formats: Formats = Formats()
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"time zone {value!r} is unknown: use an IANA name such as Europe/London")
+        return value
+
+    @model_validator(mode="after")
+    def _has_events_or_orders(self) -> Self:
+        if not {"events", "orders"} & self.delivered_tables:
+            raise ValueError("no source delivers events or orders: map at least one of them")
+        if unmapped := sorted({*self.required, *self.daily} - self.delivered_tables):
+            raise ValueError(f"required or daily tables {unmapped} are mapped from no source")
+        names = [source.name for source in self.sources]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two sources share a name in {names}: rename one")
+        return self
+
+    @property
+    def delivered_tables(self) -> frozenset[str]:
+        """The tables that some source maps to; all others stay empty."""
+        return frozenset(table for source in self.sources for table in source.tables)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The shop's time zone, which makes its business days."""
+        return ZoneInfo(self.time_zone)
+
+    def delivery(self, table: str) -> contracts.Delivery:
+        """Return how deliveries of a table behave in this shop: its own word, else the contract's."""
+        said = {source.tables[table].delivery for source in self.sources if table in source.tables} - {None}
+        return next(iter(said), None) or contracts.load()[table].delivery
+
+    def formats_of(self, source: Source) -> Formats:
+        """Return a source's formats: its own, else the shop's."""
+        return source.formats or self.formats
+
+
+@cache
+def load(shop: str) -> Shop:
+    """Read ``shops/<shop>.yml``.
+
+    Raises
+    ------
+    UsageError
+        When there is no such shop, or its file contradicts itself or a contract.
+    """
+    try:
+        path = ShopPaths(shop).config
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not path.exists():
+        known = ", ".join(sorted(found.stem for found in (ROOT / "shops").glob("*.yml")))
+        raise UsageError(f"no shop {shop!r}: write {path}, or use one of {known}")
+    return read(path)
+
+
+def read(path: Path) -> Shop:
+    """Read one shop file; it must be named after its shop."""
+    try:
+        shop = Shop.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        said = contracts.explain(error) if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{path} is no shop file: {said}") from error
+    if shop.shop != path.stem:
+        raise UsageError(f"{path} describes shop {shop.shop!r}: name the file {shop.shop}.yml")
+    return shop
+
+
+@cache
+def columns_read(expression: str) -> frozenset[str]:
+    """Return the source columns that one SQL expression reads.
+
+    Examples
+    --------
+    >>> sorted(columns_read('-"Quantity" * lower(price)'))
+    ['Quantity', 'price']
+
+    Raises
+    ------
+    ValueError
+        When the text is not exactly one plain expression: no sub-query, no second statement.
+    """
+    with duckdb.connect() as connection:
+        text = connection.execute("select json_serialize_sql(?)", [f"select (\n{expression}\n)"]).fetchall()[0][0]
+    parsed = json.loads(text)
+    nodes = [statement["node"] for statement in parsed.get("statements", [])]
+    if parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
+        raise ValueError(f"{expression!r} is not one plain SQL expression over the columns of a source row")
+    return frozenset(_column_references(nodes[0])) - {"row_number"}
+
+
+def _is_one_plain_expression(node: dict[str, Any]) -> bool:
+    is_alone = len(node.get("select_list", [])) == 1 and node["from_table"]["type"] == "EMPTY"
+    return is_alone and '"class": "SUBQUERY"' not in json.dumps(node)
+
+
+def _column_references(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(_column_references, node))
+    if not isinstance(node, dict):
+        return set()
+    if node.get("class") == "COLUMN_REF":
+        return {node["column_names"][-1]}
+    return set().union(*map(_column_references, node.values()))
+
+
+def _unmapped_required(table: str, mapping: TableMapping) -> list[str]:
+    if mapping.as_contract:
+        return []
+    columns = contracts.load()[table].columns
+    return [
+        name
+        for name, column in columns.items()
+        if column.required and not column.derive and name not in mapping.columns
+    ]
