@@ -1,0 +1,136 @@
+"""``python -m serving``: publish, go back, look, ask.
+
+Every verb imports what it needs when it is called: a query must start fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from cli import ShoalError, add_as_of, add_shop, console, main
+from settings import ShopPaths
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this room."""
+    root = argparse.ArgumentParser(prog="python -m serving", description="What goes out: published versions.")
+    verbs = root.add_subparsers(required=True, metavar="verb")
+    publish = _verb(verbs, "publish", _publish, "build a version, check it and put it in force")
+    add_as_of(publish)
+    back = _verb(verbs, "rollback", _rollback, "put an older version in force and pin it")
+    back.add_argument("--to", metavar="VERSION", help="which one (default: the one before)")
+    _verb(verbs, "release", _release, "lift the pin and put the newest version in force")
+    _verb(verbs, "versions", _versions, "list the versions on disk")
+    _verb(
+        verbs,
+        "status",
+        _status,
+        "the on-call page: what is published, what stands in the way, how to repair it",
+    )
+    query = _verb(
+        verbs, "query", _query, "answer one SQL query from the version in force; schema bi is the default"
+    )
+    query.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    query.add_argument("sql", help='such as "select * from segment_profile_daily"')
+    return root
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, act: object, text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    add_shop(verb)
+    verb.set_defaults(act=act)
+    return verb
+
+
+def _paths(arguments: argparse.Namespace) -> ShopPaths:
+    return ShopPaths(arguments.shop)
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from landing import ledger
+    from serving.publish import publish
+
+    as_of = arguments.as_of or ledger.latest_complete_day(arguments.shop)
+    if as_of is None:
+        raise ShoalError(
+            f"shop {arguments.shop} has no complete day: land its files, or name a date with --as-of"
+        )
+    with console.status(f"publishing {as_of}"):
+        outcome = publish(_paths(arguments), as_of)
+    for table in outcome.kept_as_published:
+        console.print(
+            f"{table}: {as_of} has been published and stays as it is, though the warehouse would now say "
+            "something else; only a restatement changes it",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if outcome.is_new:
+        print(f"published {outcome.version} as of {as_of}: {outcome.user_count:,} users")
+    else:
+        print(f"nothing changed but run ids: version {outcome.version} stays")
+    if outcome.degraded_because:
+        console.print(f"degraded: {outcome.degraded_because}", style="yellow")
+    if not outcome.is_in_force:
+        console.print(
+            f"a version is pinned, so this one is not shown: python -m serving release --shop {arguments.shop}",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    from serving.versions import rollback
+
+    version = rollback(_paths(arguments), arguments.to)
+    print(f"{version.name} (as of {version.manifest['as_of_date']}) is in force and pinned until release")
+
+
+def _release(arguments: argparse.Namespace) -> None:
+    from serving.versions import release
+
+    version = release(_paths(arguments))
+    print(f"{version.name} (as of {version.manifest['as_of_date']}) is in force; publishes swap again")
+
+
+def _versions(arguments: argparse.Namespace) -> None:
+    from serving.query import print_rows
+    from serving.versions import current, pinned, versions
+
+    paths = _paths(arguments)
+    in_force, pin = current(paths), pinned(paths)
+    rows = [
+        (
+            version.name,
+            version.manifest["as_of_date"],
+            f"{version.published_at:%Y-%m-%d %H:%M:%S} UTC",
+            version.manifest["user_count"],
+            version.manifest["run_id"],
+            "pinned" if version.name == pin else "in force" if version == in_force else "",
+        )
+        for version in versions(paths)
+    ]
+    print_rows(("version", "as_of_date", "published_at", "users", "run_id", "state"), rows)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from serving.status import lines
+
+    print(f"shop {arguments.shop}")
+    for line in lines(_paths(arguments)):
+        print(f"{'!' if line.repair else ' '} {line.subject}: {line.state}")
+        if line.repair:
+            print(f"      → {line.repair}")
+
+
+def _query(arguments: argparse.Namespace) -> None:
+    from serving.query import answer
+
+    try:
+        answer(_paths(arguments), arguments.sql, arguments.format)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+
+
+if __name__ == "__main__":
+    main(parser())

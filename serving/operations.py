@@ -1,0 +1,190 @@
+"""The ``ops`` tables of a published version: what happened, without anything that identifies.
+
+Whoever acts appends to a journal in ``ops/``; here the journals become tables. Only the columns
+declared below are published, so a journal may say more than BI should read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import journal
+from serving.tables import quoted
+from settings import ShopPaths
+
+if TYPE_CHECKING:
+    import duckdb
+
+JOURNALS: dict[str, dict[str, str]] = {
+    "run_manifest": {
+        "run_id": "VARCHAR",
+        "dag_run_id": "VARCHAR",
+        "shop": "VARCHAR",
+        "stage": "VARCHAR",
+        "as_of_date": "DATE",
+        "status": "VARCHAR",
+        "started_at": "TIMESTAMP",
+        "finished_at": "TIMESTAMP",
+        "code_version": "VARCHAR",
+        "dbt_invocation_id": "VARCHAR",
+        "mlflow_run_ids": "VARCHAR",
+        "expectation_run_id": "VARCHAR",
+        "version": "VARCHAR",
+        "inputs": "VARCHAR",
+        "outputs": "VARCHAR",
+        "message": "VARCHAR",
+    },
+    "data_quality": {
+        "run_id": "VARCHAR",
+        "dag_run_id": "VARCHAR",
+        "shop": "VARCHAR",
+        "as_of_date": "DATE",
+        "border": "VARCHAR",
+        "expectation": "VARCHAR",
+        "table_name": "VARCHAR",
+        "outcome": "VARCHAR",
+        "observed": "VARCHAR",
+        "message": "VARCHAR",
+        "checked_at": "TIMESTAMP",
+    },
+    "model_run": {
+        "run_id": "VARCHAR",
+        "dag_run_id": "VARCHAR",
+        "mlflow_run_id": "VARCHAR",
+        "as_of_date": "DATE",
+        "model_name": "VARCHAR",
+        "model_version": "VARCHAR",
+        "recipe": "VARCHAR",
+        "data_digest": "VARCHAR",
+        "params_hash": "VARCHAR",
+        "metrics": "VARCHAR",
+        "decision": "VARCHAR",
+        "reason": "VARCHAR",
+        "cpu_seconds": "DOUBLE",
+        "peak_memory_bytes": "BIGINT",
+        "cost_per_1000_users": "DOUBLE",
+        "finished_at": "TIMESTAMP",
+    },
+}
+"""Journals by table, with the columns of each; a value that is a list or an object becomes its JSON."""
+
+LEDGERS: dict[str, dict[str, str]] = {
+    "landing_ledger": {
+        "file_id": "VARCHAR",
+        "batch_id": "VARCHAR",
+        "shop": "VARCHAR",
+        "file_name": "VARCHAR",
+        "content_hash": "VARCHAR",
+        "status": "VARCHAR",
+        "rows_in": "BIGINT",
+        "rows_good": "BIGINT",
+        "rows_quarantined": "BIGINT",
+        "rows_duplicate": "BIGINT",
+        "delivered_on": "DATE",
+        "landed_at": "TIMESTAMP",
+        "contract_version": "VARCHAR",
+    },
+    "landing_ledger_table": {
+        "file_id": "VARCHAR",
+        "table_name": "VARCHAR",
+        "event_date": "DATE",
+        "rows_written": "BIGINT",
+    },
+    "quarantine": {
+        "file_id": "VARCHAR",
+        "file_name": "VARCHAR",
+        "table_name": "VARCHAR",
+        "row_number": "BIGINT",
+        "reasons": "VARCHAR",
+        "status": "VARCHAR",
+    },
+}
+"""Tables that the warehouse holds as it read them; published as they were when it did."""
+
+
+def create_ledgers(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
+    """Copy the ledgers from the warehouse; one that it does not hold yet is published empty.
+
+    Parameters
+    ----------
+    source, target
+        Names of the attached databases to read and to write.
+    """
+    for table, columns in LEDGERS.items():
+        _create(connection, target, table, columns)
+        held = _columns_of(connection, source, table)
+        shared = [quoted(name) for name in columns if name in held]
+        if shared:
+            names = ", ".join(shared)
+            values = ", ".join(_cast(name, columns[name], held[name]) for name in columns if name in held)
+            connection.execute(
+                f"insert into {target}.ops.{quoted(table)} ({names}) select {values} from {source}.ops.{quoted(table)}"  # noqa: S608
+            )
+
+
+def create_journals(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, target: str, scratch: Path
+) -> None:
+    """Load the journals of ``ops/`` as tables of the same names."""
+    for table, columns in JOURNALS.items():
+        _create(connection, target, table, columns)
+        load(
+            connection,
+            f"{target}.ops.{quoted(table)}",
+            columns,
+            journal.read(paths.ops / f"{table}.jsonl"),
+            scratch,
+        )
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: dict[str, str],
+    records: Iterable[journal.Record],
+    scratch: Path,
+) -> None:
+    """Insert journal records into a table; fields that it does not declare stay behind."""
+    part = scratch / "records.jsonl"
+    with part.open("w", encoding="utf-8") as file:
+        for record in records:
+            plain = {name: _plain(record.get(name)) for name in columns}
+            file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+    try:
+        if part.stat().st_size:
+            connection.execute(
+                f"insert into {table} select * from read_json(?, format = 'newline_delimited', columns = ?)",  # noqa: S608
+                [str(part), columns],
+            )
+    finally:
+        part.unlink()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return value
+
+
+def _create(connection: duckdb.DuckDBPyConnection, target: str, table: str, columns: dict[str, str]) -> None:
+    declared = ", ".join(f"{quoted(name)} {data_type}" for name, data_type in columns.items())
+    connection.execute(f"create table {target}.ops.{quoted(table)} ({declared})")
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, database: str, table: str) -> dict[str, str]:
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() "
+        "where database_name = ? and schema_name = 'ops' and table_name = ?",
+        [database, table],
+    ).fetchall()
+    return dict(rows)
+
+
+def _cast(name: str, wanted: str, held: str) -> str:
+    if wanted == "VARCHAR" and held != "VARCHAR":
+        # Lists as JSON, not in the engine's own notation.
+        return f"to_json({quoted(name)})::varchar" if held.endswith("]") else f"{quoted(name)}::varchar"
+    return f"{quoted(name)}::{wanted}"

@@ -1,0 +1,342 @@
+"""Build a version aside, check it, and put it in force.
+
+The working warehouse is read once, briefly, under its lock: the new snapshot, the tables known
+as of now, the ledgers. Everything else comes from ``history/``. A kill at any point leaves the
+version in force as it was; the next publish sweeps up.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+import journal
+import settings
+import warehouse
+from cli import GateStoppedError, ShoalError
+from serving import checks, facts, operations, versions
+from serving.content import content_hash
+from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
+from settings import ShopPaths
+
+KEPT_SNAPSHOTS = 90
+"""Older days stay as Parquet; three months are what a dashboard compares."""
+
+EXPECTED_SCHEMES = ("rfm", "lifecycle", "behaviour", "value")
+
+PUBLISHED_VERSION = {
+    "version": "VARCHAR",
+    "as_of_date": "DATE",
+    "published_at": "TIMESTAMP",
+    "run_id": "VARCHAR",
+    "is_pinned": "BOOLEAN",
+    "degraded_because": "VARCHAR",
+    "user_count": "BIGINT",
+    "row_counts": "VARCHAR",
+}
+
+
+@dataclass
+class Outcome:
+    """Say what a publish did."""
+
+    version: str
+    as_of_date: date
+    is_new: bool = True
+    is_in_force: bool = True
+    user_count: int = 0
+    row_counts: dict[str, int] = field(default_factory=dict)
+    kept_as_published: list[str] = field(default_factory=list)
+    degraded_because: str | None = None
+    pruned: list[str] = field(default_factory=list)
+
+
+def publish(paths: ShopPaths, as_of: date) -> Outcome:
+    """Publish the snapshot of an as_of_date and all published before it.
+
+    Publishing a date again changes nothing: its rows are facts. If what the warehouse computes for
+    it differs now, the outcome names the tables, and the published rows stay.
+
+    Raises
+    ------
+    GateStoppedError
+        When a check fails; the version in force stays, and the message says what is wrong.
+    ShoalError
+        When the warehouse does not hold the tables.
+    """
+    started_at = journal.now()
+    with versions.lock(paths):
+        name = versions.new_name()
+        building = versions.start(paths, name)
+        with _open(building) as connection:
+            kept = _copy_from_warehouse(connection, paths, as_of)
+            outcome = Outcome(name, as_of, kept_as_published=kept)
+            _add_history(connection, paths, as_of)
+            _add_current(connection)
+            hashes = _hashes(connection)
+            _describe(connection, outcome)
+            run = _run_record(paths, outcome, started_at, hashes)
+            _add_operations(connection, paths, outcome, run, building)
+            _check(connection, as_of)
+            if same := _unchanged(paths, hashes):
+                return _stay(paths, same, outcome, run)
+            facts.keep(connection, paths, "published", as_of)
+            _write_parquet(connection, paths, building)
+        version = versions.finish(paths, building, _manifest(outcome, run, hashes))
+        return _put_in_force(paths, version, outcome, run)
+
+
+@contextmanager
+def _open(building: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect()
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        path = str(building / versions.DATABASE).replace("'", "''")
+        # Drivers of BI tools bundle DuckDB 1.x; it reads files of this storage version.
+        connection.execute(f"attach '{path}' as published (storage_version 'v1.0.0')")
+        connection.execute("create schema published.bi")
+        connection.execute("create schema published.ops")
+        yield connection
+        connection.execute("detach published")
+    finally:
+        connection.close()
+
+
+def _copy_from_warehouse(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> list[str]:
+    """Copy what only the warehouse knows; return the published tables that it would now compute otherwise."""
+    if not paths.warehouse.exists():
+        raise ShoalError(f"no warehouse {paths.warehouse}: run python -m warehouse build core, then build bi")
+    is_published = facts.folder(paths, as_of).exists()
+    with warehouse.lock(paths, "serving publish: copy"):
+        path = str(paths.warehouse).replace("'", "''")
+        connection.execute(f"attach '{path}' as working (read_only)")
+        try:
+            _require_tables(connection)
+            for table in BI_TABLES:
+                is_wanted = table.kind not in (FACTS, CURRENT, VERSIONS)
+                name = quoted(table.name)
+                connection.execute(
+                    f"create table published.bi.{name} as select * from working.bi.{name} "  # noqa: S608
+                    f"where ? order by {', '.join(map(quoted, table.key))}",
+                    [is_wanted],
+                )
+            if not is_published:
+                _copy_snapshot(connection, as_of)
+            operations.create_ledgers(connection, "working", "published")
+            return facts.differences(connection, paths, "working", as_of) if is_published else []
+        finally:
+            connection.execute("detach working")
+
+
+def _require_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute(
+        "select table_name from information_schema.tables where table_catalog = 'working' and table_schema = 'bi'"
+    ).fetchall()
+    missing = [table.name for table in BI_TABLES if (table.name,) not in rows]
+    if missing:
+        raise ShoalError(
+            f"the warehouse has no bi.{', bi.'.join(missing)}: run python -m warehouse build bi first"
+        )
+
+
+def _copy_snapshot(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    for table in FACT_TABLES:
+        name = quoted(table.name)
+        connection.execute(
+            f"insert into published.bi.{name} select * from working.bi.{name} where as_of_date = ? "  # noqa: S608
+            f"order by {', '.join(map(quoted, table.key))}",
+            [as_of],
+        )
+
+
+def _add_history(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> None:
+    known = facts.days(paths)
+    kept = sorted({*known, as_of})[-KEPT_SNAPSHOTS:]
+    for table in FACT_TABLES:
+        if found := facts.files(paths, table.name, [day for day in known if day in kept]):
+            connection.execute(
+                f"insert into published.bi.{quoted(table.name)} by name "  # noqa: S608
+                f"select * from read_parquet(?, union_by_name = true) order by {', '.join(map(quoted, table.key))}",
+                [found],
+            )
+
+
+def _add_current(connection: duckdb.DuckDBPyConnection) -> None:
+    columns = ", ".join(quoted(name) for name in _columns(connection, "user_segment_current"))
+    connection.execute(f"""
+        insert into published.bi.user_segment_current by name
+        select {columns} from published.bi.user_segment_daily
+        where as_of_date = (select max(as_of_date) from published.bi.user_segment_daily)
+        order by user_key, scheme
+    """)  # noqa: S608
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    rows = connection.execute(
+        "select column_name from duckdb_columns() where database_name = 'published' and schema_name = 'bi' "
+        "and table_name = ? order by column_index",
+        [table],
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _hashes(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    tables = (table.name for table in BI_TABLES if table.kind != VERSIONS)
+    return {table: content_hash(connection, f"published.bi.{quoted(table)}") for table in tables}
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:
+    for table in BI_TABLES:
+        row = connection.execute(f"select count(*) from published.bi.{quoted(table.name)}").fetchone()  # noqa: S608
+        outcome.row_counts[table.name] = row[0] if row else 0
+    counted = connection.execute(
+        "select scheme, count(*) from published.bi.user_segment_daily where as_of_date = ? group by scheme",
+        [outcome.as_of_date],
+    ).fetchall()
+    outcome.user_count = max((users for _, users in counted), default=0)
+    absent = [scheme for scheme in EXPECTED_SCHEMES if scheme not in dict(counted)]
+    if absent:
+        outcome.degraded_because = f"no scheme {', '.join(absent)}"
+
+
+def _run_record(
+    paths: ShopPaths, outcome: Outcome, started_at: str, hashes: dict[str, str]
+) -> journal.Record:
+    return {
+        "run_id": settings.run_id() or f"manual-{outcome.version}",
+        "dag_run_id": settings.dag_run_id(),
+        "shop": paths.shop,
+        "stage": "serving publish",
+        "as_of_date": outcome.as_of_date.isoformat(),
+        "started_at": started_at,
+        "finished_at": journal.now(),
+        "code_version": code_version(),
+        "outputs": hashes,
+    }
+
+
+def code_version() -> str | None:
+    """Return the commit of this checkout, or None where there is no git."""
+    command = ["git", "-C", str(settings.ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _add_operations(
+    connection: duckdb.DuckDBPyConnection,
+    paths: ShopPaths,
+    outcome: Outcome,
+    run: journal.Record,
+    scratch: Path,
+) -> None:
+    operations.create_journals(connection, paths, "published", scratch)
+    # This run is part of what it publishes, so that its run_id can be looked up there.
+    own = {**run, "status": "published", "version": outcome.version}
+    operations.load(
+        connection, "published.ops.run_manifest", operations.JOURNALS["run_manifest"], [own], scratch
+    )
+    records = [*_published_before(paths), _published_record(outcome, run)]
+    pin = versions.pinned(paths)
+    for record in records:
+        record["is_pinned"] = record["version"] == pin
+    operations.load(connection, "published.bi.published_version", PUBLISHED_VERSION, records, scratch)
+    outcome.row_counts["published_version"] = len(records)
+
+
+def _published_before(paths: ShopPaths) -> list[journal.Record]:
+    records = journal.read(paths.ops / "published_version.jsonl")
+    return [dict(record) for record in records if record["event"] == "published"]
+
+
+def _published_record(outcome: Outcome, run: journal.Record) -> journal.Record:
+    return {
+        "event": "published",
+        "version": outcome.version,
+        "as_of_date": outcome.as_of_date.isoformat(),
+        "published_at": run["finished_at"],
+        "run_id": run["run_id"],
+        "degraded_because": outcome.degraded_because,
+        "user_count": outcome.user_count,
+        "row_counts": outcome.row_counts,
+    }
+
+
+def _check(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    if failures := checks.failures(connection, "published", as_of):
+        raise GateStoppedError("nothing was published: " + "; ".join(failures))
+
+
+def _write_parquet(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, building: Path) -> None:
+    """Write one Parquet file per table; of facts one per day, the very files of the history."""
+    for table in BI_TABLES:
+        target = building / "parquet" / table.name
+        target.mkdir(parents=True)
+        if table.kind != FACTS:
+            path = str(target / f"{table.name}.parquet").replace("'", "''")
+            connection.execute(
+                f"copy published.bi.{quoted(table.name)} to '{path}' (format parquet, compression zstd)"
+            )
+            continue
+        for day in facts.days(paths):
+            for file in facts.files(paths, table.name, [day]):
+                os.link(file, target / f"{day.isoformat()}.parquet")
+
+
+def _manifest(outcome: Outcome, run: journal.Record, hashes: dict[str, str]) -> dict[str, Any]:
+    return {**_published_record(outcome, run), "shop": run["shop"], "content_hashes": hashes}
+
+
+def _unchanged(paths: ShopPaths, hashes: dict[str, str]) -> versions.Version | None:
+    """Return the newest version if it says the same, row for row."""
+    newest = versions.versions(paths)[-1:]
+    return next((version for version in newest if version.manifest["content_hashes"] == hashes), None)
+
+
+def _stay(paths: ShopPaths, same: versions.Version, outcome: Outcome, run: journal.Record) -> Outcome:
+    outcome.version, outcome.is_new = same.name, False
+    return _put_in_force(paths, same, outcome, run)
+
+
+def _put_in_force(
+    paths: ShopPaths, version: versions.Version, outcome: Outcome, run: journal.Record
+) -> Outcome:
+    if versions.pinned(paths) is None:
+        versions.swap(paths, version.name)
+    else:
+        outcome.is_in_force = False
+    known = {record["version"] for record in _published_before(paths)}
+    # A kill between swap and journal left a version that the journal does not know yet.
+    if version.name not in known:
+        record = {key: value for key, value in version.manifest.items() if key != "content_hashes"}
+        journal.append(paths.ops / "published_version.jsonl", [record])
+    status = "published" if outcome.is_new else "unchanged"
+    finished = {**run, "status": status, "version": version.name, "finished_at": journal.now()}
+    journal.append(paths.ops / "run_manifest.jsonl", [finished])
+    outcome.pruned = versions.prune(paths)
+    return outcome
+
+
+def age(moment: datetime) -> str:
+    """Say how long ago something was, in the unit a person would use.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> age(datetime.now(UTC) - timedelta(minutes=5, seconds=1))
+    '5 minutes ago'
+    """
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} seconds ago"

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+
+import journal
+from cli import GateStoppedError, ShoalError, UsageError
+from serving import content_hash, facts, versions
+from serving.publish import KEPT_SNAPSHOTS, publish
+from serving.query import connect
+from serving.tables import BI_TABLES
+
+FIRST = date(2026, 3, 1)
+NEXT = FIRST + timedelta(days=1)
+
+
+def ask(paths, sql):
+    with connect(paths) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_publish_shows_every_table_of_the_snapshot(working, paths):
+    working.build(FIRST)
+    outcome = publish(paths, FIRST)
+    assert outcome.is_new and outcome.is_in_force and outcome.user_count == 3
+    for table in BI_TABLES:
+        ask(paths, f"from {table.name}")
+    assert ask(paths, "select sum(net_revenue_amount) from segment_profile_daily where scheme = 'rfm'") == [
+        (pytest.approx(100.00 + 20.50),)
+    ]
+    assert ask(paths, "select count(*) from user_segment_current") == [(3 * 2,)]
+    assert ask(paths, "select version, as_of_date, user_count from published_version") == [
+        (outcome.version, FIRST, 3)
+    ]
+    assert ask(paths, "select stage, status, version from ops.run_manifest") == [
+        ("serving publish", "published", outcome.version)
+    ]
+
+
+def test_publish_says_which_schemes_are_absent(working, paths):
+    working.build(FIRST)
+    publish(paths, FIRST)
+    assert ask(paths, "select degraded_because from published_version") == [("no scheme behaviour, value",)]
+
+
+def test_publish_of_the_same_content_changes_nothing_but_run_ids(working, paths):
+    working.build(FIRST, run_id="run-1")
+    first = publish(paths, FIRST)
+    working.build(FIRST, run_id="run-2")
+    second = publish(paths, FIRST)
+    assert not second.is_new and second.version == first.version
+    assert second.kept_as_published == []
+    assert [version.name for version in versions.versions(paths)] == [first.version]
+    statuses = [record["status"] for record in journal.read(paths.ops / "run_manifest.jsonl")]
+    assert statuses == ["published", "unchanged"]
+
+
+def test_publish_keeps_a_published_day_when_its_content_would_change(working, paths):
+    working.build(FIRST, score=1.0)
+    publish(paths, FIRST)
+    working.build(FIRST, score=2.0)
+    outcome = publish(paths, FIRST)
+    assert outcome.kept_as_published == ["user_segment_daily", "user_score_daily"]
+    assert not outcome.is_new
+    assert ask(paths, "select distinct score from user_segment_daily") == [(1.0,)]
+
+
+def test_backfill_of_an_older_day_adds_it_and_leaves_current_alone(working, paths):
+    working.build(NEXT, score=2.0)
+    publish(paths, NEXT)
+    working.build(FIRST, score=1.0)
+    publish(paths, FIRST)
+    assert ask(paths, "select distinct as_of_date, score from user_segment_current") == [(NEXT, 2.0)]
+    assert ask(paths, "select distinct as_of_date from user_segment_daily order by 1") == [(FIRST,), (NEXT,)]
+
+
+def test_a_day_that_was_built_but_never_published_is_not_shown(working, paths):
+    working.build(FIRST)
+    working.build(NEXT)
+    publish(paths, FIRST)
+    assert ask(paths, "select distinct as_of_date from user_segment_daily") == [(FIRST,)]
+    assert ask(paths, "select distinct as_of_date from user_segment_current") == [(FIRST,)]
+
+
+def test_history_survives_the_loss_of_the_warehouse(working, paths):
+    working.build(FIRST)
+    publish(paths, FIRST)
+    working.execute("delete from bi.user_segment_daily")
+    working.build(NEXT)
+    publish(paths, NEXT)
+    assert ask(paths, "select distinct as_of_date from user_segment_daily order by 1") == [(FIRST,), (NEXT,)]
+
+
+def test_history_files_are_never_rewritten(working, paths):
+    working.build(FIRST)
+    publish(paths, FIRST)
+    files = sorted(facts.folder(paths, FIRST).glob("*.parquet"))
+    assert [file.stem for file in files] == [
+        "dim_segment",
+        "segment_profile_daily",
+        "user_score_daily",
+        "user_segment_daily",
+    ]
+    before = [(file.stat().st_ino, file.read_bytes()) for file in files]
+    working.build(FIRST, score=9.0)
+    publish(paths, FIRST)
+    assert [(file.stat().st_ino, file.read_bytes()) for file in files] == before
+
+
+def test_versions_share_the_parquet_of_older_days(working, paths):
+    for day in (FIRST, NEXT):
+        working.build(day)
+        publish(paths, day)
+    copies = [
+        version.folder / "parquet/user_segment_daily" / f"{FIRST}.parquet" for version in versions.versions(paths)
+    ]
+    assert len(copies) == 2
+    assert len({file.stat().st_ino for file in copies}) == 1
+
+
+def test_the_published_file_carries_the_last_90_snapshots_and_parquet_all(working, paths):
+    working.build(FIRST)
+    publish(paths, FIRST)
+    for number in range(1, KEPT_SNAPSHOTS):
+        # As published: 89 more days, without paying for 89 publishes.
+        day = FIRST + timedelta(days=number)
+        target = facts.folder(paths, day)
+        target.mkdir()
+        for file in facts.folder(paths, FIRST).glob("*.parquet"):
+            duckdb.sql(
+                f"copy (select date '{day}' as as_of_date, * exclude as_of_date from '{file}') "
+                f"to '{target / file.name}' (format parquet)"
+            )
+    last = FIRST + timedelta(days=KEPT_SNAPSHOTS)
+    working.build(last)
+    publish(paths, last)
+    assert ask(
+        paths, "select count(distinct as_of_date), min(as_of_date), max(as_of_date) from user_segment_daily"
+    ) == [(KEPT_SNAPSHOTS, NEXT, last)]
+    in_force = versions.current(paths)
+    assert in_force is not None
+    assert len(list((in_force.folder / "parquet/user_segment_daily").iterdir())) == KEPT_SNAPSHOTS + 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("delete from bi.user_segment_daily where scheme = 'rfm' and user_key = 'u1'", "users per scheme differ"),
+        ("insert into bi.user_segment_daily from bi.user_segment_daily limit 1", "user_segment_daily repeats 1 keys"),
+        ("update bi.user_segment_daily set segment_code = 'k7' where user_key = 'u1'", "does not have on their date"),
+        ("update bi.dim_segment set valid_from = date '2026-03-02'", "does not have on their date: lifecycle/aware"),
+        ("update bi.dim_segment set valid_to = date '2026-03-01'", "does not have on their date: lifecycle/aware"),
+        ("update bi.segment_profile_daily set users = 2 where segment_code = 'aware'", "sum to 4 users"),
+        ("delete from bi.segment_profile_daily where scheme = 'rfm'", "sum to 0 users"),
+        ("alter table bi.user_score_daily add column email varchar", "column bi.user_score_daily.email is named"),
+        ("update bi.dim_segment set description_en = 'ask ann@shop.example'", "bi.dim_segment.description_en has 1"),
+        ("update bi.dim_segment set description_en = 'call +49 30 1234567'", "bi.dim_segment.description_en has 1"),
+        ("update bi.dim_segment set description_zh = '电话13812345678'", "bi.dim_segment.description_zh has 1"),
+        ("delete from bi.user_segment_daily", "no row for 2026-03-01"),
+    ],
+)
+def test_a_failed_check_publishes_nothing(working, paths, spoil, said):
+    working.build(FIRST)
+    working.execute(spoil)
+    with pytest.raises(GateStoppedError, match=said):
+        publish(paths, FIRST)
+    assert versions.current(paths) is None
+    assert facts.days(paths) == []
+
+
+def test_a_failed_check_leaves_the_version_in_force(working, paths):
+    working.build(FIRST)
+    first = publish(paths, FIRST)
+    working.build(NEXT)
+    working.execute("delete from bi.user_segment_daily where as_of_date = '2026-03-02' and scheme = 'rfm' and user_key = 'u1'")
+    with pytest.raises(GateStoppedError):
+        publish(paths, NEXT)
+    assert ask(paths, "select version from published_version") == [(first.version,)]
+
+
+def test_publish_without_a_warehouse_says_what_to_run(paths):
+    with pytest.raises(ShoalError, match="python -m warehouse build core"):
+        publish(paths, FIRST)
+
+
+def test_publish_without_bi_tables_names_them(working, paths):
+    working.execute("drop view bi.user_segment_current; drop table bi.funnel_daily")
+    with pytest.raises(ShoalError, match="user_segment_current, bi.funnel_daily: run python -m warehouse build bi"):
+        publish(paths, FIRST)
+
+
+def test_rollback_pins_and_release_shows_what_was_built_meanwhile(working, paths):
+    names = []
+    for number in range(3):
+        working.build(FIRST + timedelta(days=number))
+        names.append(publish(paths, FIRST + timedelta(days=number)).version)
+    assert versions.rollback(paths, None).name == names[1]
+    assert ask(paths, "select max(as_of_date) from user_segment_current") == [(NEXT,)]
+
+    working.build(FIRST + timedelta(days=3))
+    outcome = publish(paths, FIRST + timedelta(days=3))
+    assert outcome.is_new and not outcome.is_in_force
+    assert ask(paths, "select max(as_of_date) from user_segment_current") == [(NEXT,)]
+
+    assert versions.release(paths).name == outcome.version
+    assert ask(paths, "select max(as_of_date) from user_segment_current") == [(FIRST + timedelta(days=3),)]
+    assert versions.pinned(paths) is None
+
+
+def test_rollback_refuses_what_is_not_there(working, paths):
+    with pytest.raises(ShoalError, match="no published version"):
+        versions.rollback(paths, None)
+    working.build(FIRST)
+    publish(paths, FIRST)
+    with pytest.raises(ShoalError, match="nothing to go back to"):
+        versions.rollback(paths, None)
+    with pytest.raises(UsageError, match="no version 'x'"):
+        versions.rollback(paths, "x")
+    with pytest.raises(UsageError, match="nothing is pinned"):
+        versions.release(paths)
+
+
+def test_the_last_seven_versions_are_kept_and_never_fewer_than_the_pinned(working, paths):
+    working.build(FIRST)
+    names = [publish(paths, FIRST).version]
+    for number in range(1, 3):
+        working.build(FIRST + timedelta(days=number))
+        names.append(publish(paths, FIRST + timedelta(days=number)).version)
+    versions.rollback(paths, names[0])
+    for number in range(3, 10):
+        working.build(FIRST + timedelta(days=number))
+        names.append(publish(paths, FIRST + timedelta(days=number)).version)
+    assert [version.name for version in versions.versions(paths)] == [names[0], *names[-7:]]
+    versions.release(paths)
+    assert [version.name for version in versions.versions(paths)] == names[-7:]
+
+
+def test_is_pinned_is_seen_by_versions_built_while_a_pin_holds(working, paths):
+    for day in (FIRST, NEXT):
+        working.build(day)
+        publish(paths, day)
+    pinned = versions.rollback(paths, None).name
+    working.build(NEXT + timedelta(days=1))
+    built = publish(paths, NEXT + timedelta(days=1))
+    database = versions.find(paths, built.version).database
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute("select version, is_pinned from bi.published_version order by 1").fetchall()
+    assert [is_pinned for _, is_pinned in rows] == [True, False, False]
+    assert rows[0][0] == pinned
+
+
+def test_ops_tables_publish_declared_columns_only(working, paths):
+    working.build(FIRST)
+    working.execute("create table ops.landing_ledger (file_id varchar, file_name varchar, secret varchar)")
+    working.execute("insert into ops.landing_ledger values ('f1', 'orders.csv', 'ann@shop.example')")
+    journal.append(paths.ops / "model_run.jsonl", [{"run_id": "r", "metrics": {"auc": 0.7}, "secret": "x"}])
+    publish(paths, FIRST)
+    assert ask(paths, "select file_id, file_name, rows_in from ops.landing_ledger") == [("f1", "orders.csv", None)]
+    [(metrics,)] = ask(paths, "select metrics from ops.model_run")
+    assert json.loads(metrics) == {"auc": 0.7}
+    names = ask(paths, "select column_name from duckdb_columns() where column_name = 'secret'")
+    assert names == []
+
+
+def test_content_hash_ignores_order_and_provenance_but_counts_repeats():
+    with duckdb.connect() as connection:
+        connection.execute("create table a as select * from (values (1, 'x', 'r1'), (2, null, 'r1')) t(n, s, run_id)")
+        connection.execute("create table b as select * from (values ('r2', null, 2), ('r3', 'x', 1)) t(run_id, s, n)")
+        connection.execute("create table c as from a union all from a limit 3")
+        connection.execute("create table d as select n, coalesce(s, '') as s, run_id from a")
+        connection.execute("create table e as from a limit 0")
+        hashes = [content_hash(connection, table) for table in "abcde"]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 4
+    assert hashes[4] == "0-" + "0" * 32
+
+
+def test_two_publishes_of_equal_warehouses_have_equal_content(working, paths, tmp_path, monkeypatch):
+    from tests.unit.serving.conftest import Warehouse
+
+    from settings import ShopPaths
+
+    working.build(FIRST, run_id="here")
+    publish(paths, FIRST)
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path / "elsewhere"))
+    other = ShopPaths("simulated")
+    Warehouse(other).build(FIRST, run_id="there")
+    publish(other, FIRST)
+    first, second = (versions.versions(found)[-1].manifest["content_hashes"] for found in (paths, other))
+    assert first == second
