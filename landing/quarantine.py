@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from landing import ledger
+from landing import ledger, masks
+from landing.shops import Source
 from settings import ShopPaths
 
 Row = dict[str, Any]
@@ -48,6 +49,20 @@ def rows(paths: ShopPaths) -> Iterator[Row]:
             with path(paths, file.file_id).open(encoding="utf-8", errors="surrogateescape") as lines:
                 for line in lines:
                     yield _public(file, json.loads(line))
+
+
+def shown(raw: Row, source: Source) -> Row:
+    """Return the columns of a raw row that identify nobody, masked all the same.
+
+    In a row that slipped by a column an identifier stands where it does not belong: a value
+    that equals one of the row's identifying columns is hidden everywhere.
+    """
+    secrets = {str(value) for name, value in raw.items() if name in source.identifying and value}
+    return {
+        name: "[hidden]" if str(raw[name]) in secrets else masks.mask(str(raw[name]))
+        for name in sorted(source.reads - source.identifying)
+        if raw.get(name) is not None
+    }
 
 
 def _public(file: ledger.LedgerFile, row: Row) -> Row:

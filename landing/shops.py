@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -74,6 +76,10 @@ class TableMapping(_Frozen):
     as_contract: bool = False
     columns: dict[str, ColumnMapping] = {}
 
+    def column(self, name: str) -> ColumnMapping | None:
+        """Return where a column comes from; None when the shop has no such column."""
+        return self.columns.get(name) or (ColumnMapping(source=name) if self.as_contract else None)
+
 
 class QuarantineRule(_Frozen):
     """Source rows that the shop itself does not trust, and why."""
@@ -129,6 +135,54 @@ class Source(_Frozen):
         if all(mapping.first_per for mapping in self.tables.values()):
             raise ValueError("every table says first_per, so most rows would go nowhere: drop it from one")
         return self
+
+    def mapped(self) -> Iterator[tuple[contracts.Contract, str, ColumnMapping]]:
+        """Yield every mapped column with its contract."""
+        for table, mapping in self.tables.items():
+            contract = contracts.load()[table]
+            for name in contract.columns:
+                if found := mapping.column(name):
+                    yield contract, name, found
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Every source column that the mapping reads, needed or not."""
+        return self.needs.union(*(column.reads for _, _, column in self.mapped()))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The source columns without which a file is refused."""
+        conditions = [rule.where for rule in self.quarantine]
+        conditions += [mapping.where for mapping in self.tables.values() if mapping.where]
+        needed = {column for mapping in self.tables.values() for column in mapping.first_per}
+        needed = needed.union(*map(columns_read, conditions))
+        for contract, name, column in self.mapped():
+            if contract.columns[name].required and not contract.columns[name].derive:
+                needed |= column.reads
+        return frozenset(needed)
+
+    @property
+    def identifying(self) -> frozenset[str]:
+        """The source columns whose values may name a person."""
+        named = [column.reads for contract, name, column in self.mapped() if contract.columns[name].is_identifying]
+        return frozenset().union(*named)
+
+    def refusal(self, header: tuple[str, ...]) -> str | None:
+        """Say why files with this header cannot be taken; None when they can."""
+        if missing := sorted(self.needs - set(header)):
+            return (
+                f"required column {' and '.join(map(repr, missing))} is missing; found {', '.join(header)}: "
+                f"{_advice(missing, header)}deliver the file with it, or change the mapping of source {self.name!r}"
+            )
+        for table, mapping in self.tables.items():
+            for group in contracts.load()[table].require_any:
+                columns = [column for name in group if (column := mapping.column(name))]
+                if not any(column.reads <= set(header) for column in columns):
+                    return (
+                        f"{table} needs one of {' or '.join(group)}; found {', '.join(header)}: deliver one of "
+                        f"them, or map it in source {self.name!r}"
+                    )
+        return None
 
     @property
     def version(self) -> str:
@@ -253,6 +307,12 @@ def _column_references(node: Any) -> set[str]:
     if node.get("class") == "COLUMN_REF":
         return {node["column_names"][-1]}
     return set().union(*map(_column_references, node.values()))
+
+
+def _advice(missing: list[str], header: tuple[str, ...]) -> str:
+    near = {name: get_close_matches(name, header, n=1, cutoff=0.6) for name in missing}
+    guesses = [f"is {name!r} now called {found[0]!r}? " for name, found in near.items() if found]
+    return "".join(guesses)
 
 
 def _unmapped_required(table: str, mapping: TableMapping) -> list[str]:

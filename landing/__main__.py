@@ -1,0 +1,216 @@
+"""``python -m landing``: take in what a shop dropped, and look at what was taken in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import cli
+from landing import ledger, quarantine, shops
+from landing.receive import Report, receive
+from settings import ShopPaths
+
+RECEIVE_MANUAL = """\
+Lands every new file of a folder (sub-folders included), or one file.
+
+Each file is found by its name in shops/<shop>.yml, checked against landing/contracts/,
+pseudonymised, and written as Parquet by table and business day. Bad rows go to the quarantine
+with every reason; all others count. A file lacking a required column is refused as a whole.
+The file counts once its line stands in the ledger: killed at any point, repeat the command.
+Repeating it lands nothing twice.
+
+The day of delivery decides what an as_of_date may see. It is taken from --delivered-on, else
+(for a history load) from each row, else from the date in the file's name.
+
+exit codes: 0 done, also with quarantined rows · 2 wrong usage · 3 a file of a required table
+was refused, so that nothing should be published from this delivery
+"""
+
+EXAMPLES = """\
+examples:
+  python -m landing receive incoming/ --shop online_retail
+  python -m landing receive export.jsonl.gz --shop simulated --delivered-on 2024-03-01
+  python -m landing ledger --status refused
+  python -m landing quarantine --json
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the manual of this room."""
+    plain = argparse.RawDescriptionHelpFormatter
+    root = argparse.ArgumentParser("python -m landing", description=__doc__, epilog=EXAMPLES, formatter_class=plain)
+    verbs = root.add_subparsers(title="verbs", required=True, metavar="verb")
+
+    verb = verbs.add_parser("receive", help="land new files", description=RECEIVE_MANUAL, formatter_class=plain)
+    verb.add_argument("target", type=Path, help="the folder that the shop drops into, or one file")
+    cli.add_shop(verb)
+    when = verb.add_mutually_exclusive_group()
+    when.add_argument(
+        "--delivered-on",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="the day on which all these files were delivered",
+    )
+    when.add_argument(
+        "--history", action="store_true", help="a history load: each row was delivered on its own business day"
+    )
+    verb.set_defaults(act=_receive)
+
+    verb = verbs.add_parser(
+        "latest-day",
+        help="print the latest complete day",
+        description="Prints the last day for which every table that the shop calls daily has an accepted delivery.",
+    )
+    cli.add_shop(verb)
+    verb.set_defaults(act=_latest_day)
+
+    verb = verbs.add_parser(
+        "ledger", help="list the files and what was decided", description="Lists the latest decision on every file."
+    )
+    cli.add_shop(verb)
+    verb.add_argument("--status", choices=["waiting", "refused", "accepted", "held", "withdrawn"])
+    verb.add_argument("--json", action="store_true", help="one JSON line per file, with the days it touched")
+    verb.set_defaults(act=_ledger)
+
+    verb = verbs.add_parser(
+        "quarantine",
+        help="count quarantined rows by reason",
+        description="Counts quarantined rows by file and reason. --json shows each row without what names a "
+        "person; the raw rows stay in data/<shop>/quarantine/ for the owner of the files.",
+    )
+    cli.add_shop(verb)
+    verb.add_argument("--json", action="store_true", help="one JSON line per row")
+    verb.set_defaults(act=_quarantine)
+
+    if sys.argv[1:2] == ["simulate"]:  # imported only when asked for: it is larger than all the rest
+        simulate = import_module("landing.simulate")
+        verb = verbs.add_parser("simulate", help=simulate.__doc__, formatter_class=plain)
+        simulate.add_arguments(verb)
+        verb.set_defaults(act=simulate.act)
+    else:
+        verbs.add_parser("simulate", help="write what a shop with a known truth would drop")
+    return root
+
+
+def _receive(arguments: argparse.Namespace) -> int:
+    shop = shops.load(arguments.shop)
+    report = receive(shop, arguments.target, arguments.delivered_on, arguments.history)
+    _show(report, shop)
+    return cli.GATE_STOPPED if any(set(file.delivers) & set(shop.required) for file in report.refused) else cli.DONE
+
+
+def _show(report: Report, shop: shops.Shop) -> None:
+    table = Table("source", title=f"landed for {shop.shop}", title_justify="left")
+    for column in ("files", "rows in", "good", "quarantined", "repeated"):
+        table.add_column(column, justify="right")
+    for source in shop.sources:
+        files = [file for file in report.landed if file.source == source.name]
+        if files:
+            sums = (
+                sum(getattr(file, name) for file in files)
+                for name in ("rows_in", "rows_good", "rows_quarantined", "rows_duplicate")
+            )
+            table.add_row(source.name, f"{len(files):,}", *(f"{value:,}" for value in sums))
+    if report.landed:
+        cli.console.print(table)
+    else:
+        cli.console.print("nothing new was landed")
+    for reason, rows in report.reasons.most_common(10):
+        cli.console.print(f"  quarantined: {rows:,} rows, {reason}")
+    _say_names("already landed", report.already_landed)
+    _say_names("withdrawn earlier, left alone", report.withdrawn)
+    _say_names("ignored, no source of the shop has such a name", [path.name for path in report.ignored])
+    for file in report.refused:
+        cli.console.print(f"[red]refused[/] {escape(file.file_name)}: {escape('; '.join(file.reasons))}", soft_wrap=True)
+    _say_empty_tables(shop)
+
+
+def _say_names(what: str, names: list[str]) -> None:
+    if names:
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        cli.console.print(f"  {what}: {len(names):,} files ({escape(shown)})")
+
+
+def _say_empty_tables(shop: shops.Shop) -> None:
+    from landing import contracts
+
+    filled = {day.table for file in ledger.accepted(ShopPaths(shop.shop)) for day in file.tables}
+    if vacant := sorted(contracts.load().keys() - filled):
+        cli.console.print(
+            f"  no rows so far in {', '.join(vacant)}: what is built on them alone stays empty", soft_wrap=True
+        )
+
+
+def _latest_day(arguments: argparse.Namespace) -> int:
+    day = ledger.latest_complete_day(arguments.shop)
+    if day is None:
+        daily = ", ".join(shops.load(arguments.shop).daily)
+        raise cli.ShoalError(
+            f"shop {arguments.shop} has no complete day: none on which all of {daily} were delivered; "
+            f"land its files with `python -m landing receive <folder> --shop {arguments.shop}`"
+        )
+    print(day)
+    return cli.DONE
+
+
+def _ledger(arguments: argparse.Namespace) -> int:
+    shops.load(arguments.shop)
+    files = [
+        file for file in ledger.files(ShopPaths(arguments.shop)) if arguments.status in (None, file.status)
+    ]
+    if arguments.json:
+        _print_json(file.model_dump(mode="json") for file in files)
+        return cli.DONE
+    table = Table("file", "status", "delivered on", "batch", title=f"ledger of {arguments.shop}")
+    for column in ("rows in", "good", "quarantined", "repeated"):
+        table.add_column(column, justify="right")
+    table.add_column("reasons")
+    for file in files:
+        counts = (file.rows_in, file.rows_good, file.rows_quarantined, file.rows_duplicate)
+        delivered = str(file.delivered_on or ("each row's day" if file.status != "refused" else ""))
+        table.add_row(
+            escape(file.file_name),
+            file.status,
+            delivered,
+            file.batch_id,
+            *(f"{count:,}" for count in counts),
+            escape("; ".join(file.reasons)),
+        )
+    Console(highlight=False).print(table)
+    return cli.DONE
+
+
+def _quarantine(arguments: argparse.Namespace) -> int:
+    shops.load(arguments.shop)
+    rows = quarantine.rows(ShopPaths(arguments.shop))
+    if arguments.json:
+        _print_json(rows)
+        return cli.DONE
+    counted = Counter(
+        (row["file_name"], row["table"], reason, row["status"]) for row in rows for reason in row["reasons"]
+    )
+    table = Table("file", "table", "reason", "status", title=f"quarantine of {arguments.shop}")
+    table.add_column("rows", justify="right")
+    for (file_name, name, reason, status), count in sorted(counted.items()):
+        table.add_row(escape(file_name), name, reason, status, f"{count:,}")
+    Console(highlight=False).print(table)
+    return cli.DONE
+
+
+def _print_json(records: Iterable[object]) -> None:
+    for record in records:
+        print(json.dumps(record, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    cli.main(parser())

@@ -1,0 +1,269 @@
+"""Translates source rows into rows of our tables and judges each: SQL made from contract and mapping.
+
+Everything is text first, so that a value that cannot be read becomes a reason and not an
+error. A row collects *every* reason, as ``<rule>:<column>``:
+
+``missing`` required and empty · ``unreadable`` not of its type · ``skipped_hour`` a time that
+never was · ``not_allowed`` outside the vocabulary · ``below_min``, ``above_max`` beyond its
+bound · ``missing_any`` none of several · ``future`` after the day of its delivery ·
+``other_currency`` not the shop's.
+
+Only names that contract or shop file declare stand in the SQL, quoted; every value is a
+parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from landing import pseudonyms
+from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
+from landing.masks import MASKS
+from landing.readers import quoted
+from landing.shops import ColumnMapping, Formats, TableMapping
+
+TIME_PATTERN = (
+    r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+)
+ZONE_PATTERN = r"[T ].*(Z|[+-]\d{2}(:?\d{2})?)$"
+INTEGER_PATTERN = r"[+-]?\d{1,18}(\.0*)?"
+# Four decimals are kept; a fifth that says something is refused rather than rounded away.
+DECIMAL_PATTERN = r"[+-]?(\d{1,14}(\.\d{0,4}0*)?|\.\d{1,4}0*)"
+FLOAT_PATTERN = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
+GROUPED_PATTERNS = {
+    "1,234.56": r"[+-]?(\d{1,3}(,\d{3})+|\d{1,14})(\.\d{1,4}0*)?",
+    "1.234,56": r"[+-]?(\d{1,3}(\.\d{3})+|\d{1,14})(,\d{1,4}0*)?",
+}
+
+@dataclass
+class Query:
+    """SQL under construction with its parameters."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, value: object) -> str:
+        """Add a value and return its placeholder."""
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"${name}"
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One of the tables that a source maps to."""
+
+    contract: Contract
+    mapping: TableMapping
+    formats: Formats
+    currency: str
+    time_zone: str
+
+    @property
+    def target(self) -> str:
+        """The temporary table of translated rows."""
+        return quoted(f"translated {self.contract.table}")
+
+    def statement(self, secret: bytes) -> tuple[str, dict[str, Any]]:
+        """Return the statement that creates :attr:`target` from ``named``, and its parameters.
+
+        Columns: file_index, row_number, reasons (null when good), the landed columns up to
+        event_date and is_repeated_hour, delivered_on (null where each row's own day).
+        """
+        query = Query(dict(pseudonyms.pads(secret)))
+        timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
+        sql = [
+            f"create or replace temp table {self.target} as with",
+            "texts as (select file_index, row_number, delivered_on",
+            *(f", {text} as {quoted(name)}" for name, text in self._texts(query)),
+            *(f", {quoted(source)} as {quoted(first_per(source))}" for source in self.mapping.first_per),
+            "from named join file using (file_index)",
+            f"where ({self.mapping.where}\n)" if self.mapping.where else "",
+            "), parsed as (select *",
+            *(f", {value}" for name in timestamps for value in self._parsed_time(name, query)),
+            "from texts), typed as (select parsed.*",
+            *(
+                f", {self._value(name, column, query)} as {_value_of(name)}"
+                for name, column in self.contract.columns.items()
+            ),
+            *(f", {flag}" for name in timestamps for flag in _clock_flags(name)),
+            "from parsed",
+            *(_clock_join(name) for name in timestamps),
+            f"), dated as (select *, {self._event_date(query)} as event_date from typed",
+            f"), judged as (select *, {self._judgement(query)} from dated)",
+            "select file_index, row_number,",
+            f"case when is_bad then {self._reasons(query)} end as reasons,",
+            ", ".join(self._landed()),
+            "".join(f", {quoted(first_per(source))}" for source in self.mapping.first_per),
+            ", event_date, delivered_on,",
+            f"{self._repeated()} as is_repeated_hour from judged",
+        ]
+        statement = "\n".join(sql)
+        if "$inner" not in statement:  # DuckDB refuses a parameter that a statement does not use
+            del query.parameters["inner"], query.parameters["outer"]
+        return statement, query.parameters
+
+    def _texts(self, query: Query) -> Iterator[tuple[str, str]]:
+        for name in self.contract.columns:
+            text = _source_text(self.mapping.column(name), query)
+            if self.contract.columns[name].derive == "row_hash":
+                row_hash = pseudonyms.expression(f"row:{self.contract.table}", "row_text")
+                text = f"coalesce({text}, {row_hash})"
+            yield name, text
+
+    def _parsed_time(self, name: str, query: Query) -> Iterator[str]:
+        text, format_ = quoted(name), self.formats.timestamp
+        local, instant = "null::timestamp", "null::timestamp"
+        if format_ == "iso":
+            is_time = f"regexp_full_match({text}, {query.bind(TIME_PATTERN)})"
+            has_zone = f"regexp_matches({text}, {query.bind(ZONE_PATTERN)})"
+            local = f"case when {is_time} and not {has_zone} then try_cast({text} as timestamp) end"
+            instant = f"case when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
+        elif format_ in ("epoch_seconds", "epoch_milliseconds"):
+            scale = 1000 if format_ == "epoch_milliseconds" else 1
+            number = f"case when regexp_full_match({text}, '-?\\d{{1,14}}') then {text}::bigint end"
+            instant = f"make_timestamp(({number} * {1_000_000 // scale})::bigint)"
+        else:
+            local = f"try_strptime({text}, {query.bind(format_)})"
+        yield f"{local} as {quoted(name + ' local')}"
+        yield f"{instant} as {quoted(name + ' instant')}"
+
+    def _value(self, name: str, column: Column, query: Query) -> str:
+        text = quoted(name)
+        if column.type == "timestamp":
+            return f"coalesce({quoted(name + ' instant')}, {_clock_to_utc(name)})"
+        if column.type == "text":
+            return _masked(text, query) if column.mask else text
+        if column.type == "boolean":
+            lower = f"lower({text})"
+            return (
+                f"case when {lower} in ('true', 't', 'yes', 'y', '1') then true "
+                f"when {lower} in ('false', 'f', 'no', 'n', '0') then false end"
+            )
+        pattern, cleaned = _number_form(column, self.formats, text)
+        is_number = f"regexp_full_match({text}, {query.bind(pattern)})"
+        return f"case when {is_number} then try_cast({cleaned} as {DUCKDB_TYPES[column.type]}) end"
+
+    def _event_date(self, query: Query) -> str:
+        happened_at = self.contract.happened_at
+        if happened_at is None:
+            return "delivered_on"
+        local, instant = quoted(happened_at + " local"), quoted(happened_at + " instant")
+        business = f"timezone({query.bind(self.time_zone)}, timezone('UTC', {instant}))"
+        return f"coalesce({local}::date, case when {instant} is not null then {business}::date end)"
+
+    def _judgement(self, query: Query) -> str:
+        conditions = [f"coalesce({condition}, false)" for condition, _ in self._rules(query)]
+        return f"({' or '.join(conditions) or 'false'}) as is_bad"
+
+    def _reasons(self, query: Query) -> str:
+        reasons = [f"case when {condition} then '{reason}' end" for condition, reason in self._rules(query)]
+        return f"list_filter([{', '.join(reasons)}], lambda reason: reason is not null)" if reasons else "null"
+
+    def _rules(self, query: Query) -> Iterator[tuple[str, str]]:
+        """Yield every check as a condition that is true for a bad row, and its reason."""
+        for name, column in self.contract.columns.items():
+            yield from self._column_rules(name, column, query)
+        for group in self.contract.require_any:
+            yield " and ".join(f"{quoted(name)} is null" for name in group), f"missing_any:{'|'.join(group)}"
+        if self.contract.happened_at:
+            yield "event_date > delivered_on", f"future:{self.contract.happened_at}"
+
+    def _column_rules(self, name: str, column: Column, query: Query) -> Iterator[tuple[str, str]]:
+        text, value = quoted(name), _value_of(name)
+        if column.required:
+            yield f"{text} is null", f"missing:{name}"
+        if column.type != "text":
+            yield f"{text} is not null and {value} is null", f"unreadable:{name}"
+        if column.type == "timestamp":
+            yield quoted(name + " skipped"), f"skipped_hour:{name}"
+        if column.allowed is not None:
+            yield f"not list_contains({query.bind(list(column.allowed))}, {text})", f"not_allowed:{name}"
+        type_ = DUCKDB_TYPES[column.type]
+        if column.min is not None:
+            yield f"{value} < {query.bind(str(column.min))}::{type_}", f"below_min:{name}"
+        if column.max is not None:
+            yield f"{value} > {query.bind(str(column.max))}::{type_}", f"above_max:{name}"
+        if name == "currency":
+            yield f"upper({text}) <> {query.bind(self.currency)}", f"other_currency:{name}"
+
+    def _landed(self) -> Iterator[str]:
+        for name, column in self.contract.columns.items():
+            if column.identifies == "dropped":
+                continue
+            landed, value = landed_name(name, column), _value_of(name)
+            if landed in pseudonyms.KINDS:
+                value = pseudonyms.expression(pseudonyms.KINDS[landed], value)
+            yield f"{value} as {quoted(landed)}"
+
+    def _repeated(self) -> str:
+        happened_at = self.contract.happened_at
+        return f"coalesce({quoted(happened_at + ' repeated')}, false)" if happened_at else "false"
+
+
+def first_per(source_column: str) -> str:
+    """Return the name under which a translated table carries a column that it is unique by."""
+    return f"first per {source_column}"
+
+
+def landed_select(contract: Contract) -> str:
+    """Return the select list of what is written: the landed columns, typed and in order."""
+    return ", ".join(
+        f"{quoted(name)}::{type_} as {quoted(name)}" for name, type_ in contract.landed_columns.items()
+    )
+
+
+def _source_text(mapping: ColumnMapping | None, query: Query) -> str:
+    if mapping is None:
+        return "null::varchar"
+    if mapping.constant is not None:
+        return f"{query.bind(mapping.constant)}::varchar"
+    source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
+    text = f"nullif(trim(cast({source} as varchar)), '')"
+    if not mapping.values:
+        return text
+    cases = " ".join(f"when {query.bind(theirs)} then {query.bind(ours)}" for theirs, ours in mapping.values.items())
+    return f"case {text} {cases} else {text} end"
+
+
+def _masked(text: str, query: Query) -> str:
+    for mask, pattern in MASKS.items():
+        text = f"regexp_replace({text}, {query.bind(pattern)}, {query.bind(mask)}, 'g')"
+    return text
+
+
+def _number_form(column: Column, formats: Formats, text: str) -> tuple[str, str]:
+    if column.type == "integer":
+        return INTEGER_PATTERN, f"split_part({text}, '.', 1)"
+    if column.type == "float":
+        return FLOAT_PATTERN, text
+    if column.type == "decimal" or formats.money == "plain":
+        return DECIMAL_PATTERN, text
+    group = formats.money[1]
+    return GROUPED_PATTERNS[formats.money], f"replace(replace({text}, '{group}', ''), ',', '.')"
+
+
+def _value_of(name: str) -> str:
+    return quoted(name + " value")
+
+
+def _utc(instant: str) -> str:
+    return f"timezone('UTC', {instant})"
+
+
+def _clock_join(name: str) -> str:
+    return f"left join zone_day as {quoted(name + ' day')} on {quoted(name + ' day')}.day = {quoted(name + ' local')}::date"
+
+
+def _clock_to_utc(name: str) -> str:
+    day, local = quoted(name + " day"), quoted(name + " local")
+    offset = f"case when {local} < {day}.switch_at then {day}.offset_before else {day}.offset_after end"
+    return f"{local} - to_seconds({offset})"
+
+
+def _clock_flags(name: str) -> Iterator[str]:
+    day, local = quoted(name + " day"), quoted(name + " local")
+    is_odd = f"{local} >= {day}.odd_from and {local} < {day}.switch_at"
+    yield f"({is_odd} and {day}.is_skip) as {quoted(name + ' skipped')}"
+    yield f"({is_odd} and not {day}.is_skip) as {quoted(name + ' repeated')}"
