@@ -137,6 +137,11 @@ class ShopPaths:
         return ROOT / "shops" / f"{self.shop}.yml"
 
 
+def hand_to_dbt(paths: ShopPaths) -> None:
+    """Tell dbt, in this process, where the warehouse lies: dbt_project/profiles.yml reads it."""
+    os.environ["SHOAL_WAREHOUSE"] = str(paths.warehouse)
+
+
 def mlflow_dir() -> Path:
     """Return the folder of MLflow's SQLite file and artefacts, shared by all shops."""
     return data_dir() / "mlflow"
@@ -150,3 +155,13 @@ def mlflow_uri() -> str:
 def airflow_dir() -> Path:
     """Return AIRFLOW_HOME."""
     return data_dir() / "airflow"
+
+
+def airflow_port() -> int:
+    """Return the port of 127.0.0.1 on which Airflow answers, if it is free."""
+    return int(os.environ.get("SHOAL_AIRFLOW_PORT", "8080"))
+
+
+def mlflow_port() -> int:
+    """Return the port of 127.0.0.1 on which MLflow answers, if it is free."""
+    return int(os.environ.get("SHOAL_MLFLOW_PORT", "5000"))

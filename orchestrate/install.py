@@ -29,7 +29,7 @@ def main() -> int:
     """Install what is missing; say each step and its seconds."""
     if sys.version_info[:2] != (3, 11):
         print(
-            f"Shoal needs Python 3.11, found {sys.version.split()[0]} at {sys.executable}: install Python 3.11, "
+            f"Shoal needs Python 3.11, found {sys.version.split()[0]} at {sys.executable}: install 3.11, "
             "or name one with `make PYTHON=/path/to/python3.11 …`",
             file=sys.stderr,
         )
@@ -80,7 +80,10 @@ def _uv_environment() -> dict[str, str]:
     """Return what uv should know: a cache inside ``.venv``, and the index that pip was told to use."""
     told = {"UV_CACHE_DIR": str(ENVIRONMENT / "cache" / "uv")}
     index = subprocess.run(
-        [PYTHON, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
+        [PYTHON, "-m", "pip", "config", "get", "global.index-url"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     index = os.environ.get("PIP_INDEX_URL", index)
     if index and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & os.environ.keys():

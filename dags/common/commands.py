@@ -1,0 +1,219 @@
+"""The operator behind every task: a command that a person can type, run as its own process.
+
+Airflow's LocalExecutor forks; torch, OpenMP and OpenSSL locks can hang a fork for good, so nothing heavy is
+ever imported here. The command runs in the checkout, its output goes to the task's log line by line.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+import settings
+from cli import GATE_STOPPED, WRONG_USAGE
+from common.runs import ShopRun, as_of_date, extra, shop_runs
+
+
+class Command(BaseOperator):
+    """Run ``python -m <words>`` once per shop of the run, and hand an asset over.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command; ``{shop}`` and ``{as_of}`` stand for the run's.
+    full_refresh : sequence of str
+        The words that are added when the run asks for a full refresh.
+    force : bool
+        Whether a full refresh also sets ``FORCE=1``.
+    hands_over : Asset, optional
+        Gets one event with the as_of_date as its partition key, and the shops in its ``extra``.
+    """
+
+    template_fields: Sequence[str] = ()
+
+    def __init__(
+        self,
+        *,
+        words: Sequence[str],
+        full_refresh: Sequence[str] = (),
+        force: bool = False,
+        hands_over: Asset | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(outlets=[hands_over] if hands_over else [], **options)
+        self.words = tuple(words)
+        self.full_refresh = tuple(full_refresh)
+        self.force = force
+        self.hands_over = hands_over
+        self._process: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Context) -> str:
+        """Run the command for each shop; return the as_of_date for the tasks after it."""
+        runs = shop_runs(context)
+        day = self._day(context, runs)
+        for run in runs:
+            self._run(context, run, day)
+        self._hand_over(context, runs, day)
+        return day.isoformat()
+
+    def on_kill(self) -> None:
+        """End the command when Airflow ends the task."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+    def _day(self, context: Context, runs: Sequence[ShopRun]) -> date:
+        """Return the run's day; where nobody named one, all tasks of the run take what the first found."""
+        if day := as_of_date(context):
+            return day
+        for found in context["ti"].xcom_pull(task_ids=sorted(self.upstream_task_ids)) or ():
+            if found:
+                return date.fromisoformat(found)
+        latest = _latest_complete_day(runs[0])
+        if latest is None:
+            raise AirflowSkipException(f"{runs[0].shop} has no complete day yet: nothing to do")
+        return latest
+
+    def _run(self, context: Context, run: ShopRun, day: date | None, **more: str) -> None:
+        words = [word.format(shop=run.shop, as_of=day, **more) for word in self.words]
+        environment = _environment(context, run)
+        if run.full_refresh:
+            words += self.full_refresh
+            if self.force:
+                environment["FORCE"] = "1"
+        self.log.info("$ python -m %s", " ".join(words))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=settings.ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        try:
+            assert self._process.stdout
+            for line in self._process.stdout:
+                self.log.info(line.rstrip("\n"))
+            code = self._process.wait()
+        finally:
+            self.on_kill()
+        self._judge(code, " ".join(words))
+
+    def _judge(self, code: int, command: str) -> None:
+        said = f"`python -m {command}` ended with exit code {code}"
+        if code == GATE_STOPPED:
+            raise AirflowFailException(f"{said}: a gate stopped it, nothing was published; see above")
+        if code == WRONG_USAGE:
+            raise AirflowFailException(f"{said}: wrong usage, which no retry mends; see above")
+        if code:
+            raise AirflowException(f"{said}; see above")
+
+    def _hand_over(self, context: Context, runs: Sequence[ShopRun], day: date) -> None:
+        if self.hands_over is not None:
+            event = context["outlet_events"][self.hands_over]
+            event.extra = extra(runs)
+            event.add_partitions(day.isoformat())
+
+
+class Receive(Command):
+    """Land a folder of files; skip when the run's day is not complete afterwards.
+
+    Other than for the later DAGs, the day need not be known before: a history load takes the latest complete
+    day it finds in the ledger.
+    """
+
+    def execute(self, context: Context) -> str:
+        """Land the folder for the run's shop; return the as_of_date that is now complete."""
+        (run,) = shop_runs(context)
+        folder = context["params"]["folder"] or str(settings.ShopPaths(run.shop).root / "inbox")
+        wanted = as_of_date(context)
+        if not (settings.ROOT / folder).exists():
+            raise AirflowSkipException(f"{folder} does not exist: nothing to land for {run.shop}")
+        self._run(context, run, wanted, folder=folder)
+        latest = _latest_complete_day(run, up_to=wanted)
+        if latest is None or (wanted and latest != wanted):
+            raise AirflowSkipException(
+                f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing"
+            )
+        return latest.isoformat()
+
+
+class AskForModel(TriggerDagRunOperator):
+    """Trigger ``train_models`` and wait for it, unless a champion in force can score the run's day."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            trigger_dag_id="train_models",
+            trigger_run_id="asked_by_{{ dag_run.run_id }}_{{ ti.try_number }}",
+            logical_date=None,
+            wait_for_completion=True,
+            poke_interval=2,
+            # The task occupies a slot of the executor while it waits, but no process of Shoal's runs in it.
+            deferrable=False,
+            openlineage_inject_parent_info=False,
+            **options,
+        )
+
+    def execute(self, context: Context) -> None:
+        """Ask for the shops that lack a model."""
+        runs = shop_runs(context)
+        day = as_of_date(context) or _latest_complete_day(runs[0])
+        if day is None:
+            raise AirflowSkipException(f"{runs[0].shop} has no complete day yet: nothing to do")
+        context["ti"].xcom_push("return_value", day.isoformat())
+        lacking = [run for run in runs if run.full_refresh or not _champion(run, day)]
+        if not lacking:
+            raise AirflowSkipException(f"a champion is in force for {day}: no training asked for")
+        self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
+        super().execute(context)
+
+
+def _latest_complete_day(run: ShopRun, up_to: date | None = None) -> date | None:
+    words = ["landing", "latest-day", "--shop", run.shop]
+    if up_to:
+        words += ["--up-to", up_to.isoformat()]
+    answer = _ask(run, words)
+    return date.fromisoformat(answer) if answer else None
+
+
+def _champion(run: ShopRun, day: date) -> str:
+    return _ask(run, ["ml", "champion", "--shop", run.shop, "--as-of", day.isoformat()])
+
+
+def _ask(run: ShopRun, words: Iterable[str]) -> str:
+    """Return what a command prints to stdout."""
+    answer = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=settings.ROOT,
+        env=settings.environment(SHOAL_SHOP=run.shop),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode:
+        raise AirflowException(f"`python -m {' '.join(words)}` failed: {answer.stderr.strip()[-2000:]}")
+    return answer.stdout.strip()
+
+
+def _environment(context: Context, run: ShopRun) -> dict[str, str]:
+    dag_run = context["dag_run"]
+    return settings.environment(
+        SHOAL_SHOP=run.shop,
+        SHOAL_RUN_ID=run.run_id,
+        SHOAL_DAG_RUN_ID=f"{dag_run.dag_id}/{dag_run.run_id}",
+        PYTHONUNBUFFERED="1",
+        COLUMNS="120",
+        NO_COLOR="1",
+    )

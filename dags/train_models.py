@@ -1,0 +1,45 @@
+"""Train, compare and register the models.
+
+Reads: the Parquet snapshot of the as_of_date; never the warehouse.
+Writes: MLflow runs and registered models (``data/mlflow``), ``data/<shop>/ops/model_run.jsonl``. The
+alias ``champion`` moves only where the challenger wins on the same rows.
+
+When it runs: on Mondays at 07:30 in the shop's time zone; when ``score_users`` finds no champion that may
+score its day; by hand for any ``as_of_date``.
+When it is skipped: the shop has no complete day.
+When it fails: the log ends with the reason; runs and metrics so far are in MLflow under the experiment's
+name.
+
+Safe to rerun: yes. Unchanged data, configuration and code reuse the registered model; ``full_refresh``
+trains again (``FORCE=1``), with equal metrics.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import CronTriggerTimetable, dag
+
+from common import runs
+from common.commands import Command
+
+
+@dag(
+    schedule=CronTriggerTimetable("30 7 * * 1", timezone=runs.shop_time_zone()),
+    params=runs.params(full_refresh="Train again even where data, configuration and code are unchanged."),
+    max_active_runs=1,
+    default_args=runs.TASK_DEFAULTS,
+    doc_md=__doc__,
+    tags=["ml"],
+)
+def train_models() -> None:
+    """Train every model of the shop."""
+    Command(
+        task_id="train_models",
+        words=["ml", "train", "--shop", "{shop}", "--as-of", "{as_of}"],
+        force=True,
+        execution_timeout=timedelta(hours=6),
+    )
+
+
+train_models()

@@ -1,0 +1,43 @@
+"""``python -m orchestrate demo | up | down``: what ``make`` calls."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import cli
+from orchestrate import background, demo
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrate", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+
+    show = verbs.add_parser("demo", help="land a shop's files and run the whole chain under Airflow")
+    cli.add_shop(show)
+    show.add_argument(
+        "--folder", type=Path, help="the shop's files (default for the simulated shop: it makes them)"
+    )
+    show.set_defaults(act=lambda arguments: demo.run(arguments.shop, arguments.folder))
+
+    up = verbs.add_parser("up", help="serve Airflow and MLflow on 127.0.0.1, in the background")
+    up.set_defaults(act=lambda _: background.up())
+
+    down = verbs.add_parser("down", help="end what `up` started")
+    down.set_defaults(act=lambda _: background.down())
+    return parser
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """Leave through every ``finally``, so that no child outlives this process."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, _stop)
+    cli.main(parser())

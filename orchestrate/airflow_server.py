@@ -1,0 +1,282 @@
+"""Airflow on one machine: scheduler, DAG processor and API server, LocalExecutor, SQLite, 127.0.0.1.
+
+All of Airflow's configuration is the environment that :func:`environment` returns. Nothing of Shoal's defers,
+so there is no triggerer. Keys and log-in are generated once, into files that only their owner reads.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import settings
+from cli import ShoalError, console
+from orchestrate import processes
+
+FAMILY = "airflow"
+USER = "shoal"
+READY_SECONDS = 180
+"""Ten times what two quiet cores need."""
+
+PARTS = {
+    # Task logs are files that the API server reads; the scheduler's own log server would listen on all
+    # interfaces, whatever the API host is.
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "dag-processor": ["dag-processor"],
+    "api-server": ["api-server"],
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a running Airflow answers."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def environment(port: int) -> dict[str, str]:
+    """Return the environment that every part of Airflow, and through it every task, runs in."""
+    home = settings.airflow_dir()
+    bin_folder = Path(sys.executable).parent
+    return settings.environment(
+        PATH=f"{bin_folder}{os.pathsep}{settings.environment().get('PATH', '')}",
+        # DAG files import settings.py; tasks run in the checkout.
+        PYTHONPATH=str(settings.ROOT),
+        SHOAL_DATA=str(settings.data_dir()),
+        AIRFLOW_HOME=str(home),
+        AIRFLOW__CORE__DAGS_FOLDER=str(settings.ROOT / "dags"),
+        AIRFLOW__CORE__EXECUTOR="LocalExecutor",
+        # A task that waits for another DAG needs a slot beside the ones that work.
+        AIRFLOW__CORE__PARALLELISM=str(max(3, os.cpu_count() or 1)),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
+        AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{Address(port).url}/execution/",
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(home / "passwords.json"),
+        # Read from files where they are needed, so that no task inherits a key.
+        AIRFLOW__CORE__FERNET_KEY_CMD=_cat("fernet.key"),
+        AIRFLOW__API__SECRET_KEY_CMD=_cat("api.key"),
+        AIRFLOW__API_AUTH__JWT_SECRET_CMD=_cat("jwt.key"),
+        AIRFLOW__API__HOST="127.0.0.1",
+        AIRFLOW__API__PORT=str(port),
+        AIRFLOW__API__BASE_URL=Address(port).url,
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        # Five small files that rarely change: parsing them every 30 s would cost a tenth of a core.
+        AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="300",
+        AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES="2",
+        AIRFLOW__LOGGING__BASE_LOG_FOLDER=str(home / "logs"),
+        AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS="0o700",
+        AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS="0o600",
+        AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+    )
+
+
+@contextmanager
+def running() -> Iterator[Client]:
+    """Yield a client of the Airflow that runs already, else of one that lives until the block ends."""
+    if address := found():
+        console.print(f"Airflow: using the one at {address.url} (`make up` started it)")
+        yield Client(address)
+        return
+    try:
+        yield Client(start())
+    finally:
+        end()
+
+
+def found() -> Address | None:
+    """Return the address of the Airflow that runs on this data folder, if one does."""
+    try:
+        address = Address(int(_address_file().read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
+    return address if processes.members(FAMILY) and Client(address).is_healthy() else None
+
+
+def start() -> Address:
+    """Start all parts and wait until they are healthy and know every DAG."""
+    home = settings.airflow_dir()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _only_one(home / "start.lock"):
+        processes.end(FAMILY)
+        address = Address(processes.free_port(settings.airflow_port()))
+        _make_secrets(home)
+        started = time.monotonic()
+        with console.status("Airflow: starting …"):
+            _migrate(home, environment(address.port))
+            for name, words in PARTS.items():
+                command = [sys.executable, "-m", "airflow", *words]
+                processes.start(FAMILY, name, command, environment(address.port), home / f"{name}.log")
+            _write_private(_address_file(), str(address.port))
+            _wait(address)
+        console.print(f"Airflow: ready at {address.url} after {time.monotonic() - started:.0f} s")
+    return address
+
+
+def end() -> int:
+    """End all parts and the tasks they run; return how many processes there were."""
+    _address_file().unlink(missing_ok=True)
+    return processes.end(FAMILY)
+
+
+def password() -> str:
+    """Return the password of the generated log-in."""
+    passwords: dict[str, str] = json.loads((settings.airflow_dir() / "passwords.json").read_text())
+    return passwords[USER]
+
+
+class NotReadyError(ShoalError):
+    """Airflow could not answer now; it may be able to in a moment."""
+
+
+class Client:
+    """Airflow's REST API, with the generated log-in."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._http = httpx.Client(base_url=address.url, timeout=30, trust_env=False)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of ``/api/v2/<path>``."""
+        return self._call("GET", path, params=query)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Post JSON to ``/api/v2/<path>`` and return the answer."""
+        return self._call("POST", path, json=body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Patch ``/api/v2/<path>`` with JSON and return the answer."""
+        return self._call("PATCH", path, json=body)
+
+    def is_healthy(self) -> bool:
+        """Return whether the parts have reported lately."""
+        try:
+            health = self._http.get("/api/v2/monitor/health").json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        return all(
+            health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
+        )
+
+    def _call(self, method: str, path: str, **request: Any) -> Any:
+        answer = self._http.request(method, f"/api/v2/{path}", **request)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._http.request(method, f"/api/v2/{path}", **request)
+        if answer.is_error:
+            error = NotReadyError if answer.is_server_error else ShoalError
+            raise error(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+    def _log_in(self) -> None:
+        answer = self._http.post("/auth/token", json={"username": USER, "password": password()})
+        if answer.is_error:
+            raise ShoalError(
+                f"Airflow at {self.address.url} refuses the log-in of {settings.airflow_dir()}/passwords.json: "
+                "`make down`, then try again"
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def dag_ids() -> set[str]:
+    """Return the DAGs that Airflow must know: one per file."""
+    return {file.stem for file in (settings.ROOT / "dags").glob("*.py")}
+
+
+def _wait(address: Address) -> None:
+    """Wait until Airflow is healthy and has read the DAGs; make the pool while it does."""
+    client, deadline = Client(address), time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        _expect_alive()
+        if client.is_healthy():
+            _make_pool(client)
+            if dag_ids() <= {dag["dag_id"] for dag in client.get("dags")["dags"]}:
+                return
+        time.sleep(0.5)
+    errors = [error["stack_trace"] for error in client.get("importErrors")["import_errors"]]
+    raise ShoalError(
+        f"Airflow is not ready after {READY_SECONDS} s; its logs are in {settings.airflow_dir()}\n"
+        + "\n".join(errors)
+    )
+
+
+def _expect_alive() -> None:
+    alive = {process.pid for process in processes.members(FAMILY)}
+    for name in PARTS:
+        log = settings.airflow_dir() / f"{name}.log"
+        if int(log.with_suffix(".pid").read_text()) not in alive:
+            raise ShoalError(f"Airflow's {name} ended; the end of {log}:\n{processes.last_lines(log)}")
+
+
+def _make_pool(client: Client) -> None:
+    pools = {pool["name"] for pool in client.get("pools")["pools"]}
+    if "warehouse" not in pools:
+        client.post(
+            "pools", {"name": "warehouse", "slots": 1, "description": "One writer", "include_deferred": True}
+        )
+
+
+def _migrate(home: Path, environ: dict[str, str]) -> None:
+    """Make or renew Airflow's tables, once per version: it costs seconds even where nothing is to do."""
+    from importlib.metadata import version
+
+    stamp = home / "migrated"
+    if stamp.exists() and stamp.read_text() == version("apache-airflow"):
+        return
+    log = home / "migrate.log"
+    pid = processes.start(FAMILY, "migrate", [sys.executable, "-m", "airflow", "db", "migrate"], environ, log)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise ShoalError(f"Airflow could not make its tables; the end of {log}:\n{processes.last_lines(log)}")
+    stamp.write_text(version("apache-airflow"))
+
+
+def _make_secrets(home: Path) -> None:
+    for name in ("fernet.key", "api.key", "jwt.key"):
+        if not (home / name).exists():
+            _write_private(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    if not (home / "passwords.json").exists():
+        _write_private(home / "passwords.json", json.dumps({USER: secrets.token_urlsafe(15)}) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ShoalError(
+                f"another command is starting Airflow on {settings.data_dir()}: wait for it, then rerun"
+            ) from None
+        yield
+
+
+def _address_file() -> Path:
+    return settings.airflow_dir() / "port"
+
+
+def _cat(name: str) -> str:
+    return f"cat {shlex.quote(str(settings.airflow_dir() / name))}"

@@ -1,0 +1,23 @@
+"""``make up`` and ``make down``: Airflow and MLflow in the background."""
+
+from __future__ import annotations
+
+from cli import console
+from orchestrate import airflow_server, mlflow_server
+
+
+def up() -> None:
+    """Start what does not run yet; print addresses and the log-in."""
+    airflow = airflow_server.found() or airflow_server.start()
+    mlflow = mlflow_server.start()
+    console.print(
+        f"Airflow  {airflow.url}   user {airflow_server.USER}, password {airflow_server.password()}"
+    )
+    console.print(f"MLflow   {mlflow}")
+    console.print("Both answer on 127.0.0.1 only; `make down` ends them.")
+
+
+def down() -> None:
+    """End all of it, tasks included."""
+    count = airflow_server.end() + mlflow_server.end()
+    console.print(f"ended {count} processes" if count else "nothing was running")

@@ -1,0 +1,60 @@
+"""A checkout whose rooms are stand-ins: real DAGs and settings, commands that only note their call.
+
+What Airflow does with the DAGs (keys, assets, skips, retries) is seen here in a minute, without any data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import settings
+
+ROOM = """
+import json, os, sys, fcntl, time
+from pathlib import Path
+
+home = Path(__file__).parent.parent / "data"
+answers = json.loads((home / "answers.json").read_text())
+words = [{room!r}, *sys.argv[1:]]
+names = ("SHOAL_SHOP", "SHOAL_RUN_ID", "SHOAL_DAG_RUN_ID", "FORCE")
+with (home / "calls.jsonl").open("a") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    call = {{"words": words, "at": time.time(), **{{name: os.environ.get(name) for name in names}}}}
+    file.write(json.dumps(call) + "\\n")
+line = " ".join(words)
+print("called", line, file=sys.stderr)
+for answer in answers:
+    if line.startswith(answer["to"]) and answer.get("shop") in (None, os.environ.get("SHOAL_SHOP")):
+        print(answer.get("says", ""))
+        sys.exit(answer.get("code", 0))
+"""
+ROOMS = ("landing", "warehouse", "expectations", "ml", "serving")
+
+
+def build(folder: Path) -> Path:
+    """Copy what Airflow runs into ``folder`` and put a stand-in into every room."""
+    for name in ("settings.py", "cli.py", "journal.py"):
+        shutil.copy(settings.ROOT / name, folder)
+    for name in ("dags", "orchestrate", "shops"):
+        shutil.copytree(settings.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ROOMS:
+        (folder / room).mkdir()
+        (folder / room / "__init__.py").touch()
+        (folder / room / "__main__.py").write_text(ROOM.format(room=room))
+    (folder / "data").mkdir()
+    answer(folder, [])
+    return folder
+
+
+def answer(folder: Path, answers: list[dict[str, Any]]) -> None:
+    """Say what commands print and how they exit; the first whose ``to`` begins the command counts."""
+    (folder / "data" / "answers.json").write_text(json.dumps(answers))
+
+
+def calls(folder: Path) -> list[dict[str, Any]]:
+    """Return the commands that were called, oldest first."""
+    journal = folder / "data" / "calls.jsonl"
+    return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
