@@ -69,9 +69,13 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         "latest-day",
         help="print the latest complete day",
-        description="Prints the last day for which every table that the shop calls daily has an accepted delivery.",
+        description="Prints the last day for which every table that the shop calls daily has an accepted "
+        "delivery; nothing where there is none.",
     )
     cli.add_shop(verb)
+    verb.add_argument(
+        "--up-to", type=date.fromisoformat, metavar="YYYY-MM-DD", help="look at no later day than this"
+    )
     verb.set_defaults(act=_latest_day)
 
     verb = verbs.add_parser(
@@ -152,14 +156,17 @@ def _say_empty_tables(shop: shops.Shop) -> None:
 
 
 def _latest_day(arguments: argparse.Namespace) -> int:
-    day = ledger.latest_complete_day(arguments.shop)
+    days = ledger.complete_days(arguments.shop)
+    day = max((day for day in days if arguments.up_to is None or day <= arguments.up_to), default=None)
     if day is None:
         daily = ", ".join(shops.load(arguments.shop).daily)
-        raise cli.ShoalError(
+        cli.console.print(
             f"shop {arguments.shop} has no complete day: none on which all of {daily} were delivered; "
-            f"land its files with `python -m landing receive <folder> --shop {arguments.shop}`"
+            f"land its files with `python -m landing receive <folder> --shop {arguments.shop}`",
+            soft_wrap=True,
         )
-    print(day)
+    else:
+        print(day)
     return cli.DONE
 
 

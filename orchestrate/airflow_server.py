@@ -189,7 +189,7 @@ class Client:
         answer = self._http.post("/auth/token", json={"username": USER, "password": password()})
         if answer.is_error:
             raise ShoalError(
-                f"Airflow at {self.address.url} refuses the log-in of {settings.airflow_dir()}/passwords.json: "
+                f"Airflow at {self.address.url} refuses the log-in that {settings.airflow_dir()} holds: "
                 "`make down`, then try again"
             )
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
