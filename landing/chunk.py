@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import duckdb
 
-from landing import civil_time, contracts, quarantine, readers
+from landing import civil_time, contracts, pseudonyms, quarantine, readers
 from landing.incoming import IncomingFile
 from landing.ledger import LandedDay
 from landing.readers import Bundle, quoted
 from landing.shops import Shop, Source
-from landing.translation import Translation, first_per, landed_select
+from landing.translation import Translation, first_per, pseudonymised
 from settings import ShopPaths
 
 MEMORY_LIMIT = "1500MB"
@@ -131,7 +131,7 @@ class Chunk:
         self._collect_bad(connection)
         self._count(connection, landed)
         for translation in self.translations:
-            self._write(connection, translation, landed)
+            self._write(connection, translation, secret, landed)
         self._quarantine(connection, landed)
         return landed
 
@@ -279,7 +279,7 @@ class Chunk:
                 file.rows_in, file.rows_duplicate, file.rows_quarantined = int(rows_in), int(duplicates), int(bad)
 
     def _write(
-        self, connection: duckdb.DuckDBPyConnection, translation: Translation, landed: list[Landed]
+        self, connection: duckdb.DuckDBPyConnection, translation: Translation, secret: bytes, landed: list[Landed]
     ) -> None:
         """Write one table's good rows, one Parquet per file and business day, and move each into place."""
         table = translation.contract.table
@@ -288,20 +288,21 @@ class Chunk:
         only_first = (
             f"qualify row_number() over (partition by file_index, delivered_on, {keys} order by row_number) = 1"
         )
+        rows = pseudonymised(translation.contract)
         written = connection.execute(
             "\n".join(
                 [
                     "copy (with good as (select * exclude (delivered_on),",
                     "coalesce(delivered_on, event_date) as delivered_on",
                     f"from {translation.target} anti join bad using (file_index, row_number)),",
-                    f"chosen as (select * from good {only_first if keys else ''})",
-                    f"select {landed_select(translation.contract)} from chosen",
+                    f"first as (select * from good {only_first if keys else ''}),",
+                    "chosen as materialized (select * from first",
                     "join (select file_index, file_id from file) as receipt using (file_index))",
-                    "to $folder (format parquet, partition_by (event_date, file_id),",
-                    "write_partition_columns true, overwrite_or_ignore true, return_stats)",
+                    f"{rows}) to $folder (format parquet, partition_by (event_date, file_id),",
+                    "write_partition_columns true, hive_file_pattern false, return_stats)",
                 ]
             ),
-            {"folder": str(aside)},
+            {"folder": str(aside)} | (pseudonyms.pads(secret) if "$inner" in rows else {}),
         ).fetchall()
         places = {arrival.file.file_id: index for index, arrival in enumerate(self.arrivals)}
         for (file_id, day), parts in sorted(_by_file_and_day(written).items()):

@@ -33,6 +33,10 @@ switches as (
         offset_after > offset_before as is_skip
     from changes
 ),
+odd_days as (
+    select *, unnest(generate_series(odd_from::date, (switch_at - interval 1 second)::date, interval 1 day))::date as day
+    from switches
+),
 days as (
     select unnest(generate_series(date '1900-01-02', date '2099-12-30', interval 1 day))::date as day
 )
@@ -44,8 +48,8 @@ select
     coalesce(today.odd_from, timestamp '1900-01-01') as odd_from,
     coalesce(today.is_skip, false) as is_skip
 from days
-left join switches as today
-    on today.odd_from < days.day + interval 1 day and today.switch_at > days.day
+left join odd_days as today
+    on today.day = days.day
 asof left join switches as earlier
     on earlier.switch_at <= days.day
 """

@@ -31,7 +31,6 @@ from typing import IO
 from zipfile import BadZipFile
 
 import duckdb
-from openpyxl import load_workbook
 
 from landing.shops import CsvFormat, Format
 
@@ -272,6 +271,8 @@ def _has_undecoded(text: str) -> bool:
 def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[Fields]]:
     """Open a file as rows of text, header first; blank lines are no rows."""
     if format_ == "xlsx":
+        from openpyxl import load_workbook  # slow to import, and most shops send none
+
         workbook = load_workbook(path, read_only=True, data_only=True)
         try:
             yield (

@@ -285,13 +285,18 @@ def columns_read(expression: str) -> frozenset[str]:
     ValueError
         When the text is not exactly one plain expression: no sub-query, no second statement.
     """
-    with duckdb.connect() as connection:
-        text = connection.execute("select json_serialize_sql(?)", [f"select (\n{expression}\n)"]).fetchall()[0][0]
+    question = "select json_serialize_sql($query)"
+    ((text,),) = _sql_parser().execute(question, {"query": f"select (\n{expression}\n)"}).fetchall()
     parsed = json.loads(text)
     nodes = [statement["node"] for statement in parsed.get("statements", [])]
     if parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
         raise ValueError(f"{expression!r} is not one plain SQL expression over the columns of a source row")
     return frozenset(_column_references(nodes[0])) - {"row_number"}
+
+
+@cache
+def _sql_parser() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})
 
 
 def _is_one_plain_expression(node: dict[str, Any]) -> bool:

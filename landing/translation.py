@@ -69,9 +69,10 @@ class Translation:
         """Return the statement that creates :attr:`target` from ``named``, and its parameters.
 
         Columns: file_index, row_number, reasons (null when good), the landed columns up to
-        event_date and is_repeated_hour, delivered_on (null where each row's own day).
+        event_date and is_repeated_hour, delivered_on (null where each row's own day). Identifiers
+        are still themselves here: only the few that are written need a pseudonym.
         """
-        query = Query(dict(pseudonyms.pads(secret)))
+        query = Query(pseudonyms.pads(secret))
         timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
         sql = [
             f"create or replace temp table {self.target} as with",
@@ -190,12 +191,8 @@ class Translation:
 
     def _landed(self) -> Iterator[str]:
         for name, column in self.contract.columns.items():
-            if column.identifies == "dropped":
-                continue
-            landed, value = landed_name(name, column), _value_of(name)
-            if landed in pseudonyms.KINDS:
-                value = pseudonyms.expression(pseudonyms.KINDS[landed], value)
-            yield f"{value} as {quoted(landed)}"
+            if column.identifies != "dropped":
+                yield f"{_value_of(name)} as {quoted(landed_name(name, column))}"
 
     def _repeated(self) -> str:
         happened_at = self.contract.happened_at
@@ -207,11 +204,25 @@ def first_per(source_column: str) -> str:
     return f"first per {source_column}"
 
 
-def landed_select(contract: Contract) -> str:
-    """Return the select list of what is written: the landed columns, typed and in order."""
-    return ", ".join(
-        f"{quoted(name)}::{type_} as {quoted(name)}" for name, type_ in contract.landed_columns.items()
+def pseudonymised(contract: Contract) -> str:
+    """Return the query over ``chosen`` (translated rows with their file_id) that is written.
+
+    Typed landed columns in order; each identifier is replaced, computed once per distinct one.
+    """
+    keys = [name for name in contract.landed_columns if name in pseudonyms.KINDS]
+    columns = ", ".join(
+        f"{quoted(name)}.key as {quoted(name)}" if name in keys else f"chosen.{quoted(name)}::{type_} as {quoted(name)}"
+        for name, type_ in contract.landed_columns.items()
     )
+    lookups = [
+        f"left join ({_lookup(name)}) as {quoted(name)} on {quoted(name)}.id = chosen.{quoted(name)}" for name in keys
+    ]
+    return "\n".join([f"select {columns} from chosen", *lookups])
+
+
+def _lookup(name: str) -> str:
+    key = pseudonyms.expression(pseudonyms.KINDS[name], "id")
+    return f"select id, {key} as key from (select distinct {quoted(name)} as id from chosen) where id is not null"
 
 
 def _source_text(mapping: ColumnMapping | None, query: Query) -> str:
