@@ -71,7 +71,7 @@ def _draw_products(parameters: Parameters, random: np.random.Generator) -> pd.Da
     count = len(products)
     spread = random.lognormal(0, 0.15, count)
     products["base_cents"] = _to_ninety(products.pop("usual_cents").to_numpy() * spread)
-    products["weight"] = random.pareto(1.5, count) + 0.5  # a few bestsellers, a long tail
+    products["weight"] = random.lognormal(0, 0.9, count)  # a few bestsellers, a long tail
     products["quality"] = random.normal(0, 0.5, count)
     products["launch_day"] = _launch_days(count, parameters, random)
     return products

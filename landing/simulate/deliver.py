@@ -49,10 +49,11 @@ LATE_SHARES = (0.55, 0.20, 0.15, 0.07, 0.03)
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a table leaves the shop."""
+    """How a table leaves the shop: every day or week even if empty, or only when there is something."""
 
     extension: str
     every_days: int = 1
+    only_with_rows: bool = False
     quoted: bool = False
     json_numbers: tuple[str, ...] = ()
 
@@ -67,7 +68,7 @@ DELIVERIES = {
     "products": Delivery("parquet", every_days=7),
     "customers": Delivery("csv.gz", every_days=7, quoted=True),
     "device_links": Delivery("csv", every_days=7),
-    "campaign_contacts": Delivery("csv"),
+    "campaign_contacts": Delivery("csv", only_with_rows=True),
     "exposures": Delivery("jsonl.gz", every_days=7, json_numbers=("position", "propensity")),
     "support_tickets": Delivery("jsonl", every_days=7),
 }

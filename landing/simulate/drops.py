@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from landing.simulate.deliver import DELIVERIES, Delivery
 from landing.simulate.dirt import add_dirt
-from landing.simulate.parameters import Parameters
+from landing.simulate.parameters import Integers, Parameters
 
 PRODUCT_TYPES = {
     "price_amount": pa.decimal128(18, 2),
@@ -41,7 +41,7 @@ def pack(
     return table.take(pa.array(order))
 
 
-def closing_day(day: np.ndarray, delivery: Delivery, parameters: Parameters) -> np.ndarray:
+def closing_day(day: Integers, delivery: Delivery, parameters: Parameters) -> Integers:
     """Return the day whose file carries what is delivered on ``day``.
 
     Weekly files close with the seventh day, or with the last day of all; snapshots and
@@ -58,14 +58,21 @@ def write(name: str, table: pa.Table, folder: Path, parameters: Parameters) -> I
     """Write a packed table's files; yield one record per file: name, table, rows, rows per kind."""
     delivery = DELIVERIES[name]
     file = table["_file"].to_numpy()
-    starts = np.flatnonzero(np.append(True, file[1:] != file[:-1])) if len(file) else np.array([], dtype=int)
     hidden = [column for column in table.column_names if column.startswith("_")]
-    for start, stop in zip(starts, np.append(starts[1:], len(file)), strict=True):
+    for number in _file_days(file, delivery, parameters):
+        start, stop = np.searchsorted(file, [number, number + 1])
         rows = table.slice(start, stop - start).combine_chunks()
-        day = parameters.start + timedelta(days=int(file[start]))
+        day = parameters.start + timedelta(days=int(number))
         path = folder / f"{name}_{day}.{delivery.extension}"
         path.write_bytes(_encode(rows.drop_columns(hidden), rows["_kind"], delivery))
         yield _record(path.name, name, day, rows["_kind"])
+
+
+def _file_days(file: Integers, delivery: Delivery, parameters: Parameters) -> Integers:
+    """Return the days with a file: a quiet day has an empty one, so that nobody waits for it."""
+    if delivery.only_with_rows or delivery.extension == "parquet":
+        return np.unique(file)
+    return np.unique(closing_day(np.arange(parameters.days), delivery, parameters))
 
 
 def _record(file_name: str, name: str, day: date, kinds: pa.ChunkedArray) -> dict[str, object]:
@@ -122,8 +129,8 @@ def _as_parquet(table: pa.Table) -> bytes:
 
 def _break_lines(text: bytes, kinds: pa.ChunkedArray, delivery: Delivery) -> bytes:
     """Tear the lines of rows marked as broken: surplus fields in csv, half an object in json."""
-    broken = pc.indices_nonzero(pc.equal(kinds, "broken_line")).to_pylist()
-    if not broken:
+    broken = np.flatnonzero(kinds.to_numpy() == "broken_line")
+    if not len(broken):
         return text
     is_csv = "csv" in delivery.extension
     lines = text.split(b"\n")

@@ -193,8 +193,8 @@ class Parameters:
 
     # a visit
     browses: float = 0.6
-    searches: float = 0.9
-    views: float = 2.9  # beyond the first
+    searches: float = 0.8
+    views: float = 2.6  # beyond the first
     favourites: float = 0.30
     carts_left: float = 0.35
     uncart: float = 0.40  # of carts left are taken out again

@@ -114,7 +114,7 @@ def _draw_identifiers(
     is_chinese: Flags, random: np.random.Generator, ids: np.random.Generator
 ) -> dict[str, list[str]]:
     """Return made-up identities; addresses end in example.com, which nobody can own."""
-    numbers = ids.permutation(90_000_000)[: len(is_chinese)] + 10_000_000
+    numbers = ids.choice(90_000_000, len(is_chinese), replace=False) + 10_000_000
     names = random.integers(20, size=(len(is_chinese), 2))
     phones = ids.integers(80_000_000, 99_999_999, len(is_chinese))
     full_names = [
