@@ -1,0 +1,65 @@
+"""Validate a border: ``python -m expectations incoming|ml_inputs|bi --shop S [--as-of D]``.
+
+Exit code 0: everything at severity error passed or was not applicable. 3: a gate stopped the
+chain; the message names the rules and, for landed files, holds those at fault. Nothing was
+published, readers keep the version they have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import cli
+from settings import ShopPaths
+
+
+def incoming(arguments: argparse.Namespace) -> int | None:
+    """Judge landed files; hold those at fault."""
+    from expectations import gates
+
+    return gates.incoming(ShopPaths(arguments.shop), arguments.as_of)
+
+
+def ml_inputs(arguments: argparse.Namespace) -> int | None:
+    """Judge the snapshot that models read."""
+    from expectations import gates
+
+    return gates.ml_inputs(ShopPaths(arguments.shop), arguments.as_of)
+
+
+def bi(arguments: argparse.Namespace) -> int | None:
+    """Judge the segment tables before they are published."""
+    from expectations import gates
+
+    return gates.bi(ShopPaths(arguments.shop), arguments.as_of)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line; Great Expectations is imported only once a border is named."""
+    described = argparse.ArgumentParser(
+        prog="python -m expectations",
+        description="Validate what comes in, what models learn from, and what BI will see.",
+        epilog="Exit codes: 0 passed, 1 failed to run, 2 wrong usage, 3 a gate stopped the chain.",
+    )
+    borders = described.add_subparsers(required=True, metavar="border")
+    for act, told in (
+        (incoming, "landed files, before dbt reads them; files at fault are held"),
+        (ml_inputs, "the snapshot of ml_inputs, before a model reads it"),
+        (bi, "the bi tables in the working warehouse, before they are published"),
+    ):
+        border = borders.add_parser(act.__name__, help=told, description=told)
+        cli.add_shop(border)
+        cli.add_as_of(border)
+        border.set_defaults(act=act)
+    return described
+
+
+if __name__ == "__main__":
+    code = cli.run(parser())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Great Expectations and duckdb-sqlalchemy together keep DuckDB's types alive to the end, and its
+    # bindings then report each of them as leaked, on stderr. Everything is written and closed: leave.
+    os._exit(code)
