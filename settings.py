@@ -22,6 +22,7 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     # Idle OpenMP threads sleep instead of spinning: on shared cores a tenth of the CPU-seconds.
@@ -42,6 +43,11 @@ SHOP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 def data_dir() -> Path:
     """Return the folder that holds all state."""
     return Path(os.environ.get("SHOAL_DATA", ROOT / "data")).resolve()
+
+
+def shops_dir() -> Path:
+    """Return the folder of the shops' own files."""
+    return Path(os.environ.get("SHOAL_SHOPS", ROOT / "shops"))
 
 
 def default_shop() -> str:
@@ -134,7 +140,7 @@ class ShopPaths:
 
     @property
     def config(self) -> Path:
-        return ROOT / "shops" / f"{self.shop}.yml"
+        return shops_dir() / f"{self.shop}.yml"
 
 
 def hand_to_dbt(paths: ShopPaths) -> None:

@@ -51,13 +51,19 @@ def lock(paths: ShopPaths, purpose: str, timeout_seconds: float = LOCK_TIMEOUT_S
 @contextmanager
 def connect(paths: ShopPaths, purpose: str, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the working warehouse under its lock; times are UTC."""
-    with lock(paths, purpose):
-        connection = duckdb.connect(str(paths.warehouse), read_only=read_only)
-        try:
-            connection.execute("set TimeZone = 'UTC'")
-            yield connection
-        finally:
-            connection.close()
+    with lock(paths, purpose), open_locked(paths, read_only) as connection:
+        yield connection
+
+
+@contextmanager
+def open_locked(paths: ShopPaths, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the working warehouse for a caller that already holds its lock; times are UTC."""
+    connection = duckdb.connect(str(paths.warehouse), read_only=read_only)
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
 
 
 def _wait(file: IO[str], paths: ShopPaths, timeout_seconds: float) -> None:

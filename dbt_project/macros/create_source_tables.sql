@@ -1,0 +1,13 @@
+{#- Creates the empty tables of a source from their declared columns: what is read must exist before it is written. -#}
+{% macro create_source_tables(source_name) %}
+    {%- if execute -%}
+        {%- for node in graph.sources.values() | selectattr('source_name', 'equalto', source_name) %}
+            create schema if not exists {{ node.schema }};
+            create table if not exists {{ node.schema }}.{{ node.identifier }} (
+                {%- for column in node.columns.values() %}
+                {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            );
+        {%- endfor %}
+    {%- endif -%}
+{% endmacro %}

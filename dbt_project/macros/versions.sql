@@ -1,0 +1,124 @@
+{#-
+Turn landed rows into versions. A version is seen as of D when delivered_on <= D and superseded_on is null or > D.
+What is delivered again unchanged keeps its first delivered_on; what is replaced within one day was never seen. The
+rows that fall out are repeats and corrections, and none other.
+
+Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends with `close_versions`.
+-#}
+
+{% macro columns_of(relation) -%}
+    {%- set names = adapter.get_columns_in_relation(relation) | map(attribute='name') | list if execute else [] -%}
+    {{ return(names or ['file_id']) }}
+{%- endmacro %}
+
+{#- The columns that say something, as opposed to where the row came from. -#}
+{% macro content_columns(relation) -%}
+    {%- set provenance = ['event_date', 'is_repeated_hour', 'delivered_on', 'file_id', 'row_number'] -%}
+    {{ return(columns_of(relation) | reject('in', provenance) | list or ['file_id']) }}
+{%- endmacro %}
+
+{#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file. -#}
+{% macro version_by_key(relation, key, version=none) -%}
+{%- set by_key = key | join(', ') -%}
+{%- set arrival = 'delivered_on, file_id, row_number' -%}
+rank_by_version as (
+    select
+        *,
+        {{ row_hash(content_columns(relation)) }} as content_hash,
+        row_number() over (
+            partition by {{ by_key }} order by {% if version %}{{ version }} nulls first, {% endif %}{{ arrival }}
+        ) as newness
+    from read_touched_rows
+),
+drop_late_old_versions as (
+    select *
+    from rank_by_version
+    qualify newness = max(newness) over (
+        partition by {{ by_key }} order by {{ arrival }} rows between unbounded preceding and current row
+    )
+),
+keep_last_of_each_day as (
+    select *
+    from drop_late_old_versions
+    qualify newness = max(newness) over (partition by {{ by_key }}, delivered_on)
+),
+drop_repeats as (
+    select *
+    from keep_last_of_each_day
+    qualify coalesce(
+        content_hash <> lag(content_hash) over (partition by {{ by_key }} order by delivered_on), true
+    )
+),
+close_versions as (
+    select
+        {{ columns_of(relation) | join(', ') }},
+        lead(delivered_on) over (partition by {{ by_key }} order by delivered_on) as superseded_on
+    from drop_repeats
+)
+{%- endmacro %}
+
+{#-
+Versions of rows that are replaced together: an order's lines by the next delivery of the order (a delivery is one
+file; the last of a day counts), or a whole snapshot (all files of a day) when `unit` is empty. A row ends with the
+first delivery of its unit that lacks it or says something else.
+-#}
+{% macro version_by_delivery(relation, key, unit=[]) -%}
+{%- set by_key = key | join(', ') -%}
+{%- set unit_and_day = (unit + ['delivered_on']) | join(', ') -%}
+rank_deliveries as (
+    select
+        {{ unit_and_day }},
+        max(file_id) as last_file_id,
+        lead(delivered_on) over (
+            {%- if unit %}partition by {{ unit | join(', ') }} {% endif %}order by delivered_on
+        ) as next_delivered_on
+    from read_touched_rows
+    group by {{ unit_and_day }}
+),
+keep_last_of_each_day as (
+    select
+        landed_rows.*,
+        rank_deliveries.next_delivered_on,
+        {{ row_hash(content_columns(relation)) }} as content_hash
+    from read_touched_rows as landed_rows
+    inner join rank_deliveries using ({{ unit_and_day }})
+    {%- if unit %}
+    where landed_rows.file_id = rank_deliveries.last_file_id
+    {%- endif %}
+    qualify row_number() over (
+        partition by {{ by_key }}, delivered_on order by landed_rows.file_id desc, landed_rows.row_number desc
+    ) = 1
+),
+mark_changes as (
+    select
+        *,
+        coalesce(
+            content_hash <> lag(content_hash) over (partition by {{ by_key }} order by delivered_on)
+            or delivered_on <> lag(next_delivered_on) over (partition by {{ by_key }} order by delivered_on),
+            true
+        ) as is_changed
+    from keep_last_of_each_day
+),
+number_versions as (
+    select
+        *,
+        sum(case when is_changed then 1 else 0 end) over (
+            partition by {{ by_key }} order by delivered_on rows between unbounded preceding and current row
+        ) as version_number
+    from mark_changes
+),
+take_last_end as (
+    select
+        *,
+        last_value(next_delivered_on) over (
+            partition by {{ by_key }}, version_number order by delivered_on
+            rows between unbounded preceding and unbounded following
+        ) as superseded_on
+    from number_versions
+),
+close_versions as (
+    select {{ columns_of(relation) | join(', ') }}, superseded_on
+    from take_last_end
+    where is_changed
+)
+{%- endmacro %}

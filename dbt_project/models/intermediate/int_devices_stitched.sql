@@ -1,0 +1,79 @@
+-- Which customer a device tells, as of each as_of_date. Time before the first link belongs to the first customer;
+-- a public device tells nobody and has no rows.
+with
+list_as_of_dates as (
+    {{ as_of_dates() }}
+),
+
+see_what_was_known as (
+    select
+        list_as_of_dates.as_of_date,
+        links.device_key,
+        links.user_key,
+        links.linked_at
+    from {{ ref('int_identities') }} as links
+    inner join list_as_of_dates
+        on
+            links.event_date <= list_as_of_dates.as_of_date
+            and {{ is_known_as_of('links', 'list_as_of_dates.as_of_date') }}
+),
+
+count_customers as (
+    select
+        as_of_date,
+        device_key,
+        count(distinct user_key) as customer_count
+    from see_what_was_known
+    group by as_of_date, device_key
+),
+
+keep_private_devices as (
+    select
+        see_what_was_known.as_of_date,
+        see_what_was_known.device_key,
+        see_what_was_known.user_key,
+        see_what_was_known.linked_at
+    from see_what_was_known
+    inner join count_customers
+        on
+            see_what_was_known.as_of_date = count_customers.as_of_date
+            and see_what_was_known.device_key = count_customers.device_key
+    where count_customers.customer_count <= {{ var('max_customers_per_device') }}
+),
+
+-- Two customers at the very same moment: the smaller key, since something must decide, always the same way.
+settle_ties as (
+    select
+        as_of_date,
+        device_key,
+        linked_at,
+        min(user_key) as user_key
+    from keep_private_devices
+    group by as_of_date, device_key, linked_at
+),
+
+keep_changes_of_hands as (
+    select *
+    from settle_ties
+    qualify coalesce(
+        user_key <> lag(user_key) over (partition by as_of_date, device_key order by linked_at), true
+    )
+),
+
+open_intervals as (
+    select
+        as_of_date,
+        device_key,
+        user_key,
+        case
+            when row_number() over (partition by as_of_date, device_key order by linked_at) > 1 then linked_at
+            else timestamp '0001-01-01 00:00:00'
+        end as valid_from,
+        coalesce(
+            lead(linked_at) over (partition by as_of_date, device_key order by linked_at),
+            timestamp '9999-12-31 00:00:00'
+        ) as valid_to
+    from keep_changes_of_hands
+)
+
+select * from open_intervals

@@ -1,0 +1,11 @@
+{{ config(materialized='incremental', pre_hook="{{ touch_keys('events', ['event_id']) }}") }}
+
+with
+read_touched_rows as (
+    select * from {{ ref('stg_shop__events') }}
+    {{ where_key_is_touched('events', ['event_id']) }}
+),
+
+{{ version_by_key(ref('stg_shop__events'), key=['event_id']) }}
+
+select * from close_versions

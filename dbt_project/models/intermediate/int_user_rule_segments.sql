@@ -1,0 +1,100 @@
+{{ config(materialized='incremental', pre_hook="{{ forget_as_of_dates() }}") }}
+
+with
+read_measures as (
+    select
+        users.as_of_date,
+        users.user_key,
+        measures.order_count,
+        measures.net_revenue_amount,
+        measures.interest_score_last_90_days,
+        {{ days_between('measures.last_order_date', 'users.as_of_date') }} as days_since_last_order
+    from {{ ref('int_users_eligible') }} as users
+    inner join {{ ref('int_users_measured') }} as measures
+        on users.as_of_date = measures.as_of_date and users.user_key = measures.user_key
+),
+
+-- Ties rank with their lowest, so that one order is never frequent merely because most have one.
+rank_buyers as (
+    select
+        *,
+        percent_rank() over (partition by as_of_date order by days_since_last_order desc) as recency_rank,
+        percent_rank() over (partition by as_of_date order by order_count) as frequency_rank,
+        percent_rank() over (partition by as_of_date order by net_revenue_amount) as monetary_rank
+    from read_measures
+    where order_count > 0
+),
+
+read_rfm_thresholds as (
+    select
+        max(case when dimension = 'recency' then high_from_rank end) as recency_high,
+        max(case when dimension = 'frequency' then high_from_rank end) as frequency_high,
+        max(case when dimension = 'monetary' then high_from_rank end) as monetary_high
+    from {{ ref('rfm_thresholds') }}
+),
+
+classify_buyers as (
+    select
+        rank_buyers.as_of_date,
+        rank_buyers.user_key,
+        rank_buyers.recency_rank >= thresholds.recency_high as is_recent,
+        rank_buyers.frequency_rank >= thresholds.frequency_high as is_frequent,
+        rank_buyers.monetary_rank >= thresholds.monetary_high as is_big,
+        (rank_buyers.recency_rank + rank_buyers.frequency_rank + rank_buyers.monetary_rank) / 3 as score
+    from rank_buyers
+    cross join read_rfm_thresholds as thresholds
+),
+
+assign_rfm as (
+    select
+        read_measures.user_key,
+        read_measures.as_of_date,
+        'rfm' as scheme,
+        case
+            when buyers.user_key is null then 'not_bought'
+            when is_recent and is_frequent and is_big then 'champions'
+            when is_recent and is_big then 'promising_big_spenders'
+            when is_frequent and is_big then 'big_spenders_to_keep'
+            when is_big then 'big_spenders_to_win_back'
+            when is_recent and is_frequent then 'frequent_small_buyers'
+            when is_recent then 'new_small_buyers'
+            when is_frequent then 'small_buyers_to_keep'
+            else 'small_buyers_gone_quiet'
+        end as segment_code,
+        buyers.score
+    from read_measures
+    left join classify_buyers as buyers
+        on read_measures.as_of_date = buyers.as_of_date and read_measures.user_key = buyers.user_key
+),
+
+match_lifecycle_rules as (
+    select
+        read_measures.user_key,
+        read_measures.as_of_date,
+        rules.segment_code,
+        rules.stage
+    from read_measures
+    inner join {{ ref('lifecycle_rules') }} as rules
+        on
+            read_measures.order_count >= rules.min_order_count
+            and read_measures.interest_score_last_90_days >= rules.min_interest_score
+),
+
+assign_lifecycle as (
+    select
+        user_key,
+        as_of_date,
+        'lifecycle' as scheme,
+        segment_code,
+        cast(stage as double) as score
+    from match_lifecycle_rules
+    qualify row_number() over (partition by as_of_date, user_key order by stage desc) = 1
+),
+
+unite_schemes as (
+    select * from assign_rfm
+    union all
+    select * from assign_lifecycle
+)
+
+select * from unite_schemes

@@ -1,0 +1,43 @@
+-- The category and the channel that each user meets most; ties go to the first in the alphabet.
+with
+count_choices as (
+    select
+        as_of_date,
+        user_key,
+        'category' as kind,
+        product_category as choice,
+        count(*) as choice_count
+    from {{ ref('int_events_stitched') }}
+    where product_category is not null
+    group by as_of_date, user_key, product_category
+    union all
+    select
+        as_of_date,
+        user_key,
+        'channel' as kind,
+        channel as choice,
+        count(*) as choice_count
+    from {{ ref('int_events_stitched') }}
+    where channel is not null
+    group by as_of_date, user_key, channel
+),
+
+keep_favourites as (
+    select *
+    from count_choices
+    qualify row_number() over (
+        partition by as_of_date, user_key, kind order by choice_count desc, choice
+    ) = 1
+),
+
+turn_to_columns as (
+    select
+        as_of_date,
+        user_key,
+        max(case when kind = 'category' then choice end) as top_category,
+        max(case when kind = 'channel' then choice end) as top_channel
+    from keep_favourites
+    group by as_of_date, user_key
+)
+
+select * from turn_to_columns

@@ -1,0 +1,70 @@
+-- Customers, and the devices that tell no customer.
+with
+find_private_devices as (
+    select
+        device_key,
+        max(user_key) as user_key
+    from {{ ref('int_identities') }}
+    where superseded_on is null
+    group by device_key
+    having count(distinct user_key) <= {{ var('max_customers_per_device') }}
+),
+
+name_users as (
+    select
+        coalesce(events.user_key, case when devices.device_key is null then events.device_key end) as user_key,
+        events.user_key is not null as is_identified,
+        events.device_key,
+        events.session_id,
+        events.order_id,
+        events.event_type,
+        events.occurred_at,
+        events.event_date,
+        events.net_amount
+    from {{ ref('int_events_sessionized') }} as events
+    left join find_private_devices as devices on events.device_key = devices.device_key
+),
+
+summarise_events as (
+    select
+        user_key,
+        max(is_identified) as is_identified,
+        min(occurred_at) as first_seen_at,
+        max(occurred_at) as last_seen_at,
+        count(distinct device_key) as device_count,
+        count(distinct session_id) as session_count,
+        count(distinct case when event_type in ('purchase', 'order') then order_id end) as order_count,
+        min(case when event_type in ('purchase', 'order') then event_date end) as first_order_date,
+        max(case when event_type in ('purchase', 'order') then event_date end) as last_order_date,
+        cast(sum(net_amount) as decimal(18, 4)) as net_revenue_amount
+    from name_users
+    where user_key is not null
+    group by user_key
+),
+
+read_latest_customers as (
+    select * from {{ ref('int_customers_deduplicated') }} where superseded_on is null
+),
+
+describe_users as (
+    select
+        coalesce(users.user_key, customers.user_key) as user_key,
+        coalesce(users.is_identified, true) as is_identified,
+        users.first_seen_at,
+        users.last_seen_at,
+        coalesce(users.device_count, 0) as device_count,
+        coalesce(users.session_count, 0) as session_count,
+        coalesce(users.order_count, 0) as order_count,
+        users.first_order_date,
+        users.last_order_date,
+        coalesce(users.net_revenue_amount, 0) as net_revenue_amount,
+        customers.registered_at,
+        customers.country,
+        customers.language,
+        customers.has_marketing_consent,
+        customers.has_profiling_consent
+    from summarise_events as users
+    full outer join read_latest_customers as customers on users.user_key = customers.user_key
+)
+
+select * from describe_users

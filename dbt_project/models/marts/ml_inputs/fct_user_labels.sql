@@ -1,0 +1,49 @@
+{%- set horizon_days = var('horizon_days') or 0 -%}
+with
+place_horizons as (
+    select
+        *,
+        cast(as_of_date + interval {{ horizon_days }} days as date) as ends_on,
+        cast(as_of_date + interval {{ horizon_days + var('refund_days') }} days as date) as closes_on
+    from {{ ref('int_users_eligible') }}
+    where {{ horizon_days }} > 0
+),
+
+compare_outcomes as (
+    select
+        users.user_key,
+        users.as_of_date,
+        users.ends_on,
+        users.closes_on,
+        coalesce(outcomes.net_revenue_amount, 0) as net_revenue_amount,
+        coalesce(outcomes.order_count, 0) as order_count,
+        thresholds.threshold_amount,
+        coalesce(thresholds.threshold_basis, 'net_revenue') as threshold_basis,
+        users.ends_on <= date '{{ var("as_of_date") }}' as is_observed
+    from place_horizons as users
+    left join {{ ref('int_outcomes_observed') }} as outcomes
+        on users.as_of_date = outcomes.as_of_date and users.user_key = outcomes.user_key
+    left join {{ ref('int_thresholds_measured') }} as thresholds on users.as_of_date = thresholds.as_of_date
+),
+
+-- A horizon that lies ahead, in part or whole, has no label yet: nothing is not zero.
+set_labels as (
+    select
+        user_key,
+        as_of_date,
+        cast({{ horizon_days }} as integer) as horizon_days,
+        case
+            when is_observed and threshold_basis = 'orders' then order_count >= threshold_amount
+            when is_observed then net_revenue_amount >= threshold_amount
+        end as is_high_value,
+        case when is_observed then order_count > 0 end as is_buyer,
+        cast(case when is_observed then net_revenue_amount end as decimal(18, 4)) as net_revenue_amount,
+        case when is_observed then order_count end as order_count,
+        cast(threshold_amount as decimal(18, 4)) as threshold_amount,
+        threshold_basis,
+        closes_on,
+        closes_on <= date '{{ var("as_of_date") }}' as is_closed
+    from compare_outcomes
+)
+
+select * from set_labels

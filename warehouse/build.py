@@ -1,0 +1,102 @@
+"""Build a leg: follow the ledger, run dbt, note what was processed, hand out the snapshot."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import settings
+import warehouse
+from cli import ShoalError, UsageError, console
+from landing import empty, ledger, shops
+from settings import ShopPaths
+from warehouse import dbt, follow, horizon, ops, snapshot
+from warehouse.horizon import Split
+from warehouse.snapshot import Snapshot
+
+
+def choose_split(paths: ShopPaths, as_of: date | None) -> Split:
+    """Choose as_of_date and cuts from the ledger.
+
+    Raises
+    ------
+    ShoalError
+        When no day is complete yet, or the as_of_date lies before the first one.
+    """
+    first_day, last_day = ledger.first_day(paths.shop), ledger.latest_complete_day(paths.shop)
+    if first_day is None or last_day is None:
+        raise ShoalError(
+            f"shop {paths.shop} has no complete day yet: "
+            f"run `python -m landing receive <folder> --shop {paths.shop}` first"
+        )
+    as_of = as_of or last_day
+    if as_of < first_day:
+        raise UsageError(f"as of {as_of} nothing is known: the first complete day of {paths.shop} is {first_day}")
+    return horizon.choose(first_day, as_of)
+
+
+def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool = False) -> Snapshot:
+    """Build leg 1 and export its snapshot; a killed or failed build is repaired by building again."""
+    split = choose_split(paths, as_of)
+    console.print(str(split))
+    shaping = _shaping(paths)
+    digest = dbt.models_digest(shaping)
+    with warehouse.lock(paths, f"build core as of {split.as_of_date}"):
+        with warehouse.open_locked(paths) as connection:
+            empty.write(paths)
+            ops.create(connection)
+            follow.load_ledger(connection, paths)
+            touched = follow.note_touched(connection)
+            built_by = follow.last_models_digest(connection)
+        is_outdated = built_by is not None and built_by != digest
+        if is_outdated:
+            console.print("the models or the shop's settings have changed: building everything anew")
+        console.print(f"following {touched} new or changed files")
+        with console.status("building the core: cleaning, merging, measuring"):
+            dbt.build(paths, "core", _variables(paths, split), full_refresh or is_outdated)
+        with warehouse.open_locked(paths) as connection:
+            follow.mark_processed(connection, digest)
+            written = snapshot.export(connection, paths, split)
+    rows = ", ".join(f"{table['rows']} {name}" for name, table in written.manifest["tables"].items())
+    console.print(f"snapshot {written.manifest['digest']}: {rows}")
+    return written
+
+
+def build_bi(paths: ShopPaths, as_of: date | None = None) -> None:
+    """Build leg 2: what BI reads, from leg 1's tables and the predictions."""
+    split = choose_split(paths, as_of)
+    with warehouse.lock(paths, f"build bi as of {split.as_of_date}"):
+        with warehouse.open_locked(paths) as connection:
+            ops.create(connection)
+            ops.load_journals(connection, paths)
+        with console.status("building what BI reads"):
+            dbt.build(paths, "bi", _variables(paths, split))
+
+
+def run_id() -> str:
+    """Return the run handed down by the DAG, or a new one for a typed command."""
+    return settings.run_id() or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+
+def _shaping(paths: ShopPaths) -> dict[str, Any]:
+    """Return the settings that shape every row, so that changing one asks for a full build."""
+    shop = shops.load(paths.shop)
+    whole = sorted(table for table in shop.delivered_tables if shop.delivery(table) == "snapshot")
+    return {
+        "shop": paths.shop,
+        "time_zone": shop.time_zone,
+        "currency": shop.currency,
+        "snapshot_tables": whole,
+    }
+
+
+def _variables(paths: ShopPaths, split: Split) -> dict[str, Any]:
+    return _shaping(paths) | {
+        "landing_dir": str(paths.landing),
+        "run_id": run_id(),
+        "as_of_date": str(split.as_of_date),
+        "as_of_dates": [str(day) for day in split.as_of_dates],
+        "train_cut": split.train_cut and str(split.train_cut),
+        "test_cut": split.test_cut and str(split.test_cut),
+        "horizon_days": split.horizon_days,
+    }

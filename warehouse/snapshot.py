@@ -1,0 +1,128 @@
+"""The crossing out: one Parquet snapshot of the model inputs, named by the digest of its rows.
+
+Whoever trains or scores reads this and nothing else; equal content has one name, however
+often it is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cli import ShoalError
+from settings import ShopPaths
+from warehouse.horizon import Split
+
+TABLES = {
+    "fct_user_sequences": "ml_inputs.fct_user_sequences",
+    "fct_user_features": "ml_inputs.fct_user_features",
+    "fct_user_labels": "ml_inputs.fct_user_labels",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder of Parquet files, and what its manifest says of them."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    def path(self, table: str) -> Path:
+        """Return the Parquet file of a table."""
+        return self.folder / f"{table}.parquet"
+
+
+def read(paths: ShopPaths, as_of: date) -> Snapshot:
+    """Return the latest snapshot of an as_of_date.
+
+    Raises
+    ------
+    ShoalError
+        When there is none.
+    """
+    link = paths.snapshots / f"latest-{as_of}"
+    if not link.exists():
+        raise ShoalError(
+            f"no snapshot of {as_of} under {paths.snapshots}: "
+            f"run `python -m warehouse build core --shop {paths.shop} --as-of {as_of}`"
+        )
+    folder = link.resolve()
+    return Snapshot(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+
+
+def export(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, split: Split) -> Snapshot:
+    """Write the inputs of the split's days, aside first, and point ``latest-<as_of_date>`` at them."""
+    hashes = {name: content_hash(connection, table, split.as_of_dates) for name, table in TABLES.items()}
+    manifest = _describe(paths, split, hashes)
+    folder = paths.snapshots / manifest["digest"]
+    if not folder.exists():
+        _write(connection, folder, split, manifest)
+    _point(paths.snapshots / f"latest-{split.as_of_date}", folder)
+    return Snapshot(folder, manifest)
+
+
+def content_hash(
+    connection: duckdb.DuckDBPyConnection, table: str, as_of_dates: list[date] | None = None
+) -> dict[str, Any]:
+    """Return row count and hash of a table's rows, whatever their order.
+
+    The sum of 64-bit hashes of whole rows; names and types of the columns are part of it.
+    ``table`` is one of our own names, never input. An empty table hashes by its columns alone.
+    """
+    described = connection.execute(f"describe {table}").fetchall()
+    columns = [(str(name), str(type_)) for name, type_, *_ in described]
+    row_hash = ", ".join(f'"{name}"' for name, _ in columns)
+    only = "where list_contains(?, as_of_date)" if as_of_dates is not None else ""
+    [(rows, total)] = connection.execute(
+        f"select count(*), coalesce(sum(hash({row_hash})::hugeint), 0) from {table} {only}",
+        [as_of_dates] if as_of_dates is not None else [],
+    ).fetchall()
+    text = json.dumps([columns, int(rows), str(total)])
+    return {"rows": int(rows), "hash": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _describe(paths: ShopPaths, split: Split, hashes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    said = {
+        "shop": paths.shop,
+        "as_of_date": str(split.as_of_date),
+        "horizon_days": split.horizon_days,
+        "cuts": {
+            "train": str(split.train_cut) if split.train_cut else None,
+            "test": str(split.test_cut) if split.test_cut else None,
+            "score": str(split.as_of_date),
+        },
+        "tables": hashes,
+    }
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    return {"digest": digest, **said}
+
+
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path, split: Split, manifest: dict[str, Any]) -> None:
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True, mode=0o700)
+    for name, table in TABLES.items():
+        connection.sql(
+            f"select * from {table} where list_contains(?, as_of_date) order by as_of_date, user_key",
+            params=[split.as_of_dates],
+        ).write_parquet(str(aside / f"{name}.parquet"), compression="zstd")
+    (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another run wrote the same content first: equal by name, so theirs is ours.
+        shutil.rmtree(aside)
+
+
+def _point(link: Path, folder: Path) -> None:
+    aside = link.with_name(f".{link.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(folder.name)
+    os.replace(aside, link)
