@@ -24,9 +24,9 @@ import sqlalchemy
 from duckdb_sqlalchemy import ConnectionWrapper
 from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
 from great_expectations.core.batch_definition import BatchDefinition
-from great_expectations.data_context import EphemeralDataContext
-from great_expectations.datasource.fluent import SQLDatasource
-from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import Expectation
 from sqlalchemy.pool import StaticPool
 
@@ -93,9 +93,9 @@ class DuckDBConnectionDatasource(SQLDatasource):
 
 
 def reason(error: BaseException) -> str:
-    """Say in one line what broke, without the values that DuckDB puts into single quotes.
+    r"""Say in one line what broke, without the values that DuckDB puts into single quotes.
 
-    >>> reason(ValueError("Could not convert string 'ann@example.org' to INT32\\nLINE 1: select"))
+    >>> reason(ValueError("Could not convert string 'ann@example.org' to INT32\nLINE 1: select"))
     "ValueError: Could not convert string '…' to INT32"
     """
     first_line = str(error).strip().split("\n", 1)[0]

@@ -6,26 +6,7 @@ only. If anything fails, nothing is published and readers keep the version they 
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
-import duckdb
-
-from expectations.facts import create_header, write_identifying_words
 from expectations.rules import BorderExpectation
-
-THRESHOLDS = {
-    # Shares are doubles that are added up.
-    "share_tolerance": 1e-6,
-    # Above a quarter, the population stability index calls a shift major (Siddiqi 2006).
-    "max_psi": 0.25,
-    # An empty segment's share, so that the index stays finite.
-    "psi_floor": 0.0005,
-    # Twice or half the users within a week is a broken join before it is a trend.
-    "max_user_ratio": 2.0,
-    "max_previous_age_days": 7,
-    # Money is rounded to cents once, when summed, so that cells add up: half a cent may be left.
-    "half_a_cent": 0.005,
-}
 
 NO_PREVIOUS = """
 select table_name, case when b.previous_as_of_date is null
@@ -124,8 +105,8 @@ class ExpectProfilesToCountEveryUser(BorderExpectation):
     sentence = "the users of a scheme's profiles sum to its users in user_segment_daily"
     query = """
         select 'segment_profile_daily' as table_name, null as file_id,
-            coalesce(p.scheme, s.scheme) || ': profiles ' || coalesce(p.users, 0) || ' users, user_segment_daily '
-            || coalesce(s.users, 0) as observed
+            coalesce(p.scheme, s.scheme) || ': profiles ' || coalesce(p.users, 0)
+            || ' users, user_segment_daily ' || coalesce(s.users, 0) as observed
         from batch as b, (select scheme, sum(users) as users from profile_now group by scheme) as p
         full outer join (select scheme, count(*) as users from segment_now group by scheme) as s
             on s.scheme = p.scheme
@@ -178,7 +159,8 @@ class ExpectEveryEligibleUserScored(BorderExpectation):
     sentence = "each score has exactly one row per eligible user"
     query = """
         select 'user_score_daily' as table_name, null as file_id,
-            n.score_name || ': ' || n.users || ' users in ' || n.row_count || ' rows, eligible ' || e.users as observed
+            n.score_name || ': ' || n.users || ' users in ' || n.row_count
+            || ' rows, eligible ' || e.users as observed
         from batch as b, (
             select s.score_name, count(*) as row_count, count(distinct s.user_key) as users,
                 count(distinct s.user_key) filter (where e.user_key is not null) as eligible_users
@@ -200,7 +182,8 @@ class ExpectUserCountsNearThePrevious(BorderExpectation):
         select 'user_segment_daily' as table_name, null as file_id,
             n.scheme || ': ' || n.users || ' users, previously ' || p.users as observed
         from batch as b, (select scheme, count(*) as users from segment_now group by scheme) as n
-        join (select scheme, count(*) as users from segment_previous group by scheme) as p on p.scheme = n.scheme
+        join (select scheme, count(*) as users from segment_previous group by scheme) as p
+            on p.scheme = n.scheme
         where n.users > b.max_user_ratio * p.users or n.users * b.max_user_ratio < p.users
     """
     subjects = NO_PREVIOUS
@@ -317,24 +300,3 @@ EXPECTATIONS: tuple[type[BorderExpectation], ...] = (
     ExpectProfileMoneyToAgreeWithUsers,
     ExpectNoIdentifyingColumnInBi,
 )
-
-
-def prepare(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
-    """Name today's and the previous snapshot; temporary views need no right to write."""
-    oldest = as_of - timedelta(days=int(THRESHOLDS["max_previous_age_days"]))
-    previous = connection.execute(
-        "select max(as_of_date) from bi.user_segment_daily where as_of_date < ? and as_of_date >= ?",
-        [as_of, oldest],
-    ).fetchall()[0][0]
-    create_header(connection, THRESHOLDS, as_of_date=as_of, previous_as_of_date=previous)
-    for view, table, day in (
-        ("segment_now", "bi.user_segment_daily", "as_of_date"),
-        ("segment_previous", "bi.user_segment_daily", "previous_as_of_date"),
-        ("profile_now", "bi.segment_profile_daily", "as_of_date"),
-        ("score_now", "bi.user_score_daily", "as_of_date"),
-        ("eligible", "ml_inputs.fct_user_features", "as_of_date"),
-    ):
-        connection.execute(
-            f"create temp view {view} as select t.* from {table} as t, border as b where t.as_of_date = b.{day}"
-        )
-    write_identifying_words(connection)

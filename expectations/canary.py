@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
-from great_expectations.expectations import ExpectColumnValuesToNotBeNull, UnexpectedRowsExpectation
+from great_expectations.expectations.core.expect_column_values_to_not_be_null import (
+    ExpectColumnValuesToNotBeNull,
+)
+from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
 
 from expectations.adapter import Validator
 
@@ -63,8 +66,8 @@ def prove(on: Validator, connection: duckdb.DuckDBPyConnection) -> None:
         When any note differs: check the pinned versions of duckdb, duckdb-sqlalchemy and
         great-expectations.
     """
-    connection.execute(f"create or replace temp table {TABLE} (word varchar)")
-    connection.execute(f"insert into {TABLE} values ('good'), ('bad-1'), ('bad-22'), (null)")
+    connection.execute("create or replace temp table canary (word varchar)")
+    connection.execute("insert into canary values ('good'), ('bad-1'), ('bad-22'), (null)")
     suite = [
         ExpectCanaryToBreak(),
         ExpectCanaryToBeWell(),
@@ -86,6 +89,6 @@ def prove(on: Validator, connection: duckdb.DuckDBPyConnection) -> None:
 
 def _note(result: Any) -> tuple[bool, int | None, bool]:
     info = dict(result.exception_info or {})
-    is_broken = not info.get("raised_exception") is False
+    is_broken = info.get("raised_exception") is not False
     found = result.result.get("unexpected_count", result.result.get("observed_value"))
     return bool(result.success), found, is_broken

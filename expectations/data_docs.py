@@ -13,7 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
-from great_expectations.data_context import EphemeralDataContext
+from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
 
 from settings import ShopPaths
 
@@ -54,7 +54,7 @@ def build(context: EphemeralDataContext, paths: ShopPaths, border: str) -> Path:
     for page in aside.rglob("*.html"):
         page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(aside, target)
+    aside.replace(target)
     return target / "index.html"
 
 

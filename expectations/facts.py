@@ -26,7 +26,7 @@ def create_header(
     connection: duckdb.DuckDBPyConnection, thresholds: Mapping[str, float], **days: date | None
 ) -> None:
     """Create the one-row table ``border``: what the queries of a suite need to know."""
-    types = {name: "date" for name in days}
+    types = dict.fromkeys(days, "date")
     types |= {name: "double" if isinstance(value, float) else "integer" for name, value in thresholds.items()}
     columns = ", ".join(f'"{name}" {type_}' for name, type_ in types.items())
     connection.execute(f"create temp table border ({columns})")
@@ -39,7 +39,8 @@ def insert_rows(
     """Insert rows in one statement, by column: executemany takes its time for each row."""
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
-        connection.execute(f'insert into "{table}" select {", ".join(["unnest(?)"] * len(columns))}', columns)
+        places = ", ".join(["unnest(?)"] * len(columns))
+        connection.execute(f'insert into "{table}" select {places}', columns)
 
 
 def write_identifying_words(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 import warehouse
 from cli import DONE, GateStoppedError, ShoalError, console
 from expectations import bi as bi_suite
-from expectations import data_docs, validate
+from expectations import bi_facts, data_docs, deliveries, incoming_facts, ml_inputs_facts, validate
 from expectations import incoming as incoming_suite
 from expectations import ml_inputs as ml_inputs_suite
 from expectations.adapter import Validator, reason
@@ -31,7 +31,7 @@ COLOURS = {
 
 def incoming(paths: ShopPaths, as_of: date | None) -> int:
     """Judge landed files and hold those at fault."""
-    found = incoming_suite.delivery(paths, as_of)
+    found = deliveries.find(paths, as_of)
     if not found.judged:
         console.print(f"incoming of {paths.shop}: no accepted file to judge")
         return DONE
@@ -44,7 +44,7 @@ def incoming(paths: ShopPaths, as_of: date | None) -> int:
             connection,
             "incoming",
             incoming_suite.EXPECTATIONS,
-            lambda: incoming_suite.prepare(connection, paths, found),
+            lambda: incoming_facts.prepare(connection, paths, found),
             run_id,
         )
         verdict = Verdict(
@@ -68,7 +68,7 @@ def ml_inputs(paths: ShopPaths, as_of: date | None) -> int:
             connection,
             "ml_inputs",
             ml_inputs_suite.EXPECTATIONS,
-            lambda: ml_inputs_suite.prepare(connection, paths, found),
+            lambda: ml_inputs_facts.prepare(connection, paths, found),
             run_id,
         )
         return _conclude(paths, on, Verdict("ml_inputs", run_id, day, tuple(findings)), started)
@@ -91,7 +91,7 @@ def bi(paths: ShopPaths, as_of: date | None) -> int:
                 connection,
                 "bi",
                 bi_suite.EXPECTATIONS,
-                lambda: bi_suite.prepare(connection, day),
+                lambda: bi_facts.prepare(connection, day),
                 run_id,
             )
     return _conclude(paths, on, Verdict("bi", run_id, day, tuple(findings)), started)
@@ -116,8 +116,8 @@ def _hold(paths: ShopPaths, verdict: Verdict) -> None:
     alike: dict[tuple[str, ...], list[str]] = {}
     for file_id, reasons in by_file.items():
         alike.setdefault(tuple(reasons), []).append(file_id)
-    for reasons, file_ids in alike.items():
-        ledger.set_status(paths, file_ids, "held", reasons)
+    for shared, file_ids in alike.items():
+        ledger.set_status(paths, file_ids, "held", shared)
 
 
 def _conclude(
@@ -134,12 +134,12 @@ def _conclude(
 def _docs(paths: ShopPaths, on: Validator, verdict: Verdict) -> str:
     try:
         return str(data_docs.build(on.context, paths, verdict.border))
-    except Exception as error:  # noqa: BLE001 - a page that can't be drawn changes no verdict
+    except Exception as error:  # a page that can't be drawn changes no verdict
         return f"not built ({reason(error)})"
 
 
 def _show(verdict: Verdict, seconds: float, page: str) -> None:
-    counts = {outcome: 0 for outcome in Outcome}
+    counts = dict.fromkeys(Outcome, 0)
     alike: dict[tuple[str, str, str], list[str]] = {}
     for finding in verdict.findings:
         counts[finding.outcome] += 1

@@ -13,9 +13,12 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import ClassVar, Literal, Self
 
-from great_expectations.expectations import UnexpectedRowsExpectation
+from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
+from great_expectations.expectations.metadata_types import FailureSeverity
 
 Severity = Literal["error", "warning"]
+
+HEADER = "with batch as (select * from {batch})"
 
 
 class BorderExpectation(UnexpectedRowsExpectation):
@@ -46,10 +49,10 @@ class BorderExpectation(UnexpectedRowsExpectation):
     @classmethod
     def full_query(cls) -> str:
         """Return the query with its header; Great Expectations fills in what ``{batch}`` is."""
-        return f"with batch as (select * from {{batch}})\n{dedent(cls.query).strip()}"
+        return f"{HEADER}\n{dedent(cls.query).strip()}"
 
     @classmethod
     def instance(cls) -> Self:
         """Return the expectation as Great Expectations wants it: sentence and query spelt out."""
-        severity = "critical" if cls.level == "error" else "warning"
+        severity = FailureSeverity.CRITICAL if cls.level == "error" else FailureSeverity.WARNING
         return cls(unexpected_rows_query=cls.full_query(), description=cls.sentence, severity=severity)

@@ -1,0 +1,318 @@
+"""What the border ``incoming`` judges by: ledger, daily measures, texts, words and keys.
+
+Each table is read in few passes; the expectations then ask small relations. Table and
+column names come from the contracts, values are parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from expectations.deliveries import Delivery
+from expectations.facts import create_header, insert_rows
+from landing import contracts, empty, shops
+from landing.ledger import LedgerFile
+from settings import ShopPaths
+
+THRESHOLDS = {
+    # Design: volume and drift look at the trailing 28 days, four whole weeks.
+    "trailing_days": 28,
+    # A week: with less, a Sunday has met no other Sunday.
+    "min_baseline_days": 7,
+    # A fifth or five times the median is outside of what weekdays and seasons do to a shop.
+    "max_ratio": 5.0,
+    # Out of line is also asked to be beyond half the lowest and twice the highest day, so that
+    # a shop which is nearly closed on Sundays passes its Sundays.
+    "beyond_extremes": 2.0,
+    # Guests come and go with campaigns; a join that broke moves this share to one or zero.
+    "max_unknown_user_shift": 0.3,
+    # Medians of fewer rows jump by chance.
+    "min_rows_for_shares": 30,
+    # More days than a long weekend's delivery: a history load.
+    "history_load_days": 7,
+    "max_odd_day_share": 0.05,
+    # Under five rows, one typo would stop the shop.
+    "min_quarantined_rows": 5,
+    # A day that is late is incomplete and simply not processed; beyond that, the source is down.
+    "max_lag_days": 3,
+}
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Delivery) -> None:
+    """Lay out the facts that the expectations judge: ledger, daily measures, texts, keys."""
+    known = contracts.load()
+    _write_ledger(connection, found)
+    tables = sorted({day.table for file in found.accepted for day in file.tables})
+    _write_subjects(connection, shops.load(paths.shop), known, tables)
+    _point_at_parquet(connection, paths, tables)
+    _write_days(connection, [known[table] for table in tables])
+    _write_trailing(connection)
+    _view_values(connection, [known[table] for table in tables])
+
+
+def _write_ledger(connection: duckdb.DuckDBPyConnection, found: Delivery) -> None:
+    judged = {file.file_id for file in found.judged}
+    connection.execute(
+        "create temp table accepted_file (file_id varchar, file_name varchar, is_judged boolean, "
+        "rows_in bigint, rows_good bigint, rows_quarantined bigint, rows_duplicate bigint, "
+        "delivered_on date, delivers varchar[])"
+    )
+    connection.execute(
+        "create temp table accepted_day (file_id varchar, table_name varchar, event_date date, "
+        "rows_written bigint)"
+    )
+    insert_rows(
+        connection,
+        "accepted_file",
+        [
+            (
+                file.file_id,
+                file.file_name,
+                file.file_id in judged,
+                file.rows_in,
+                file.rows_good,
+                file.rows_quarantined,
+                file.rows_duplicate,
+                file.delivered_on,
+                list(file.delivers),
+            )
+            for file in found.accepted
+        ],
+    )
+    insert_rows(
+        connection,
+        "accepted_day",
+        [
+            (file.file_id, table, day, rows)
+            for file in found.accepted
+            for (table, day), rows in _rows_by_day(file).items()
+        ],
+    )
+    connection.execute("create temp view judged_file as select * from accepted_file where is_judged")
+    connection.execute(
+        "create temp view judged_day as select d.* from accepted_day as d "
+        "join judged_file as f on f.file_id = d.file_id"
+    )
+    create_header(connection, THRESHOLDS, newest_day=found.newest_day)
+
+
+def _rows_by_day(file: LedgerFile) -> dict[tuple[str, date], int]:
+    """Count a file's rows; a table that it delivers without any row has an empty day."""
+    rows = {(day.table, day.event_date): day.rows_written for day in file.tables}
+    if file.delivered_on:
+        for table in file.delivers:
+            rows.setdefault((table, file.delivered_on), 0)
+    return rows
+
+
+def _write_subjects(
+    connection: duckdb.DuckDBPyConnection,
+    shop: shops.Shop,
+    known: dict[str, contracts.Contract],
+    tables: Sequence[str],
+) -> None:
+    connection.execute(
+        "create temp table contract (table_name varchar, is_daily boolean, max_quarantined_share double, "
+        "has_user_key boolean, has_amount boolean)"
+    )
+    insert_rows(
+        connection,
+        "contract",
+        [
+            (
+                table,
+                table in shop.daily,
+                known[table].max_quarantined_share,
+                "user_key" in known[table].landed_columns,
+                bool(_amounts(known[table])),
+            )
+            for table in sorted({*tables, *shop.daily, *shop.required})
+        ],
+    )
+    connection.execute(
+        """
+        create temp table subject as
+        select
+            c.*,
+            exists (
+                select 1 from judged_file as f where list_contains(f.delivers, c.table_name)
+            ) as is_delivered,
+            (
+                select max(coalesce(f.delivered_on, d.event_date))
+                from accepted_file as f
+                left join accepted_day as d on d.file_id = f.file_id and d.table_name = c.table_name
+                where list_contains(f.delivers, c.table_name)
+            ) as last_day
+        from contract as c
+        """
+    )
+    connection.execute(
+        """
+        create temp view judged_delivery as
+        select f.*, c.table_name, c.max_quarantined_share
+        from judged_file as f join contract as c on list_contains(f.delivers, c.table_name)
+        """
+    )
+
+
+def _point_at_parquet(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, tables: Sequence[str]) -> None:
+    """Make two views per table, the judged files and their whole window; a missing file counts as empty."""
+    if not all(empty.path(paths, table).exists() for table in tables):
+        empty.write(paths)
+    first = connection.execute(
+        "select min(event_date) - any_value(b.trailing_days) from judged_day, border as b"
+    ).fetchall()[0][0]
+    for table in tables:
+        found = connection.execute(
+            "select d.event_date, d.file_id, f.is_judged from accepted_day as d "
+            "join accepted_file as f on f.file_id = d.file_id "
+            "where d.table_name = ? and d.event_date >= ? and d.rows_written > 0",
+            [table, first],
+        ).fetchall()
+        judged = [_place(paths, table, day, file_id) for day, file_id, is_judged in found if is_judged]
+        window = [_place(paths, table, day, file_id) for day, file_id, _ in found]
+        for view, places in ((f"judged_{table}", judged), (f"window_{table}", window)):
+            names = [str(place) for place in places if place.exists()] or [str(empty.path(paths, table))]
+            connection.execute(f'set variable "{view}" = ?', [names])
+            connection.execute(
+                f'create temp view "{view}" as '  # noqa: S608 - tables of the contracts
+                f"select * from read_parquet(getvariable('{view}'), union_by_name = true)"
+            )
+
+
+def _place(paths: ShopPaths, table: str, day: date, file_id: str) -> Path:
+    return paths.landing / table / day.isoformat() / f"{file_id}.parquet"
+
+
+def _write_days(connection: duckdb.DuckDBPyConnection, tables: Sequence[contracts.Contract]) -> None:
+    """Count and measure each table and day in one pass over its judged and trailing files."""
+    connection.execute(
+        "create temp table landed_day (table_name varchar, file_id varchar, event_date date, "
+        "row_count bigint)"
+    )
+    connection.execute(
+        "create temp table measure (table_name varchar, measure varchar, column_name varchar, "
+        "event_date date, value double, row_count bigint)"
+    )
+    connection.execute(
+        """
+        insert into measure
+        select table_name, 'rows', null, event_date, sum(rows_written), null
+        from accepted_day group by table_name, event_date
+        """
+    )
+    for contract in tables:
+        connection.execute(
+            "insert into landed_day select ?, file_id, event_date, count(*) "  # noqa: S608 - as above
+            f'from "judged_{contract.table}" group by file_id, event_date',
+            [contract.table],
+        )
+        for measure, column, value, count in _measures(contract):
+            connection.execute(
+                f"insert into measure select ?, ?, ?, event_date, {value}, {count} "  # noqa: S608 - as above
+                f'from "window_{contract.table}" group by event_date',
+                [contract.table, measure, column],
+            )
+
+
+def _measures(contract: contracts.Contract) -> list[tuple[str, str | None, str, str]]:
+    """Say what is measured per day: measure, column, its SQL and the SQL of the rows behind it.
+
+    An amount of zero (no discount, a gift) says nothing about the unit of the others.
+    """
+    measures: list[tuple[str, str | None, str, str]] = [
+        (
+            "amount_median",
+            column,
+            f'(median("{column}") filter ("{column}" <> 0))::double',
+            f'count(*) filter ("{column}" <> 0)',
+        )
+        for column in _amounts(contract)
+    ]
+    if "user_key" in contract.landed_columns:
+        measures.append(("unknown_user_share", None, "avg((user_key is null)::int)", "count(*)"))
+    return measures
+
+
+def _amounts(contract: contracts.Contract) -> list[str]:
+    return [name for name, column in contract.columns.items() if column.type == "money"]
+
+
+def _write_trailing(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set each judged day beside the days before it; a day is judged if the judged files made it.
+
+    A few late rows of an older day are no new day.
+    """
+    connection.execute(
+        """
+        create temp table trailing_measure as
+        with made as (
+            select d.table_name, d.event_date
+            from accepted_day as d join accepted_file as f on f.file_id = d.file_id
+            group by d.table_name, d.event_date
+            having coalesce(sum(d.rows_written) filter (where f.is_judged), 0) * 2 >= sum(d.rows_written)
+                and bool_or(f.is_judged)
+        )
+        select
+            m.table_name, m.measure, m.column_name, m.event_date,
+            any_value(m.value) as value,
+            count(p.event_date) as baseline_days,
+            median(p.value) as baseline_median,
+            min(p.value) as baseline_low,
+            max(p.value) as baseline_high
+        from measure as m cross join border as b
+        join made on made.table_name = m.table_name and made.event_date = m.event_date
+        left join measure as p
+            on p.table_name = m.table_name and p.measure = m.measure
+            and p.column_name is not distinct from m.column_name
+            and p.event_date between m.event_date - b.trailing_days and m.event_date - 1
+            and (p.row_count is null or p.row_count >= b.min_rows_for_shares)
+        where m.value is not null and (m.row_count is null or m.row_count >= b.min_rows_for_shares)
+        group by m.table_name, m.measure, m.column_name, m.event_date
+        """
+    )
+
+
+def _view_values(connection: duckdb.DuckDBPyConnection, tables: Sequence[contracts.Contract]) -> None:
+    """Lay all texts, words and keys of the judged rows under one another."""
+    texts, words, keys = [], [], []
+    connection.execute("create temp table vocabulary (table_name varchar, column_name varchar, word varchar)")
+    for contract in tables:
+        names_nobody = not any(column.is_identifying for column in contract.columns.values())
+        for name, column in contract.columns.items():
+            if column.type != "text" or column.identifies == "dropped":
+                continue
+            landed = contracts.landed_name(name, column)
+            if column.identifies:
+                keys.append(_values(contract.table, landed, "pseudonym"))
+            elif column.allowed:
+                words.append(_values(contract.table, landed, "word"))
+                insert_rows(
+                    connection, "vocabulary", [(contract.table, landed, word) for word in column.allowed]
+                )
+            elif not column.derive and not names_nobody:
+                # A catalogue may print its brand's address; it is nobody's.
+                texts.append(_values(contract.table, landed, "words", is_free_text=column.mask))
+    for view, parts in (("landed_text", texts), ("landed_word", words), ("landed_key", keys)):
+        connection.execute(
+            f'create temp view "{view}" as ' + " union all ".join(parts or [_values_of_nothing(view)])
+        )
+
+
+def _values(table: str, column: str, name: str, is_free_text: bool = False) -> str:
+    return (
+        f"select '{table}' as table_name, '{column}' as column_name, file_id, "  # noqa: S608 - as above
+        f'"{column}" as "{name}", {is_free_text} as is_free_text from "judged_{table}"'
+    )
+
+
+def _values_of_nothing(view: str) -> str:
+    name = {"landed_text": "words", "landed_word": "word", "landed_key": "pseudonym"}[view]
+    return (
+        "select null::varchar as table_name, null::varchar as column_name, null::varchar as file_id, "
+        f'null::varchar as "{name}", false as is_free_text where false'
+    )
