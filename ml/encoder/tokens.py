@@ -1,0 +1,239 @@
+"""From lists of events to tokens, all users at once in flat arrays.
+
+A token is one event, or several of the same kind at the same moment (the lines of one
+order). It carries its texts, kind, channel, gap to the event before, hour of the week,
+amount, quantity and how many events it stands for: nothing that moves with the as_of_date,
+so a silent user's embedding stays valid for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml.configs import TokenConfig
+from ml.encoder.keys import digest_of
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+GAP_EDGES = np.array([1, 60, 300, 1800, 7200, 6 * 3600, 86400, 2 * 86400, 4 * 86400, 7 * 86400, 14 * 86400,
+                      30 * 86400, 60 * 86400, 90 * 86400, 180 * 86400])  # fmt: skip
+"""Seconds; a gap belongs to the bucket whose lower edge it reaches: 0 is 'at the same moment or first'."""
+NUMBERS = 4
+"""log amount, log quantity, log events merged, log gap."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The events of many users, flat: user u owns ``offsets[u]:offsets[u + 1]``, oldest first."""
+
+    offsets: Ints
+    texts: list[str]
+    """The distinct texts; index 0 is ``""``."""
+    text: Ints
+    event_type: NDArray[np.object_]
+    channel: NDArray[np.object_]
+    gap_seconds: Ints
+    hour_of_week: Ints
+    amount: NDArray[np.float64]
+    quantity: NDArray[np.float64]
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Sequences:
+        """Read the parallel lists of ``fct_user_sequences``; null numbers count as 0, null texts as ''."""
+        lists = {name: _one_chunk(table[name]) for name in LISTS}
+        types = lists["event_types"]
+        flat = {name: values.flatten() for name, values in lists.items()}
+        for name, values in flat.items():
+            if len(values) != len(flat["event_types"]):
+                raise ValueError(f"{name} holds {len(values)} events, event_types {len(flat['event_types'])}")
+        # An event without words of its own still says what it was about.
+        words = pc.fill_null(flat["texts"], "")
+        words = pc.if_else(pc.equal(words, ""), pc.fill_null(flat["categories"], ""), words)
+        texts, text = _codes(words)
+        return cls(
+            offsets=np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(types), 0))]).astype(np.int64),
+            texts=texts,
+            text=text,
+            event_type=np.asarray(pc.fill_null(flat["event_types"], "").to_pylist(), dtype=object),
+            channel=np.asarray(pc.fill_null(flat["channels"], "").to_pylist(), dtype=object),
+            gap_seconds=_numbers(flat["gap_seconds"]).astype(np.int64),
+            hour_of_week=_numbers(flat["hours_of_week"]).astype(np.int64) % 168,
+            amount=_numbers(flat["amounts"]),
+            quantity=_numbers(flat["quantities"]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+LISTS = ("event_types", "texts", "categories", "channels", "gap_seconds", "hours_of_week", "amounts", "quantities")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What training saw at its cut; anything newer shares index 0."""
+
+    event_types: tuple[str, ...]
+    channels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sequences: Sequences, config: TokenConfig) -> Vocabulary:
+        """Collect kinds and the most frequent channels; ties go by name."""
+        return cls(
+            event_types=tuple(sorted(set(sequences.event_type.tolist()))),
+            channels=tuple(_most_frequent(sequences.channel, config.max_channels)),
+        )
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of many users, flat; token t owns the texts ``text_offsets[t]:text_offsets[t + 1]``."""
+
+    offsets: Ints
+    text_offsets: Ints
+    text: Ints
+    event_type: Ints
+    channel: Ints
+    gap: Ints
+    hour: Ints
+    numbers: Floats
+    """(tokens, NUMBERS)"""
+    keys: list[bytes]
+    """Per user the hash of all that its tokens say, independent of vocabulary and weights."""
+
+    @property
+    def lengths(self) -> Ints:
+        """Return the number of tokens per user."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) -> Tokens:
+    """Turn events into tokens and keep each user's most recent ``max_tokens``."""
+    starts, user = _token_starts(sequences, config.merge_simultaneous)
+    kept = _most_recent(user, len(sequences), config.max_tokens)
+    ends = np.append(starts[1:], len(sequences.text))[kept]
+    starts, user = starts[kept], user[kept]
+    size = ends - starts
+    flat = _ranges(starts, size)
+    token_of = np.repeat(np.arange(len(starts)), size)
+    numbers = np.stack(
+        [
+            _signed_log(np.bincount(token_of, sequences.amount[flat], len(starts))),
+            _signed_log(np.bincount(token_of, sequences.quantity[flat], len(starts))),
+            np.log(np.maximum(size, 1)),
+            np.log1p(np.maximum(sequences.gap_seconds[starts], 0)) / 4,
+        ],
+        axis=1,
+    ).astype(np.float32)  # (tokens, NUMBERS)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(sequences)))]).astype(np.int64)
+    text_offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    return Tokens(
+        offsets=offsets,
+        text_offsets=text_offsets,
+        text=sequences.text[flat],
+        event_type=_indexed(sequences.event_type[starts], vocabulary.event_types),
+        channel=_indexed(sequences.channel[starts], vocabulary.channels),
+        gap=np.searchsorted(GAP_EDGES, sequences.gap_seconds[starts], side="right"),
+        hour=sequences.hour_of_week[starts],
+        numbers=numbers,
+        keys=_keys(sequences, starts, numbers, offsets, text_offsets, flat),
+    )
+
+
+def _token_starts(sequences: Sequences, merge: bool) -> tuple[Ints, Ints]:
+    """Return each token's first event and its user."""
+    count = len(sequences.text)
+    user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+    if count == 0:
+        return np.zeros(0, np.int64), user
+    is_start = np.ones(count, dtype=bool)
+    if merge:
+        is_start[1:] = (
+            (user[1:] != user[:-1])
+            | (sequences.gap_seconds[1:] > 0)
+            | (sequences.event_type[1:] != sequences.event_type[:-1])
+            | (sequences.channel[1:] != sequences.channel[:-1])
+        )
+    starts = np.flatnonzero(is_start)
+    return starts, user[starts]
+
+
+def _most_recent(user: Ints, users: int, limit: int) -> NDArray[np.bool_]:
+    """Mark, of tokens in order of user and time, each user's last ``limit``.
+
+    >>> _most_recent(np.array([0, 0, 0, 2]), 3, 2).tolist()
+    [False, True, True, True]
+    """
+    ends = np.cumsum(np.bincount(user, minlength=users))
+    return np.asarray(np.arange(len(user)) >= ends[user] - limit)
+
+
+def _ranges(starts: Ints, sizes: Ints) -> Ints:
+    """Return the concatenation of ``starts[i] + 0 … sizes[i] - 1``.
+
+    >>> _ranges(np.array([5, 9]), np.array([2, 1])).tolist()
+    [5, 6, 9]
+    """
+    begins = np.cumsum(sizes) - sizes
+    return np.repeat(starts - begins, sizes) + np.arange(int(sizes.sum()))
+
+
+def _keys(
+    sequences: Sequences, starts: Ints, numbers: Floats, offsets: Ints, text_offsets: Ints, flat: Ints
+) -> list[bytes]:
+    text_keys = np.array([digest_of(text) for text in sequences.texts], dtype="S32")[sequences.text[flat]]
+    kinds, kind = np.unique(sequences.event_type[starts].astype("U"), return_inverse=True)
+    channels, channel = np.unique(sequences.channel[starts].astype("U"), return_inverse=True)
+    kind_keys = np.array([digest_of(str(name)) for name in kinds] or [b""], dtype="S32")
+    channel_keys = np.array([digest_of(str(name)) for name in channels] or [b""], dtype="S32")
+    facts = np.empty(len(starts), dtype=[("k", "S32"), ("c", "S32"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)])
+    facts["k"], facts["c"] = kind_keys[kind], channel_keys[channel]
+    facts["g"], facts["h"] = sequences.gap_seconds[starts], sequences.hour_of_week[starts]
+    facts["n"] = numbers
+    keys = []
+    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+        words = slice(text_offsets[first], text_offsets[last])
+        keys.append(digest_of(facts[first:last].tobytes() + b"|" + text_keys[words].tobytes()))
+    return keys
+
+
+def _indexed(values: NDArray[np.object_], vocabulary: tuple[str, ...]) -> Ints:
+    """Return 1-based places in a vocabulary; 0 where a value is not in it."""
+    place = {value: index for index, value in enumerate(vocabulary, start=1)}
+    return np.fromiter((place.get(value, 0) for value in values), dtype=np.int64, count=len(values))
+
+
+def _most_frequent(values: NDArray[np.object_], limit: int) -> list[str]:
+    names, counts = np.unique(values.astype("U"), return_counts=True)
+    return sorted(str(names[index]) for index in np.lexsort((names, -counts))[:limit])
+
+
+def _signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def _one_chunk(column: pa.ChunkedArray) -> Any:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _codes(words: Any) -> tuple[list[str], Ints]:
+    encoded = words.dictionary_encode() if isinstance(words, pa.Array) else words.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    order = sorted(set(names) | {""})  # "" sorts first
+    place = {name: index for index, name in enumerate(order)}
+    lookup = np.array([place[name] for name in names] or [0], dtype=np.int64)
+    return order, lookup[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)]
+
+
+def _numbers(values: Any) -> NDArray[np.float64]:
+    return np.asarray(pc.fill_null(pc.cast(values, pa.float64()), 0.0).to_numpy(zero_copy_only=False))

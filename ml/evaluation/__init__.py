@@ -1,0 +1,1 @@
+"""The judge: metrics, paired bootstrap, and the simple rivals that BERT must beat."""

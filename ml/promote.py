@@ -1,0 +1,133 @@
+"""The gate: the only place where a model becomes champion, always for a reason that is kept.
+
+Models are compared on the same test rows, by the paired interval of the difference in
+ROC-AUC. A costlier model must be better, not merely as good; a challenger must beat the
+champion in force, or be as good and cheaper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from cli import ShoalError
+from ml import tracking
+from ml.configs import GateConfig
+from ml.evaluation.judge import Verdict
+
+COST_ORDER = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
+CHAMPION = "champion"
+"""The name under which the champion in force is judged beside the new models."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided and why, in words."""
+
+    choice: str
+    is_promoted: bool
+    reason: str
+
+
+def choose(verdict: Verdict) -> Decision:
+    """Choose which of the freshly trained models stands for election.
+
+    From the cheapest up, a model replaces the choice so far only where the lower end of the
+    paired interval of its lead lies above 0.
+    """
+    candidates = [name for name in COST_ORDER if name in verdict.metrics]
+    choice, reasons = candidates[0], []
+    for name in candidates[1:]:
+        gap = verdict.gap(name, choice)
+        if gap.low > 0:
+            reasons.append(f"{name} beats {choice} by {gap} ROC-AUC")
+            choice = name
+        else:
+            reasons.append(f"{name} does not beat the cheaper {choice}: {gap} ROC-AUC")
+    return Decision(choice, True, "; ".join(reasons) or f"{choice} is the only model")
+
+
+def decide(choice: Decision, verdict: Verdict | None, champion_kind: str | None, gate: GateConfig) -> Decision:
+    """Decide whether the chosen model replaces the champion in force.
+
+    Parameters
+    ----------
+    verdict
+        On the same rows, with the champion judged under the name ``champion``; None where
+        too few positives allow no verdict.
+    champion_kind
+        Which kind of model the champion is; None where there is no champion.
+    """
+    if champion_kind is None:
+        return Decision(choice.choice, True, f"{choice.reason}; there was no champion")
+    if verdict is None:
+        return Decision(choice.choice, False, f"{choice.reason}; nothing can be told, the champion stays")
+    gap = verdict.gap(choice.choice, CHAMPION)
+    is_cheaper = COST_ORDER.index(choice.choice) < COST_ORDER.index(champion_kind)
+    if gap.low > 0:
+        return Decision(choice.choice, True, f"{choice.reason}; beats the champion ({champion_kind}) by {gap}")
+    if is_cheaper and gap.low > -gate.equal_loss:
+        why = f"as good as the champion ({champion_kind}, {gap}) and cheaper"
+        return Decision(choice.choice, True, f"{choice.reason}; {why}")
+    why = f"does not beat the champion ({champion_kind}): {gap}; the champion stays"
+    return Decision(choice.choice, False, f"{choice.reason}; {why}")
+
+
+def decide_segments(
+    champion_known_through: date | None, known_through: date, agreement: float | None, smallest_share: float | None, gate: GateConfig
+) -> Decision:
+    """Decide whether new behaviour clusters replace those in force.
+
+    Segments are names that people work with, so those in force stay for ``refit_after_days``,
+    unless one of them has all but emptied.
+    """
+    name = tracking.BEHAVIOUR
+    if champion_known_through is None:
+        return Decision(name, True, "there were no segments")
+    age = (known_through - champion_known_through).days
+    told = "" if agreement is None else f"; adjusted Rand index with those in force {agreement:.2f}"
+    if smallest_share is not None and smallest_share < gate.empty_share:
+        return Decision(name, True, f"a segment in force holds only {smallest_share:.1%} of the users{told}")
+    if age >= gate.refit_after_days:
+        return Decision(name, True, f"the segments in force are {age} days old{told}")
+    return Decision(name, False, f"the segments in force are {age} days old and all alive; they stay{told}")
+
+
+def promote(version: tracking.Version, reason: str) -> tracking.Version:
+    """Make a version champion: for its own day on, and for all days if it knows the most.
+
+    Training for a past as_of_date makes the champion of that past; the alias ``champion``
+    stays with the newest.
+    """
+    promoted = version.set_tags({"promoted_at": datetime.now(UTC).isoformat(), "promotion_reason": reason})
+    newest = max(_promoted(version.name), key=lambda one: (one.known_through, one.tags["promoted_at"]))
+    newest.set_alias("champion")
+    return promoted
+
+
+def in_force(name: str, as_of: date) -> tracking.Version | None:
+    """Return the champion that may speak about an as_of_date: the newest that knows nothing later."""
+    known = [one for one in _promoted(name) if one.known_through <= as_of]
+    return max(known, key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
+
+
+def require_in_force(name: str, as_of: date, shop: str) -> tracking.Version:
+    """Return :func:`in_force`, or refuse.
+
+    Raises
+    ------
+    ShoalError
+        When there is no champion, or each knows days after ``as_of``.
+    """
+    found = in_force(name, as_of)
+    if found is not None:
+        return found
+    later = [f"version {one.version} knows days through {one.known_through}" for one in _promoted(name)]
+    raise ShoalError(
+        f"no champion of {name} may score {as_of} ({'; '.join(later) or 'none was promoted yet'}): "
+        f"run python -m ml train --shop {shop} --as-of {as_of}"
+    )
+
+
+def _promoted(name: str) -> list[tracking.Version]:
+    return [one for one in tracking.versions(name) if "promoted_at" in one.tags]

@@ -1,0 +1,148 @@
+"""Scoring a day: every eligible user gets a score, a value tier and a behaviour segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+
+import settings
+from cli import console
+from ml import promote, tracking
+from ml.high_value import HighValue
+from ml.segments import value
+from ml.segments.behaviour import BehaviourSegments
+from ml.warehouse import TABLES, Cut, Inputs, write_predictions
+from settings import ShopPaths
+
+Frames = dict[str, list[pd.DataFrame]]
+
+TIERS_TOLD = {
+    "high": ("Scored like the best tenth on the day the model was frozen.", "得分相当于模型冻结时最高的一成。"),
+    "medium": ("Scored like the next three tenths.", "得分相当于其后的三成。"),
+    "low": ("Scored like the remaining six tenths.", "得分相当于其余的六成。"),
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a scoring run wrote, and how many embeddings it computed and found again."""
+
+    run_id: str
+    rows: Mapping[str, int]
+    encoded: int
+    reused: int
+
+
+def score(paths: ShopPaths, as_of: date) -> Scored:
+    """Score an as_of_date with the champions in force then and replace its rows in ``ml.*``.
+
+    Raises
+    ------
+    ShoalError
+        When no champion may speak about the date.
+    """
+    behaviour = promote.require_in_force(
+        tracking.registered_name(paths.shop, tracking.BEHAVIOUR), as_of, paths.shop
+    )
+    high_value = promote.in_force(tracking.registered_name(paths.shop, tracking.HIGH_VALUE), as_of)
+    cut = Inputs.of(paths, as_of).cut(as_of)
+    frames: Frames = {name: [] for name in TABLES}
+    encoded, reused = _place(cut, paths, behaviour, frames)
+    if high_value is None:
+        console.print(f"no model of high_value may speak about {as_of}: scheme value is absent", style="yellow")
+    else:
+        _value(cut, paths, high_value, frames)
+    run_id = settings.run_id() or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    stamp = {"as_of_date": as_of, "run_id": run_id, "scored_at": datetime.now(UTC).replace(tzinfo=None)}
+    predictions = {name: _stamped(name, found, stamp) for name, found in frames.items()}
+    return Scored(run_id, write_predictions(paths, as_of, run_id, predictions), encoded, reused)
+
+
+def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames) -> tuple[int, int]:
+    model = BehaviourSegments.load(version.package(), paths.models)
+    placed, encoded, reused = model.place(cut)
+    frames["user_segments"].append(
+        pd.DataFrame(
+            {
+                "user_key": cut.users,
+                "scheme": "behaviour",
+                "segment_code": placed.code,
+                # How much nearer its own centre than the next: half on the border, 1 in the middle.
+                "score": np.round(1 / (2 - placed.margin), 6),
+                "distance": np.round(placed.distance, 6),
+                "runner_up_code": placed.runner_up,
+                "margin": np.round(placed.margin, 6),
+                "model_version": version.version,
+            }
+        )
+    )
+    told = {code: (words["en"], words["zh"]) for code, words in model.descriptions.items()}
+    frames["segment_definitions"].append(_definitions("behaviour", told, version))
+    return encoded, reused
+
+
+def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames) -> None:
+    model = HighValue.load(version.package(), paths.models)
+    scored = model.score(cut)
+    tiers = model.tiers.of(scored.scores)
+    expected = None if model.curve is None else model.curve.of(scored.scores)
+    frames["user_scores"].append(
+        pd.DataFrame(
+            {
+                "user_key": cut.users,
+                "score_name": "high_value",
+                "score": scored.scores,
+                "label": tiers,
+                "model_name": model.name,
+                "model_version": version.version,
+                "decile": value.deciles(scored.scores, cut.users),
+                "percentile": np.round(value.percentiles(scored.scores, cut.users), 6),
+                "expected_value": expected,
+                "horizon_days": model.horizon_days,
+                **{f"reason_{rank + 1}": scored.reasons[:, rank] for rank in range(3)},
+            }
+        )
+    )
+    frames["user_segments"].append(
+        pd.DataFrame(
+            {
+                "user_key": cut.users,
+                "scheme": "value",
+                "segment_code": tiers,
+                "score": scored.scores,
+                "distance": None,
+                "runner_up_code": model.tiers.runner_up(scored.scores),
+                "margin": np.round(model.tiers.margin(scored.scores), 6),
+                "model_version": version.version,
+            }
+        )
+    )
+    frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
+
+
+def _definitions(scheme: str, told: Mapping[str, tuple[str, str]], version: tracking.Version) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "scheme": scheme,
+            "segment_code": list(told),
+            "kind": "model",
+            "model_version": version.version,
+            "description_en": [english for english, _ in told.values()],
+            "description_zh": [chinese for _, chinese in told.values()],
+        }
+    )
+
+
+def _stamped(name: str, frames: list[pd.DataFrame], stamp: Mapping[str, object]) -> pd.DataFrame:
+    """Stack a table's frames; a table without rows keeps its columns."""
+    columns = list(TABLES[name])
+    if not frames:
+        return pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
+    known = {column: value for column, value in stamp.items() if column in columns}
+    return pd.concat([frame.astype({c: "object" for c in frame if frame[c].isna().all()}) for frame in frames]).assign(
+        **known
+    )[columns]

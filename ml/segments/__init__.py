@@ -1,0 +1,1 @@
+"""Groups of users: behaviour clusters with names, and value tiers."""

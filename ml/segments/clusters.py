@@ -1,0 +1,170 @@
+"""Behaviour clusters: k-means on standardised embeddings, k chosen without labels.
+
+The clusters are fitted on the users of the training run's as_of_date, known on that day,
+and then frozen: daily scoring places users, it never refits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from cli import ShoalError
+from ml.configs import ClusterConfig
+from ml.packages import load_tensors, read_json, save_tensors, write_json
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one k was worth."""
+
+    k: int
+    stability: float
+    """Mean adjusted Rand index between fits from different seeds."""
+    smallest: int
+    silhouette: float
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where users stand among the clusters; all arrays are (users,)."""
+
+    code: NDArray[np.object_]
+    distance: Floats
+    runner_up: NDArray[np.object_]
+    margin: Floats
+    """1 − distance / distance to the runner-up: 0 on the border, towards 1 in the middle."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Frozen clusters: an embedding is standardised, turned onto its axes, and placed."""
+
+    means: Floats
+    deviations: Floats
+    axes: Floats
+    """(embedding, components)"""
+    centroids: Floats
+    """(k, components)"""
+    codes: tuple[str, ...]
+
+    def coordinates(self, embeddings: NDArray[Any]) -> Floats:
+        """Return (users, components)."""
+        standard = (np.asarray(embeddings, dtype=np.float64) - self.means) / self.deviations
+        return np.asarray(standard @ self.axes)
+
+    def distances(self, embeddings: NDArray[Any]) -> Floats:
+        """Return Euclidean distances to all centroids, (users, k)."""
+        points = self.coordinates(embeddings)
+        return np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in self.centroids], axis=1)
+
+    def place(self, embeddings: NDArray[Any]) -> Placement:
+        """Put each user into the nearest cluster; an exact tie goes to the first code."""
+        distances = self.distances(embeddings)
+        order = np.argsort(distances, axis=1, kind="stable")
+        rows = np.arange(len(distances))
+        nearest, second = distances[rows, order[:, 0]], distances[rows, order[:, 1]]
+        names = np.array(self.codes, dtype=object)
+        margin = 1 - np.divide(nearest, second, out=np.ones_like(nearest), where=second > 0)
+        return Placement(names[order[:, 0]], nearest, names[order[:, 1]], margin)
+
+    def labels(self, embeddings: NDArray[Any]) -> Ints:
+        """Return the number of each user's cluster."""
+        return np.asarray(self.distances(embeddings).argmin(axis=1))
+
+    def named(self, codes: tuple[str, ...]) -> Clusters:
+        """Return the same clusters under names, kept in the order of their codes."""
+        if len(set(codes)) != len(self.centroids):
+            raise ShoalError(f"{len(self.centroids)} clusters need as many distinct codes, got {', '.join(codes)}")
+        order = np.argsort(np.array(codes))
+        return replace(self, centroids=self.centroids[order], codes=tuple(codes[index] for index in order))
+
+    def save(self, folder: Path) -> None:
+        """Write centroids and codes."""
+        tensors = {name: getattr(self, name) for name in ("means", "deviations", "axes", "centroids")}
+        save_tensors(folder / "clusters.safetensors", tensors)
+        write_json(folder / "clusters.json", {"codes": list(self.codes)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Clusters:
+        """Read what :meth:`save` wrote."""
+        codes = tuple(read_json(folder / "clusters.json")["codes"])
+        return cls(**load_tensors(folder / "clusters.safetensors"), codes=codes)
+
+
+def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list[Trial]]:
+    """Choose k and cluster.
+
+    The finest division wins that is as stable as the most stable one (within
+    ``stability_slack``) and has no cluster under ``min_users`` or ``min_share``. Where no k
+    passes, the one with the largest smallest cluster is taken.
+
+    Raises
+    ------
+    ShoalError
+        When there are fewer users than clusters to tell apart.
+    """
+    if len(embeddings) < config.smallest_k * config.min_users:
+        raise ShoalError(
+            f"{len(embeddings)} users are too few for {config.smallest_k} clusters of {config.min_users}: "
+            "land more history, or set a smaller k in ml/configs"
+        )
+    space = _space(embeddings, config.components)
+    points = space.coordinates(embeddings)
+    with threadpool_limits(limits=1):  # several threads add up in changing order: other sums, other clusters
+        fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
+        trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
+    chosen = _choose(trials, len(points), config)
+    best = min(fitted[chosen.k], key=lambda one: one.inertia_)
+    clusters = replace(
+        space, centroids=best.cluster_centers_, codes=tuple(f"cluster_{index}" for index in range(chosen.k))
+    )
+    return clusters, [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
+
+
+def _space(embeddings: NDArray[Any], components: int) -> Clusters:
+    values = np.asarray(embeddings, dtype=np.float64)
+    means, deviations = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    standard = (values - means) / deviations
+    _, axes = np.linalg.eigh(standard.T @ standard / len(standard))  # ascending
+    axes = axes[:, ::-1][:, :components]
+    # An axis points either way: turn it so that its largest loading is positive.
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    return Clusters(means, deviations, np.ascontiguousarray(axes), np.zeros((0, axes.shape[1])), ())
+
+
+def _fits(points: Floats, k: int, config: ClusterConfig) -> list[KMeans]:
+    return [KMeans(k, n_init=2, random_state=seed).fit(points) for seed in config.seeds]
+
+
+def _judged(points: Floats, k: int, fits: list[KMeans], config: ClusterConfig) -> Trial:
+    best = min(fits, key=lambda one: one.inertia_)
+    agreement = [adjusted_rand_score(one.labels_, other.labels_) for one, other in combinations(fits, 2)]
+    sample = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.sample]
+    return Trial(
+        k=k,
+        stability=float(np.mean(agreement)),
+        smallest=int(np.bincount(best.labels_, minlength=k).min()),
+        silhouette=float(silhouette_score(points[sample], best.labels_[sample])),
+    )
+
+
+def _choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
+    floor = max(config.min_users, config.min_share * users)
+    sized = [trial for trial in trials if trial.smallest >= floor]
+    if not sized:
+        return max(trials, key=lambda trial: trial.smallest)
+    most = max(trial.stability for trial in sized)
+    return max((trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k)

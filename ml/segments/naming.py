@@ -1,0 +1,157 @@
+"""Names for clusters, by rule: what sets a cluster apart decides what it is called.
+
+The words come from ``segment_names.csv``; which feature speaks for which name stands in
+``behaviour_naming_rules.csv``. Both are data that a person may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+import settings
+from cli import ShoalError
+from ml.encoder.features import numeric
+
+SEEDS = settings.ROOT / "dbt_project" / "seeds"
+RULES = SEEDS / "behaviour_naming_rules.csv"
+NAMES = SEEDS / "segment_names.csv"
+WORDS = Path(__file__).with_name("feature_words.csv")
+
+IMPOSSIBLE = -1e6
+"""The score of a name whose features this shop doesn't have."""
+ORDINARY = 0.4
+"""Deviations: a feature nearer to the population than this speaks for direction ``average``."""
+CAP = 2.5
+"""Deviations: one extreme feature must not name a cluster alone."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which features speak for which behaviour code: one row per (segment_code, feature)."""
+
+    table: pd.DataFrame
+
+    @classmethod
+    def load(cls, rules: Path = RULES, names: Path = NAMES) -> Rules:
+        """Read the rules and check them against the vocabulary.
+
+        Raises
+        ------
+        ShoalError
+            When a rule names a code that ``segment_names.csv`` doesn't hold.
+        """
+        table = pd.read_csv(rules)
+        vocabulary = pd.read_csv(names)
+        known = set(vocabulary.loc[vocabulary["scheme"] == "behaviour", "segment_code"])
+        unknown = sorted(set(table["segment_code"]) - known)
+        if unknown:
+            raise ShoalError(
+                f"{rules.name} names the behaviour codes {', '.join(unknown)}, which {names.name} lacks: "
+                "add them there (scheme behaviour), or correct the rule"
+            )
+        return cls(table)
+
+    def fit(self, profile: pd.DataFrame) -> pd.DataFrame:
+        """Return how well each code fits each cluster.
+
+        A fit is the weighted mean of the cluster's deviations in the directions that the
+        rules ask for. A code needs its heaviest feature, and half of its weight, to exist.
+
+        Parameters
+        ----------
+        profile
+            (clusters, features): deviations from the population in standard units.
+
+        Returns
+        -------
+        DataFrame
+            (clusters, codes)
+        """
+        return pd.DataFrame(
+            {code: _fit_of(rules, profile) for code, rules in self.table.groupby("segment_code", sort=True)},
+            index=profile.index,
+        )
+
+
+def profile(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
+    """Return each cluster's mean deviation from the population, in standard units of (logged) features.
+
+    Missing values are left out of both means; a column that doesn't vary is left out.
+
+    Returns
+    -------
+    DataFrame
+        (clusters, features)
+    """
+    values = numeric(features)
+    deviations = values.std(ddof=0)
+    values = values.loc[:, deviations > 1e-9]
+    standard = ((values - values.mean()) / values.std(ddof=0)).clip(-6, 6)
+    return standard.groupby(labels).mean().fillna(0.0)
+
+
+def name_clusters(profile: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
+    """Give each cluster a code of its own, so that the sum of fits is greatest (Kuhn 1955).
+
+    Raises
+    ------
+    ShoalError
+        When fewer codes are possible for this shop than there are clusters.
+    """
+    fits = rules.fit(profile)
+    rows, columns = linear_sum_assignment(fits.to_numpy(), maximize=True)
+    chosen = fits.to_numpy()[rows, columns]
+    if len(rows) < len(profile) or (chosen <= IMPOSSIBLE / 2).any():
+        raise ShoalError(
+            f"{len(profile)} clusters need names, but the features of this shop allow only "
+            f"{int((fits.max() > IMPOSSIBLE / 2).sum())} codes: add rules to {RULES.name}"
+        )
+    return tuple(str(fits.columns[column]) for column in columns[np.argsort(rows)])
+
+
+def describe(profile: pd.DataFrame, language: str, top: int = 3) -> list[str]:
+    """Say in one sentence per cluster what sets it apart, strongest first."""
+    words = pd.read_csv(WORDS).set_index("feature")
+    return [_sentence(row, words, language, top) for _, row in profile.iterrows()]
+
+
+def _fit_of(rules: pd.DataFrame, profile: pd.DataFrame) -> NDArray[np.float64]:
+    present = rules["feature"].isin(profile.columns)
+    heaviest = rules.loc[rules["weight"].idxmax(), "feature"]
+    if heaviest not in profile.columns or rules.loc[present, "weight"].sum() < rules["weight"].sum() / 2:
+        return np.full(len(profile), IMPOSSIBLE)
+    used = rules[present]
+    capped = profile[used["feature"]].clip(-CAP, CAP).to_numpy()
+    direction = used["direction"].to_numpy()
+    told = np.where(direction == "high", capped, np.where(direction == "low", -capped, ORDINARY - np.abs(capped)))
+    return np.asarray(told @ used["weight"].to_numpy(dtype=np.float64) / used["weight"].sum())
+
+
+def _sentence(row: pd.Series[Any], words: pd.DataFrame, language: str, top: int) -> str:
+    known = row[[name for name in row.index if name in words.index]]
+    strongest = known.reindex(known.abs().sort_values(ascending=False, kind="stable").index)[:top]
+    parts = [_PHRASES[language](str(words.loc[name, language]), float(value)) for name, value in strongest.items()]
+    return _JOINED[language].format(_COMMAS[language].join(parts)) if parts else ""
+
+
+def _english(word: str, value: float) -> str:
+    degree = "far " if abs(value) >= 1 else "slightly " if abs(value) < 0.3 else ""
+    return f"{word} {degree}{'above' if value > 0 else 'below'} average"
+
+
+def _chinese(word: str, value: float) -> str:
+    degree = "远" if abs(value) >= 1 else "略" if abs(value) < 0.3 else ""
+    return f"{word}{degree}{'高于' if value > 0 else '低于'}平均"
+
+
+_PHRASES: Mapping[str, Any] = {"en": _english, "zh": _chinese}
+_COMMAS = {"en": ", ", "zh": "，"}
+_JOINED = {"en": "Compared with all customers: {}.", "zh": "与全体顾客相比：{}。"}

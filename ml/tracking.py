@@ -1,0 +1,282 @@
+"""The one module of ml that speaks MLflow: runs, registered models, aliases.
+
+MLflow takes seconds to import, so it is imported when first used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import logging
+import os
+import resource
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+HIGH_VALUE, BEHAVIOUR = "high_value", "behaviour_segments"
+PACKAGE = "package"
+PINNED = ("torch", "transformers", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scikit-learn", "duckdb")
+
+
+def registered_name(shop: str, model: str) -> str:
+    """Return a model's name in the registry; each shop has its own, so that champions never mix."""
+    return f"{shop}.{model}"
+
+
+@cache
+def client() -> MlflowClient:
+    """Return the client of the tracking store, which is made on first use."""
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = settings.mlflow_uri()
+    _bootstrap(uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return mlflow.MlflowClient()
+
+
+@dataclass
+class Run:
+    """One MLflow run under way."""
+
+    run_id: str
+    name: str
+    started: float = field(default_factory=time.monotonic)
+    cpu_started: float = field(default_factory=time.process_time)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers; what isn't finite is left out."""
+        import mlflow
+        import numpy as np
+
+        known = {name: float(value) for name, value in metrics.items() if np.isfinite(value)}
+        mlflow.log_metrics(known, step=step, run_id=self.run_id)
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags; None is left out."""
+        import mlflow
+        from mlflow.entities import RunTag
+
+        known = [RunTag(name, str(value)) for name, value in tags.items() if value is not None]
+        mlflow.MlflowClient().log_batch(self.run_id, tags=known)
+
+    def log_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a small table as an artefact."""
+        client().log_text(self.run_id, frame.to_csv(index=False), name)
+
+    def log_model(self, name: str, save: Callable[[Path], str], example: pd.DataFrame, register: str | None) -> Version | None:
+        """Log a sealed package as a model from code, and register it where a name is given.
+
+        Parameters
+        ----------
+        save
+            Writes the package into a folder and returns its digest.
+        example
+            A few users as the model takes them; the signature is inferred from it.
+        """
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as folder:
+            digest = save(Path(folder) / PACKAGE)
+            with warnings.catch_warnings():
+                # The signature test of MLflow warns about integer columns; ours are all float64 or lists.
+                warnings.simplefilter("ignore")
+                mlflow.pyfunc.log_model(
+                    name=name,
+                    python_model=str(Path(__file__).with_name("served.py")),
+                    artifacts={PACKAGE: str(Path(folder) / PACKAGE)},
+                    code_paths=[str(settings.ROOT / part) for part in CODE],
+                    input_example=example,
+                    pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in PINNED],
+                    registered_model_name=register,
+                )
+        self.set_tags({"package_digest": digest})
+        return None if register is None else _newest(register)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Return the CPU-seconds since this run began."""
+        return time.process_time() - self.cpu_started
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since this run began."""
+        return time.monotonic() - self.started
+
+
+CODE = ("ml", "settings.py", "cli.py", "warehouse")
+
+
+@contextmanager
+def run(
+    experiment: str, name: str, tags: Mapping[str, object], params: Mapping[str, object], parent: Run | None = None
+) -> Iterator[Run]:
+    """Open an MLflow run; it ends as failed when its block raises."""
+    import mlflow
+
+    client()
+    with mlflow.start_run(
+        experiment_id=_experiment(experiment),
+        run_name=name,
+        nested=parent is not None,
+        parent_run_id=parent and parent.run_id,
+    ) as active:
+        mlflow.log_params({key: str(value) for key, value in params.items()})
+        current = Run(active.info.run_id, name)
+        current.set_tags(tags)
+        yield current
+        current.log_metrics(
+            {
+                "cost/seconds": current.seconds,
+                "cost/cpu_seconds": current.cpu_seconds,
+                "cost/peak_memory_mb": peak_memory_mb(),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+    run_id: str
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+
+    @property
+    def known_through(self) -> date:
+        """Return the last day that this version was learned or judged from."""
+        return date.fromisoformat(self.tags["known_through"])
+
+    def package(self) -> Path:
+        """Return the folder of the sealed package, on this machine."""
+        import mlflow
+
+        client()
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{self.name}/{self.version}")
+        return Path(folder) / "artifacts" / PACKAGE
+
+    def set_tags(self, tags: Mapping[str, object]) -> Version:
+        """Set tags of the version and return it with them."""
+        for name, value in tags.items():
+            if value is not None:
+                client().set_model_version_tag(self.name, self.version, name, str(value))
+        return version(self.name, self.version)
+
+    def set_alias(self, alias: str) -> None:
+        """Point an alias at this version."""
+        client().set_registered_model_alias(self.name, alias, self.version)
+
+
+def versions(name: str) -> list[Version]:
+    """Return all versions of a registered model, oldest first; none where it doesn't exist."""
+    found = client().search_model_versions(f"name = '{name}'", max_results=1000)
+    return sorted((_version(name, one) for one in found), key=lambda one: int(one.version))
+
+
+def version(name: str, number: str) -> Version:
+    """Return one version of a registered model."""
+    return _version(name, client().get_model_version(name, number))
+
+
+def with_alias(name: str, alias: str) -> Version | None:
+    """Return the version that an alias points at."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(name, client().get_model_version_by_alias(name, alias))
+    except MlflowException:
+        return None
+
+
+def recent_runs(shop: str, limit: int) -> list[dict[str, Any]]:
+    """Return the newest runs of a shop, one dictionary each."""
+    experiments = [one.experiment_id for one in client().search_experiments()]
+    found = client().search_runs(
+        experiments, f"tags.shop = '{shop}'", max_results=limit, order_by=["attributes.start_time DESC"]
+    )
+    return [
+        {
+            "run_id": one.info.run_id,
+            "name": one.info.run_name,
+            "status": one.info.status,
+            "tags": one.data.tags,
+            "metrics": one.data.metrics,
+        }
+        for one in found
+    ]
+
+
+def git_sha() -> str | None:
+    """Return the commit of the checkout, or None outside one."""
+    found = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=settings.ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that this process ever held, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _newest(name: str) -> Version:
+    return versions(name)[-1]
+
+
+def _version(name: str, found: Any) -> Version:
+    return Version(name, str(found.version), found.run_id, dict(found.tags), tuple(found.aliases))
+
+
+@cache
+def _experiment(name: str) -> str:
+    """Return the id of an experiment; several processes may make it at once, one of them does."""
+    with _lock():
+        found = client().get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (settings.mlflow_dir() / "artifacts" / name).as_uri()
+        is_local = settings.mlflow_uri().startswith("sqlite:")
+        return str(client().create_experiment(name, artifact_location=location if is_local else None))
+
+
+def _bootstrap(uri: str) -> None:
+    """Make the SQLite store once, under a lock: six parallel first users destroyed it without."""
+    if not uri.startswith("sqlite:"):
+        return
+    with _lock():
+        ready = settings.mlflow_dir() / f".ready-{importlib.metadata.version('mlflow')}"
+        if not ready.exists():
+            import sqlalchemy
+            from mlflow.store.db.utils import _initialize_tables, _upgrade_db
+
+            engine = sqlalchemy.create_engine(uri)
+            (_upgrade_db if sqlalchemy.inspect(engine).get_table_names() else _initialize_tables)(engine)
+            engine.dispose()
+            ready.touch()
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    settings.mlflow_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(settings.mlflow_dir() / "bootstrap.lock", os.O_RDWR | os.O_CREAT, 0o600)) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,413 @@
+"""Training: encode, fine-tune, judge beside the rivals, cluster, register, let the gate decide."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import journal
+import settings
+from cli import console
+from ml import high_value, promote, tracking
+from ml.configs import Config
+from ml.encoder.classifier import Classifier
+from ml.encoder.training import LearningPoint
+from ml.evaluation.judge import Interval, Verdict, judge
+from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
+from ml.high_value import HighValue, Model
+from ml.segments import naming
+from ml.segments.behaviour import BehaviourSegments
+from ml.segments.clusters import Trial
+from ml.warehouse import Cut, Inputs
+from settings import ShopPaths
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training run works on."""
+
+    paths: ShopPaths
+    as_of: date
+    config: Config
+    inputs: Inputs
+    train: Cut
+    """Users to learn from; at the as_of_date itself, without outcomes, where no horizon has closed."""
+    test: Cut | None
+    now: Cut
+    known_through: date
+
+    @property
+    def has_enough(self) -> bool:
+        """Return whether both cuts hold enough positives to learn from and to judge by."""
+        return min(self.positives()) >= self.config.gate.min_positives
+
+    def positives(self) -> tuple[int, int]:
+        """Return how many users were of high value after the train cut and after the test cut."""
+        cuts = (self.train, self.test)
+        found = [0 if cut is None or cut.outcomes is None else int(cut.outcomes.is_high_value.sum()) for cut in cuts]
+        return found[0], found[1]
+
+    @classmethod
+    def read(cls, paths: ShopPaths, as_of: date, config: Config, inputs: Inputs) -> Material:
+        """Read the cuts of a snapshot."""
+        now = inputs.cut(as_of)
+        train_date, test_date = inputs.cut_date("train"), inputs.cut_date("test")
+        if inputs.horizon_days is None or train_date is None or test_date is None:
+            return cls(paths, as_of, config, inputs, now, None, now, as_of)
+        closes = [day for day in (inputs.closes_on(train_date), inputs.closes_on(test_date)) if day is not None]
+        return cls(
+            paths=paths,
+            as_of=as_of,
+            config=config,
+            inputs=inputs,
+            train=inputs.cut(train_date, with_outcomes=True),
+            test=inputs.cut(test_date, with_outcomes=True),
+            now=now,
+            # Nothing in the snapshot is known after its as_of_date; the clusters are fitted on that very day.
+            known_through=min([as_of, max(closes, default=as_of)]),
+        )
+
+
+def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decision]:
+    """Train, judge and register both models of a shop, or reuse what the same inputs gave before.
+
+    Returns
+    -------
+    list
+        What the gate decided; empty where registered models were reused.
+    """
+    inputs = Inputs.of(paths, as_of)
+    fingerprint = _fingerprint(inputs, config)
+    found = None if settings.forced() else _registered(paths.shop, fingerprint)
+    if found is not None:
+        console.print(
+            f"reused {found.name} version {found.version}: data {inputs.digest[:12]}, config and code are unchanged "
+            "(FORCE=1 trains again)"
+        )
+        return []
+    material = Material.read(paths, as_of, config, inputs)
+    _tell_material(material)
+    tags = _tags(material, fingerprint)
+    with tracking.run("encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()) as parent:
+        started = time.monotonic()
+        classifier, curve = _fit_bert(material)
+        _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
+        decisions = _high_value(material, classifier, curve, tags, parent)
+        decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
+    return decisions
+
+
+def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
+    cut = material.train
+    outcomes = cut.outcomes if material.has_enough else None
+    return Classifier.fit(cut.users, cut.sequences, cut.features, outcomes, material.config, material.paths.models)
+
+
+def _high_value(
+    material: Material,
+    classifier: Classifier,
+    curve: list[LearningPoint],
+    tags: Mapping[str, object],
+    parent: tracking.Run,
+) -> list[promote.Decision]:
+    test = material.test
+    if test is None or test.outcomes is None:
+        console.print(
+            "no horizon of 30 days or more has closed twice: no score high_value and no scheme value yet; "
+            "both come with more history",
+            style="yellow",
+        )
+        parent.set_tags({"decision": "no horizon has closed yet: no high_value"})
+        return []
+    models, costs = _fit_rivals(material, classifier)
+    scores = {name: high_value.score(model, test) for name, model in models.items()}
+    champion = promote.in_force(tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of)
+    champion_model = None if champion is None else HighValue.load(champion.package(), material.paths.models)
+    if champion_model is not None:
+        scores[promote.CHAMPION] = high_value.score(champion_model.model, test)
+    verdict = _judge(material, scores)
+    decision = promote.decide(
+        _choose(material, verdict),
+        verdict if material.has_enough else None,
+        None if champion_model is None else champion_model.name,
+        material.config.gate,
+    )
+    _tell_verdict(verdict, decision)
+    parent.log_metrics(_metrics(verdict, decision.choice))
+    parent.set_tags({"decision": decision.reason, "rows_digest": verdict.rows_digest, "choice": decision.choice})
+    for name, model in models.items():
+        _log_one(material, name, model, scores[name], verdict, decision, tags, parent, curve, costs[name])
+    return [decision]
+
+
+def _fit_rivals(material: Material, classifier: Classifier) -> tuple[dict[str, Model], dict[str, float]]:
+    """Return all models by name, and the CPU-seconds that fitting the rivals took."""
+    if not material.has_enough:
+        return {"rfm_rank": RfmRank()}, {"rfm_rank": 0.0}
+    assert material.train.outcomes is not None
+    features, truth, config = material.train.features, material.train.outcomes.is_high_value, material.config.rivals
+    models: dict[str, Model] = {}
+    costs = {}
+    for name, fit in (("rfm_logistic", RfmLogistic.fit), ("lightgbm", GradientTrees.fit)):
+        started = time.process_time()
+        models[name] = fit(features, truth, config)
+        costs[name] = time.process_time() - started
+    return models | {"bert": classifier}, costs | {"bert": float("nan")}
+
+
+def _judge(material: Material, scores: Mapping[str, Floats]) -> Verdict:
+    test, gate = material.test, material.config.gate
+    assert test is not None and test.outcomes is not None
+    seed = material.config.training.seed
+    return judge(test.users, test.outcomes.is_high_value, scores, gate.resamples, gate.confidence, seed)
+
+
+def _choose(material: Material, verdict: Verdict) -> promote.Decision:
+    if material.has_enough:
+        return promote.choose(verdict)
+    train, test = material.positives()
+    need = material.config.gate.min_positives
+    why = f"too few users of high value ({train} to learn from, {test} to judge by, {need} needed of each)"
+    return promote.Decision("rfm_rank", True, f"{why}: the simple score rfm_rank serves")
+
+
+def _log_one(
+    material: Material,
+    name: str,
+    model: Model,
+    scores: Floats,
+    verdict: Verdict,
+    decision: promote.Decision,
+    tags: Mapping[str, object],
+    parent: tracking.Run,
+    curve: list[LearningPoint],
+    fit_cpu_seconds: float,
+) -> None:
+    """Log one model in a nested run of its own; register the chosen one and let the gate act."""
+    assert material.test is not None and material.inputs.horizon_days is not None
+    paths, config = material.paths, material.config
+    is_choice = name == decision.choice
+    registered = tracking.registered_name(paths.shop, tracking.HIGH_VALUE)
+    with tracking.run("encoder", name, {**tags, "stage": name}, _params(name, config), parent) as run:
+        run.log_metrics(_metrics(verdict, name) | {"cost/fit_cpu_seconds": fit_cpu_seconds})
+        if name == "bert":
+            _log_curve(run, curve)
+        frozen = HighValue.freeze(
+            model, material.test, scores, material.inputs.horizon_days, material.known_through, material.as_of, config.gate
+        )
+        example = material.inputs.example(material.as_of)
+        version = run.log_model(name, frozen.save, example, registered if is_choice else None)
+        if version is not None:
+            version = version.set_tags(
+                {**tags, "kind": name, "known_through": material.known_through, "rows_digest": verdict.rows_digest}
+            )
+            version.set_alias("challenger")
+            if decision.is_promoted:
+                version = promote.promote(version, decision.reason)
+        told = decision.reason if is_choice else f"{decision.choice} was chosen"
+        run.set_tags({"decision": told, "is_promoted": is_choice and decision.is_promoted})
+    _remember(material, run, name, verdict.metrics[name], told, is_choice and decision.is_promoted, version)
+
+
+def _behaviour(
+    material: Material, classifier: Classifier, tags: Mapping[str, object], parent: tracking.Run, fingerprint: str
+) -> promote.Decision:
+    """Cluster the users of the as_of_date, name the clusters, register them and let the gate act."""
+    paths, now, config = material.paths, material.now, material.config
+    name = tracking.registered_name(paths.shop, tracking.BEHAVIOUR)
+    tags = {**tags, "stage": "cluster"}
+    params = {key: value for key, value in config.dotted().items() if key.startswith("clusters.")}
+    with tracking.run("segments", f"cluster {paths.shop} {material.as_of}", tags, params, parent) as run:
+        embedded = classifier.embed(now.sequences)
+        segments, trials = BehaviourSegments.make(
+            classifier, now, embedded.vectors, material.as_of, config.clusters, naming.Rules.load()
+        )
+        placed = segments.clusters.place(embedded.vectors)
+        _log_trials(run, trials)
+        decision = _decide_segments(material, name, placed.code)
+        _tell_segments(placed.code, trials, decision)
+        version = run.log_model("behaviour_segments", segments.save, material.inputs.example(material.as_of), name)
+        assert version is not None
+        # The fingerprint comes last: whoever finds it finds both models complete.
+        version = version.set_tags({**tags, "known_through": material.as_of})
+        version.set_alias("challenger")
+        if decision.is_promoted:
+            version = promote.promote(version, decision.reason)
+        run.set_tags({"decision": decision.reason, "is_promoted": decision.is_promoted})
+    chosen = next(trial for trial in trials if trial.is_chosen)
+    metrics = {"stability": chosen.stability, "silhouette": chosen.silhouette, "k": chosen.k}
+    _remember(material, run, "behaviour_segments", metrics, decision.reason, decision.is_promoted, version)
+    version.set_tags({"complete": fingerprint})
+    return decision
+
+
+def _decide_segments(material: Material, name: str, codes: NDArray[np.object_]) -> promote.Decision:
+    champion = promote.in_force(name, material.as_of)
+    if champion is None:
+        return promote.decide_segments(None, material.as_of, None, None, material.config.gate)
+    from sklearn.metrics import adjusted_rand_score
+
+    held = BehaviourSegments.load(champion.package(), material.paths.models)
+    placed, _, _ = held.place(material.now)
+    sizes = [float((placed.code == code).mean()) for code in held.clusters.codes]
+    return promote.decide_segments(
+        champion.known_through,
+        material.as_of,
+        float(adjusted_rand_score(placed.code, codes)),
+        min(sizes),
+        material.config.gate,
+    )
+
+
+def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
+    """Return a model's metrics with intervals, and every other model's beside them as ``baseline``."""
+    found: dict[str, float] = {}
+    for metric, interval in verdict.metrics[name].items():
+        found |= _spread(f"test/{metric}", interval)
+    for other in verdict.metrics:
+        if other != name:
+            found |= {f"baseline/{other}/{metric}": one.value for metric, one in verdict.metrics[other].items()}
+            found |= _spread(f"gap/{other}/roc_auc", verdict.differences[name, other]["roc_auc"])
+            found |= _spread(f"gap/{other}/pr_auc", verdict.differences[name, other]["pr_auc"])
+    return found | {"test/users": float(verdict.users), "test/positives": float(verdict.positives)}
+
+
+def _spread(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _log_curve(run: tracking.Run, curve: list[LearningPoint]) -> None:
+    for point in curve:
+        run.log_metrics({"train/loss": point.train_loss, "validation/loss": point.validation_loss}, point.step)
+
+
+def _log_trials(run: tracking.Run, trials: list[Trial]) -> None:
+    run.log_table("choice_of_k.csv", pd.DataFrame([vars(trial) for trial in trials]))
+    for trial in trials:
+        found = {"stability": trial.stability, "silhouette": trial.silhouette, "smallest_cluster": float(trial.smallest)}
+        run.log_metrics({f"k/{name}": value for name, value in found.items()}, step=trial.k)
+        if trial.is_chosen:
+            run.log_metrics(found | {"k": float(trial.k)})
+
+
+def _params(name: str, config: Config) -> dict[str, Any]:
+    sections = {"bert": ("text", "tokens", "network", "training")}.get(name, ("rivals",))
+    return {key: value for key, value in config.dotted().items() if key.split(".")[0] in sections}
+
+
+def _tags(material: Material, fingerprint: str) -> dict[str, object]:
+    inputs = material.inputs
+    return {
+        "shop": material.paths.shop,
+        "as_of_date": material.as_of,
+        "train_cut": inputs.cut_date("train"),
+        "test_cut": inputs.cut_date("test"),
+        "horizon_days": inputs.horizon_days,
+        "data_digest": inputs.digest,
+        "config_digest": material.config.digest(),
+        "code_digest": _code_digest(),
+        "fingerprint": fingerprint,
+        "git_sha": tracking.git_sha(),
+        "dag_run_id": settings.dag_run_id(),
+        "shoal_run_id": settings.run_id(),
+        "seed": material.config.training.seed,
+        "trained_users": len(material.train),
+    }
+
+
+def _remember(
+    material: Material,
+    run: tracking.Run,
+    model: str,
+    metrics: Mapping[str, Any],
+    reason: str,
+    is_promoted: bool,
+    version: tracking.Version | None,
+) -> None:
+    users = max(1, len(material.now))
+    record = {
+        "recorded_at": journal.now(),
+        "run_id": settings.run_id(),
+        "mlflow_run_id": run.run_id,
+        "dag_run_id": settings.dag_run_id(),
+        "model": model,
+        "model_version": None if version is None else version.version,
+        "recipe": material.config.digest(),
+        "as_of_date": material.as_of,
+        "data_digest": material.inputs.digest,
+        "params_hash": material.config.digest(),
+        "metrics": {name: vars(value) if isinstance(value, Interval) else value for name, value in metrics.items()},
+        "decision": "promoted" if is_promoted else "registered" if version is not None else "compared",
+        "decision_reason": reason,
+        "cpu_seconds": round(run.cpu_seconds, 3),
+        "peak_memory_mb": round(tracking.peak_memory_mb(), 1),
+        "cpu_seconds_per_1000_users": round(1000 * run.cpu_seconds / users, 4),
+    }
+    journal.append(material.paths.ops / "model_run.jsonl", [record])
+
+
+def _registered(shop: str, fingerprint: str) -> tracking.Version | None:
+    known = tracking.versions(tracking.registered_name(shop, tracking.BEHAVIOUR))
+    return next((one for one in reversed(known) if one.tags.get("complete") == fingerprint), None)
+
+
+def _fingerprint(inputs: Inputs, config: Config) -> str:
+    return hashlib.sha256(f"{inputs.digest}|{config.digest()}|{_code_digest()}".encode()).hexdigest()[:16]
+
+
+def _code_digest() -> str:
+    """Return the hash of all that decides what training makes: ml's sources and the naming seeds."""
+    room = Path(__file__).parent
+    files = sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv"))
+    digest = hashlib.sha256()
+    for path in [*files, naming.RULES, naming.NAMES]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _tell(what: str, started: float) -> None:
+    console.print(f"{what} [dim]{time.monotonic() - started:.1f} s[/]")
+
+
+def _tell_material(material: Material) -> None:
+    inputs = material.inputs
+    horizon = "none" if inputs.horizon_days is None else f"{inputs.horizon_days} days"
+    train, test = material.positives()
+    console.print(
+        f"snapshot {inputs.digest[:12]}: horizon {horizon}, train cut {inputs.cut_date('train')} "
+        f"({len(material.train)} users, {train} of high value), test cut {inputs.cut_date('test')} "
+        f"({0 if material.test is None else len(material.test)} users, {test} of high value), "
+        f"{len(material.now)} users on {material.as_of}"
+    )
+
+
+def _tell_verdict(verdict: Verdict, decision: promote.Decision) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"high_value on {verdict.users} later users, {verdict.positives} of high value")
+    metrics = list(next(iter(verdict.metrics.values())))
+    for column in ("model", *metrics):
+        table.add_column(column)
+    for name, found in verdict.metrics.items():
+        table.add_row(name, *(str(found[metric]) for metric in metrics))
+    console.print(table)
+    console.print(f"gate: {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
+
+
+def _tell_segments(codes: NDArray[np.object_], trials: list[Trial], decision: promote.Decision) -> None:
+    chosen = next(trial for trial in trials if trial.is_chosen)
+    names, counts = np.unique(codes.astype("U"), return_counts=True)
+    sizes = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+    console.print(f"behaviour: k = {chosen.k}, stability {chosen.stability:.2f}, silhouette {chosen.silhouette:.2f}: {sizes}")
+    console.print(f"gate: {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
