@@ -1,0 +1,74 @@
+{#-
+What was published about a day is a fact: it is read back from `history/bi/<as_of_date>/`, never computed again. So a
+rerun can't change the past, and a lost warehouse gets its memory back with the first build.
+-#}
+
+{#- The rows of a published table, in the columns that this model's contract names: of the as_of_date, or in a first build of
+all days. No row where nothing was published. -#}
+{% macro published_rows(table_name) -%}
+    {%- set day = var('as_of_date') if is_incremental() else '*-*-*' -%}
+    {%- set pattern = history_dir() ~ '/' ~ day ~ '/' ~ table_name ~ '.parquet' -%}
+    {%- if has_files(pattern) -%}
+    (
+        select {{ contracted_columns() }}
+        from read_parquet('{{ pattern | replace("'", "''") }}', union_by_name = true, hive_partitioning = false)
+    )
+    {%- else -%}
+    {{ no_rows() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The columns that the contract of this model names, in its order. -#}
+{% macro contracted_columns() -%}
+    {{ model.columns.values() | map(attribute='name') | join(', ') }}
+{%- endmacro %}
+
+{#- The same columns without rows. -#}
+{% macro no_rows() -%}
+    (
+        select
+            {%- for column in model.columns.values() %}
+            cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        where false
+    )
+{%- endmacro %}
+
+{#- Whether the as_of_date has been published with this table. -#}
+{% macro is_published(table_name) -%}
+    {{ return(has_files(history_dir() ~ '/' ~ var('as_of_date') ~ '/' ~ table_name ~ '.parquet')) }}
+{%- endmacro %}
+
+{% macro history_dir() -%}
+    {{ return(var('landing_dir') ~ '/../history/bi') }}
+{%- endmacro %}
+
+{% macro has_files(pattern) -%}
+    {%- if not execute -%}{{ return(false) }}{%- endif -%}
+    {%- set found = run_query("select count(*) from glob('" ~ pattern | replace("'", "''") ~ "')") -%}
+    {{ return(found.rows[0][0] > 0) }}
+{%- endmacro %}
+
+{#- The as_of_date's old rows go in the same transaction as its new ones come. -#}
+{% macro forget_as_of_date() %}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where as_of_date = cast('{{ var("as_of_date") }}' as date)
+    {%- endif -%}
+{% endmacro %}
+
+{% macro as_of_date() -%}
+    cast('{{ var("as_of_date") }}' as date)
+{%- endmacro %}
+
+{#- An amount summed within groups and rounded to cents so that the groups add up to the rounded total: each group gets
+the rounded running total after it, less the one before it. Never off by more than a cent. -#}
+{% macro cents_that_add_up(amount, order_by, partition_by=none) -%}
+    {%- set share_window -%}
+        {% if partition_by %}partition by {{ partition_by }} {% endif %}order by {{ order_by }} rows between unbounded preceding and
+    {%- endset -%}
+    cast(
+        round(sum({{ amount }}) over ({{ share_window }} current row), 2)
+        - round(coalesce(sum({{ amount }}) over ({{ share_window }} 1 preceding), 0), 2)
+        as decimal(18, 2)
+    )
+{%- endmacro %}

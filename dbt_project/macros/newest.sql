@@ -1,0 +1,15 @@
+{#-
+Tables without an as_of_date tell what was known at the newest snapshot. They are written anew, whole, by the build of
+that snapshot; the build of an older day, or one whose events are no longer laid out, leaves them as they are.
+-#}
+
+{% macro is_newest_snapshot() -%}
+    exists (select 1 from {{ ref('int_events_stitched') }} where as_of_date = {{ as_of_date() }})
+    and not exists (select 1 from {{ ref('user_segment_daily') }} where as_of_date > {{ as_of_date() }})
+{%- endmacro %}
+
+{% macro forget_older_snapshot() %}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where {{ is_newest_snapshot() }}
+    {%- endif -%}
+{% endmacro %}

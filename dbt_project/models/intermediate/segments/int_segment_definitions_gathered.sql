@@ -1,0 +1,76 @@
+-- What each segment meant on the as_of_date: rule segments as the vocabulary words them, model segments as the model
+-- that assigned them described them.
+with
+find_rule_schemes as (
+    select distinct scheme
+    from {{ ref('int_user_rule_segments') }}
+    where as_of_date = {{ as_of_date() }}
+),
+
+define_rules as (
+    select
+        scheme,
+        segment_code,
+        'rule' as kind,
+        cast(null as varchar) as model_version,
+        description_en,
+        description_zh,
+        '{{ var("run_id") }}' as run_id
+    from {{ ref('segment_names') }}
+    where scheme in (select scheme from find_rule_schemes)
+),
+
+find_models_in_force as (
+    select distinct scheme, model_version
+    from {{ source('ml', 'user_segments') }}
+    where as_of_date = {{ as_of_date() }}
+),
+
+-- A definition holds from its date on; of a model trained later, for a day before it, the nearest.
+define_models as (
+    select
+        definitions.scheme,
+        definitions.segment_code,
+        definitions.kind,
+        definitions.model_version,
+        definitions.description_en,
+        definitions.description_zh,
+        definitions.run_id
+    from {{ source('ml', 'segment_definitions') }} as definitions
+    inner join find_models_in_force as models
+        on definitions.scheme = models.scheme and definitions.model_version = models.model_version
+    qualify row_number() over (
+        partition by definitions.scheme, definitions.segment_code
+        order by
+            case when definitions.as_of_date <= {{ as_of_date() }} then 0 else 1 end,
+            abs({{ days_between('definitions.as_of_date', as_of_date()) }})
+    ) = 1
+),
+
+unite_definitions as (
+    select * from define_rules
+    union all
+    select * from define_models
+),
+
+-- A code outside the vocabulary stays, without a name, so that the tests see it.
+add_names as (
+    select
+        {{ as_of_date() }} as as_of_date,
+        unite_definitions.scheme,
+        unite_definitions.segment_code,
+        segment_names.name_en as segment_name_en,
+        segment_names.name_zh as segment_name_zh,
+        coalesce(unite_definitions.description_en, segment_names.description_en) as description_en,
+        coalesce(unite_definitions.description_zh, segment_names.description_zh) as description_zh,
+        unite_definitions.kind,
+        unite_definitions.model_version,
+        unite_definitions.run_id
+    from unite_definitions
+    left join {{ ref('segment_names') }} as segment_names
+        on
+            unite_definitions.scheme = segment_names.scheme
+            and unite_definitions.segment_code = segment_names.segment_code
+)
+
+select * from add_names

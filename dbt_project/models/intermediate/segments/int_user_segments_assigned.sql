@@ -1,0 +1,62 @@
+with
+assign_by_rule as (
+    select
+        as_of_date,
+        user_key,
+        scheme,
+        segment_code,
+        cast(score as double) as score,
+        cast(null as double) as distance,
+        cast(null as varchar) as runner_up_code,
+        cast(null as double) as margin,
+        cast(null as varchar) as model_version,
+        '{{ var("run_id") }}' as run_id
+    from {{ ref('int_user_rule_segments') }}
+    where as_of_date = {{ as_of_date() }}
+),
+
+assign_by_model as (
+    select
+        as_of_date,
+        user_key,
+        scheme,
+        segment_code,
+        score,
+        distance,
+        runner_up_code,
+        margin,
+        model_version,
+        run_id
+    from {{ source('ml', 'user_segments') }}
+    where as_of_date = {{ as_of_date() }}
+),
+
+unite_assignments as (
+    select * from assign_by_rule
+    union all
+    select * from assign_by_model
+),
+
+add_names as (
+    select
+        unite_assignments.as_of_date,
+        unite_assignments.user_key,
+        unite_assignments.scheme,
+        unite_assignments.segment_code,
+        definitions.segment_name_en,
+        definitions.segment_name_zh,
+        unite_assignments.score,
+        unite_assignments.distance,
+        unite_assignments.runner_up_code,
+        unite_assignments.margin,
+        unite_assignments.model_version,
+        unite_assignments.run_id
+    from unite_assignments
+    left join {{ ref('int_segment_definitions_kept') }} as definitions
+        on
+            unite_assignments.as_of_date = definitions.as_of_date
+            and unite_assignments.scheme = definitions.scheme
+            and unite_assignments.segment_code = definitions.segment_code
+)
+
+select * from add_names

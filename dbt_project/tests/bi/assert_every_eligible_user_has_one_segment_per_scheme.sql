@@ -1,0 +1,32 @@
+-- Of the as_of_date before it is published: later deliveries may change who would have been eligible, never who was.
+with
+list_schemes as (
+    select distinct scheme
+    from {{ ref('user_segment_daily') }}
+    where as_of_date = {{ as_of_date() }} and {{ not is_published('user_segment_daily') }}
+),
+
+expect_users as (
+    select
+        list_schemes.scheme,
+        users.user_key
+    from {{ ref('int_users_eligible') }} as users
+    cross join list_schemes
+    where users.as_of_date = {{ as_of_date() }}
+),
+
+find_users as (
+    select
+        scheme,
+        user_key
+    from {{ ref('user_segment_daily') }}
+    where as_of_date = {{ as_of_date() }} and {{ not is_published('user_segment_daily') }}
+),
+
+find_differences as (
+    (select * from expect_users except all select * from find_users)
+    union all
+    (select * from find_users except all select * from expect_users)
+)
+
+select * from find_differences
