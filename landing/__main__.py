@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import cli
-from landing import ledger, quarantine, shops
+from landing import contracts, ledger, quarantine, shops
 from landing.receive import Report, receive
 from settings import ShopPaths
 
@@ -48,10 +48,14 @@ examples:
 def parser() -> argparse.ArgumentParser:
     """Return the manual of this room."""
     plain = argparse.RawDescriptionHelpFormatter
-    root = argparse.ArgumentParser("python -m landing", description=__doc__, epilog=EXAMPLES, formatter_class=plain)
+    root = argparse.ArgumentParser(
+        "python -m landing", description=__doc__, epilog=EXAMPLES, formatter_class=plain
+    )
     verbs = root.add_subparsers(title="verbs", required=True, metavar="verb")
 
-    verb = verbs.add_parser("receive", help="land new files", description=RECEIVE_MANUAL, formatter_class=plain)
+    verb = verbs.add_parser(
+        "receive", help="land new files", description=RECEIVE_MANUAL, formatter_class=plain
+    )
     verb.add_argument("target", type=Path, help="the folder that the shop drops into, or one file")
     cli.add_shop(verb)
     when = verb.add_mutually_exclusive_group()
@@ -62,7 +66,9 @@ def parser() -> argparse.ArgumentParser:
         help="the day on which all these files were delivered",
     )
     when.add_argument(
-        "--history", action="store_true", help="a history load: each row was delivered on its own business day"
+        "--history",
+        action="store_true",
+        help="a history load: each row was delivered on its own business day",
     )
     verb.set_defaults(act=_receive)
 
@@ -79,7 +85,9 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(act=_latest_day)
 
     verb = verbs.add_parser(
-        "ledger", help="list the files and what was decided", description="Lists the latest decision on every file."
+        "ledger",
+        help="list the files and what was decided",
+        description="Lists the latest decision on every file.",
     )
     cli.add_shop(verb)
     verb.add_argument("--status", choices=["waiting", "refused", "accepted", "held", "withdrawn"])
@@ -110,7 +118,11 @@ def _receive(arguments: argparse.Namespace) -> int:
     shop = shops.load(arguments.shop)
     report = receive(shop, arguments.target, arguments.delivered_on, arguments.history)
     _show(report, shop)
-    return cli.GATE_STOPPED if any(set(file.delivers) & set(shop.required) for file in report.refused) else cli.DONE
+    return (
+        cli.GATE_STOPPED
+        if any(set(file.delivers) & set(shop.required) for file in report.refused)
+        else cli.DONE
+    )
 
 
 def _show(report: Report, shop: shops.Shop) -> None:
@@ -135,7 +147,9 @@ def _show(report: Report, shop: shops.Shop) -> None:
     _say_names("withdrawn earlier, left alone", report.withdrawn)
     _say_names("ignored, no source of the shop has such a name", [path.name for path in report.ignored])
     for file in report.refused:
-        cli.console.print(f"[red]refused[/] {escape(file.file_name)}: {escape('; '.join(file.reasons))}", soft_wrap=True)
+        cli.console.print(
+            f"[red]refused[/] {escape(file.file_name)}: {escape('; '.join(file.reasons))}", soft_wrap=True
+        )
     _say_empty_tables(shop)
 
 
@@ -146,12 +160,11 @@ def _say_names(what: str, names: list[str]) -> None:
 
 
 def _say_empty_tables(shop: shops.Shop) -> None:
-    from landing import contracts
-
     filled = {day.table for file in ledger.accepted(ShopPaths(shop.shop)) for day in file.tables}
     if vacant := sorted(contracts.load().keys() - filled):
         cli.console.print(
-            f"  no rows so far in {', '.join(vacant)}: what is built on them alone stays empty", soft_wrap=True
+            f"  no rows so far in {', '.join(vacant)}: what is built on them alone stays empty",
+            soft_wrap=True,
         )
 
 

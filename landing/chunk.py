@@ -4,11 +4,12 @@ Many small files cost as much as one large one this way; each keeps its own rows
 Parquet and quarantine. What is returned is committed by one line per file in the ledger.
 """
 
+# ruff: noqa: S608  (identifiers come from contracts and shop files, quoted; every value is a parameter)
+
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,12 @@ from typing import Any, Literal
 
 import duckdb
 
-from landing import civil_time, contracts, pseudonyms, quarantine, readers
+from landing import civil_time, contracts, parquet, quarantine, readers
 from landing.incoming import IncomingFile
 from landing.ledger import LandedDay
-from landing.readers import Bundle, quoted
+from landing.readers import Bundle
 from landing.shops import Shop, Source
-from landing.translation import Translation, first_per, pseudonymised
+from landing.translation import Translation
 from settings import ShopPaths
 
 MEMORY_LIMIT = "1500MB"
@@ -41,7 +42,7 @@ class Arrival:
     @property
     def day(self) -> date | None:
         """The one day of its delivery; None where each row has its own."""
-        return None if self.delivered_on == "row" else self.delivered_on
+        return self.delivered_on if isinstance(self.delivered_on, date) else None
 
 
 @dataclass
@@ -90,17 +91,18 @@ class Chunk:
     header: tuple[str, ...]
     scratch: Path
 
-    def only(self, arrival: Arrival) -> Chunk:
-        """Return the chunk of one of its files alone."""
-        return replace(self, arrivals=(arrival,))
+    def halves(self) -> Iterator[Chunk]:
+        """Yield its first and its second half, to find the file that spoils it."""
+        middle = len(self.arrivals) // 2
+        yield replace(self, arrivals=self.arrivals[:middle])
+        yield replace(self, arrivals=self.arrivals[middle:])
 
     @property
     def bundle(self) -> Bundle:
         """The same files as the readers want them."""
         files = [arrival.file for arrival in self.arrivals]
-        return Bundle(
-            tuple(file.path for file in files), files[0].format, self.header, self.source.csv, self.scratch
-        )
+        paths = tuple(file.path for file in files)
+        return Bundle(paths, files[0].format, self.header, self.source.csv, self.scratch)
 
     @property
     def translations(self) -> list[Translation]:
@@ -118,12 +120,12 @@ class Chunk:
         Raises
         ------
         readers.UnreadableError
-            When some file of several cannot be read: then land them one by one.
+            When some file cannot be read; of several files, land the halves instead.
         """
         readers.read(connection, self.bundle)
         landed = [Landed() for _ in self.arrivals]
         self._create_files(connection)
-        self._find_duplicates(connection)
+        _find_duplicates(connection, self.bundle.fields)
         self._name_rows(connection, landed)
         for translation in self.translations:
             connection.execute(*translation.statement(secret))
@@ -137,8 +139,13 @@ class Chunk:
 
     def _create_files(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
-            "create or replace temp table file as select unnest($index)::bigint as file_index, "
-            "unnest($id)::varchar as file_id, unnest($day)::date as delivered_on",
+            """
+            create or replace temp table file as
+            select
+                unnest($index)::bigint as file_index,
+                unnest($id)::varchar as file_id,
+                unnest($day)::date as delivered_on
+            """,
             {
                 "index": list(range(len(self.arrivals))),
                 "id": [arrival.file.file_id for arrival in self.arrivals],
@@ -146,37 +153,20 @@ class Chunk:
             },
         )
 
-    def _find_duplicates(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Find rows whose every raw field equals an earlier row's of the same file.
-
-        A hash picks the few rows that may repeat; only these are compared field by field.
-        """
-        fields = ", ".join(f"c{index}" for index in range(readers.width(self.bundle)))
-        connection.execute("drop view if exists clean")
-        connection.execute(
-            "\n".join(
-                [
-                    "create or replace temp table duplicate as",
-                    f"with hashed as (select file_index, row_number, {fields}, hash({fields}) as digest from numbered),",
-                    "suspect as (select file_index, digest from hashed group by all having count(*) > 1)",
-                    "select file_index, row_number from hashed semi join suspect using (file_index, digest)",
-                    f"qualify row_number() over (partition by file_index, {fields} order by row_number) > 1",
-                ]
-            )
-        )
-        connection.execute(
-            "create temp view clean as from numbered anti join duplicate using (file_index, row_number)"
-        )
-
     def _name_rows(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
         """Show rows under the source's names; jsonl tells only now which columns it has."""
         connection.execute(
-            "create or replace temp table fault "
-            "(file_index bigint, row_number bigint, position integer, table_name varchar, reasons varchar[])"
+            """
+            create or replace temp table fault
+            (file_index bigint, row_number bigint, position integer, table_name varchar, reasons varchar[])
+            """
         )
         connection.execute(
-            "insert into fault select file_index, row_number, 0, $table, [reason] from broken where not is_duplicate",
-            {"table": next(iter(self.source.tables))},
+            """
+            insert into fault
+            select file_index, row_number, 0, $table, [reason] from broken where not is_duplicate
+            """,
+            {"table": self._first_table},
         )
         rows = "clean"
         if self.bundle.format == "jsonl":
@@ -186,133 +176,132 @@ class Chunk:
 
     def _understand_json(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
         connection.execute(
-            "create or replace temp table understood as select * from clean "
-            "where case when json_valid(c0) then json_type(c0) = 'OBJECT' else false end"
+            """
+            create or replace temp table understood as
+            from clean where case when json_valid(c0) then json_type(c0) = 'OBJECT' else false end
+            """
         )
         connection.execute(
-            "insert into fault select file_index, row_number, 0, $table, ['invalid_json'] "
-            "from clean anti join understood using (file_index, row_number)",
-            {"table": next(iter(self.source.tables))},
+            """
+            insert into fault
+            select file_index, row_number, 0, $table, ['invalid_json']
+            from clean anti join understood using (file_index, row_number)
+            """,
+            {"table": self._first_table},
         )
         found = connection.execute(
-            "select file_index, list(distinct key order by key) "
-            "from (select file_index, unnest(json_keys(c0)) as key from understood) group by file_index"
+            """
+            select file_index, list(distinct key order by key)
+            from (select file_index, unnest(json_keys(c0)) as key from understood)
+            group by file_index
+            """
         ).fetchall()
         for file_index, keys in found:
-            if refusal := self.source.refusal(tuple(keys)):
-                landed[file_index].refused = refusal
+            landed[file_index].refused = self.source.refusal(tuple(keys))
         refused = [index for index, file in enumerate(landed) if file.refused]
-        if refused:
-            connection.execute(
-                "delete from understood where list_contains($refused, file_index)", {"refused": refused}
-            )
+        connection.execute(
+            "delete from understood where list_contains($refused::bigint[], file_index)", {"refused": refused}
+        )
+
+    @property
+    def _first_table(self) -> str:
+        """Where a row is listed whose fault lies before any table."""
+        return next(iter(self.source.tables))
 
     def _date_history(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Where each row was delivered on its own day, tables without a time take it from their neighbours."""
-        dated = [each for each in self.translations if each.contract.happened_at]
-        for each in self.translations:
-            if each.contract.happened_at is None and dated:
-                days = " union all ".join(
-                    f"select file_index, row_number, event_date from {other.target}" for other in dated
-                )
-                connection.execute(
-                    "\n".join(
-                        [
-                            f"update {each.target} as undated set event_date = dated.event_date",
-                            f"from ({days}) as dated where undated.event_date is null",
-                            "and undated.file_index = dated.file_index and undated.row_number = dated.row_number",
-                        ]
-                    )
-                )
+        """Give rows without a time of their own the day of their source row, where that is the delivery."""
+        dated = [each.target for each in self.translations if each.contract.happened_at]
+        undated = [each.target for each in self.translations if not each.contract.happened_at]
+        if not dated or all(arrival.day for arrival in self.arrivals):
+            return
+        days = " union all ".join(f"select file_index, row_number, event_date from {name}" for name in dated)
+        for name in undated:
+            connection.execute(
+                f"""
+                update {name} as undated
+                set event_date = dated.event_date
+                from ({days}) as dated
+                where undated.event_date is null
+                    and undated.file_index = dated.file_index
+                    and undated.row_number = dated.row_number
+                """
+            )
 
     def _collect_bad(self, connection: duckdb.DuckDBPyConnection) -> None:
-        first_table = next(iter(self.source.tables))
+        """Create ``bad``: every bad row with all its reasons, whoever found them."""
         for rule in self.source.quarantine:
             connection.execute(
-                "\n".join(
-                    [
-                        "insert into fault select file_index, row_number, 1, $table, [$reason]",
-                        f"from named where (\n{rule.where}\n)",
-                    ]
-                ),
-                {"table": first_table, "reason": rule.reason},
+                f"""
+                insert into fault
+                select file_index, row_number, 1, $table, [$reason] from named where ({rule.where}
+                )
+                """,
+                {"table": self._first_table, "reason": rule.reason},
             )
         homes = [mapping.where for mapping in self.source.tables.values() if not mapping.first_per]
-        if all(homes):
-            belongs = " or ".join(f"coalesce((\n{where}\n), false)" for where in homes)
+        if all(homes):  # a table without a condition takes every row
+            belongs = " or ".join(f"coalesce(({where}\n), false)" for where in homes)
             connection.execute(
-                "\n".join(
-                    [
-                        "insert into fault select file_index, row_number, 2, $table, ['in_no_table']",
-                        f"from named where not ({belongs})",
-                    ]
-                ),
-                {"table": first_table},
+                f"""
+                insert into fault
+                select file_index, row_number, 2, $table, ['in_no_table'] from named where not ({belongs})
+                """,
+                {"table": self._first_table},
             )
         for position, each in enumerate(self.translations, start=3):
             connection.execute(
-                "\n".join(
-                    [
-                        "insert into fault select file_index, row_number, $position, $table, reasons",
-                        f"from {each.target} where reasons is not null",
-                    ]
-                ),
+                f"""
+                insert into fault
+                select file_index, row_number, $position, $table, reasons
+                from {each.target} where reasons is not null
+                """,
                 {"position": position, "table": each.contract.table},
             )
         connection.execute(
-            "create or replace temp table bad as select file_index, row_number, "
-            "min_by(table_name, position) as table_name, flatten(list(reasons order by position)) as reasons "
-            "from fault group by file_index, row_number"
+            """
+            create or replace temp table bad as
+            select
+                file_index,
+                row_number,
+                min_by(table_name, position) as table_name,
+                flatten(list(reasons order by position)) as reasons
+            from fault
+            group by file_index, row_number
+            """
         )
 
     def _count(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
         counted = connection.execute(
-            "select file_index, sum(rows_in), sum(duplicates), sum(bad) from ("
-            "select file_index, count(*) as rows_in, 0 as duplicates, 0 as bad from numbered group by 1 "
-            "union all select file_index, count(*), count(*) filter (where is_duplicate), 0 from broken group by 1 "
-            "union all select file_index, 0, count(*), 0 from duplicate group by 1 "
-            "union all select file_index, 0, 0, count(*) from bad group by 1) group by file_index"
+            """
+            with counts as (
+                select file_index, count(*) as rows_in, 0 as duplicates, 0 as bad from numbered group by 1
+                union all
+                select file_index, count(*), count(*) filter (where is_duplicate), 0 from broken group by 1
+                union all
+                select file_index, 0, count(*), 0 from duplicate group by 1
+                union all
+                select file_index, 0, 0, count(*) from bad group by 1
+            )
+            select file_index, sum(rows_in)::bigint, sum(duplicates)::bigint, sum(bad)::bigint
+            from counts
+            group by file_index
+            """
         ).fetchall()
         for file_index, rows_in, duplicates, bad in counted:
             file = landed[file_index]
             if not file.refused:
-                file.rows_in, file.rows_duplicate, file.rows_quarantined = int(rows_in), int(duplicates), int(bad)
+                file.rows_in, file.rows_duplicate, file.rows_quarantined = rows_in, duplicates, bad
 
     def _write(
-        self, connection: duckdb.DuckDBPyConnection, translation: Translation, secret: bytes, landed: list[Landed]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        translation: Translation,
+        secret: bytes,
+        landed: list[Landed],
     ) -> None:
-        """Write one table's good rows, one Parquet per file and business day, and move each into place."""
-        table = translation.contract.table
-        aside = self.scratch / table
-        keys = ", ".join(quoted(first_per(source)) for source in translation.mapping.first_per)
-        only_first = (
-            f"qualify row_number() over (partition by file_index, delivered_on, {keys} order by row_number) = 1"
-        )
-        rows = pseudonymised(translation.contract)
-        written = connection.execute(
-            "\n".join(
-                [
-                    "copy (with good as (select * exclude (delivered_on),",
-                    "coalesce(delivered_on, event_date) as delivered_on",
-                    f"from {translation.target} anti join bad using (file_index, row_number)),",
-                    f"first as (select * from good {only_first if keys else ''}),",
-                    "chosen as materialized (select * from first",
-                    "join (select file_index, file_id from file) as receipt using (file_index))",
-                    f"{rows}) to $folder (format parquet, partition_by (event_date, file_id),",
-                    "write_partition_columns true, hive_file_pattern false, return_stats)",
-                ]
-            ),
-            {"folder": str(aside)} | (pseudonyms.pads(secret) if "$inner" in rows else {}),
-        ).fetchall()
         places = {arrival.file.file_id: index for index, arrival in enumerate(self.arrivals)}
-        for (file_id, day), parts in sorted(_by_file_and_day(written).items()):
-            final = self.paths.landing / table / day / f"{file_id}.parquet"
-            _move(connection, [Path(part) for part, _ in parts], final)
-            rows = sum(count for _, count in parts)
-            landed[places[file_id]].tables.append(
-                LandedDay(table=table, event_date=date.fromisoformat(day), rows_written=rows)
-            )
-        shutil.rmtree(aside, ignore_errors=True)
+        for file_id, day in parquet.write(connection, translation, secret, self.paths, self.scratch):
+            landed[places[file_id]].tables.append(day)
 
     def _quarantine(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
         bad_rows: dict[int, list[quarantine.Row]] = defaultdict(list)
@@ -322,20 +311,20 @@ class Chunk:
             if landed[file_index].refused:
                 continue
             quarantine.write(self.paths, self.arrivals[file_index].file.file_id, rows)
-            for row in rows:
-                for reason in row["reasons"]:
-                    landed[file_index].reasons[reason] = landed[file_index].reasons.get(reason, 0) + 1
+            reasons = landed[file_index].reasons
+            for reason in (reason for row in rows for reason in row["reasons"]):
+                reasons[reason] = reasons.get(reason, 0) + 1
 
     def _bad_rows(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, quarantine.Row]]:
-        fields = ", ".join(f"c{index}" for index in range(readers.width(self.bundle)))
         found = connection.execute(
-            "\n".join(
-                [
-                    f"select bad.file_index, bad.row_number, table_name, reasons, broken.raw, {fields}",
-                    "from bad left join broken using (file_index, row_number)",
-                    "left join numbered using (file_index, row_number) order by all",
-                ]
-            )
+            f"""
+            select
+                bad.file_index, bad.row_number, bad.table_name, bad.reasons, broken.raw, {self.bundle.fields}
+            from bad
+            left join broken using (file_index, row_number)
+            left join numbered using (file_index, row_number)
+            order by bad.file_index, bad.row_number
+            """
         )
         while batch := found.fetchmany(10_000):
             for file_index, row_number, table, reasons, broken, *values in batch:
@@ -353,25 +342,27 @@ class Chunk:
             return values[0]
 
 
-def _by_file_and_day(written: list[tuple[Any, ...]]) -> dict[tuple[str, str], list[tuple[str, int]]]:
-    """Sort DuckDB's report of a partitioned copy: parts (path, rows) per file_id and event_date."""
-    parts: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
-    for path, rows, _size, _footer, _statistics, partition, *_ in written:
-        parts[partition["file_id"], partition["event_date"]].append((path, rows))
-    return parts
+def _find_duplicates(connection: duckdb.DuckDBPyConnection, fields: str) -> None:
+    """Find rows whose every raw field equals an earlier row's of the same file; the rest is ``clean``.
 
-
-def _move(connection: duckdb.DuckDBPyConnection, parts: list[Path], final: Path) -> None:
-    """Put a finished Parquet file into place; a day that was written in several parts is joined first."""
-    final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = parts[0]
-    if len(parts) > 1:
-        part = final.with_suffix(".tmp")
-        connection.read_parquet([str(each) for each in parts]).write_parquet(str(part))
-    _make_durable(part)
-    os.replace(part, final)
-
-
-def _make_durable(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    A hash picks the few rows that may repeat; only these are compared field by field.
+    """
+    connection.execute("drop view if exists clean")
+    connection.execute(
+        f"""
+        create or replace temp table duplicate as
+        with
+        hashed as (
+            select file_index, row_number, {fields}, hash({fields}) as digest from numbered
+        ),
+        suspect as (
+            select file_index, digest from hashed group by file_index, digest having count(*) > 1
+        )
+        select file_index, row_number
+        from hashed semi join suspect using (file_index, digest)
+        qualify row_number() over (partition by file_index, {fields} order by row_number) > 1
+        """
+    )
+    connection.execute(
+        "create temp view clean as from numbered anti join duplicate using (file_index, row_number)"
+    )

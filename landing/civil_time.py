@@ -34,7 +34,11 @@ switches as (
     from changes
 ),
 odd_days as (
-    select *, unnest(generate_series(odd_from::date, (switch_at - interval 1 second)::date, interval 1 day))::date as day
+    select
+        *,
+        unnest(
+            generate_series(odd_from::date, (switch_at - interval 1 second)::date, interval 1 day)
+        )::date as day
     from switches
 ),
 days as (

@@ -26,4 +26,4 @@ def write(paths: ShopPaths) -> None:
             columns = ", ".join(f'"{name}" {type_}' for name, type_ in contract.landed_columns.items())
             connection.execute(f'create or replace temp table "{table}" ({columns})')
             connection.table(f"temp.{table}").write_parquet(str(aside))
-            os.replace(aside, target)
+            aside.replace(target)

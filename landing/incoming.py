@@ -46,9 +46,13 @@ def find(target: Path, shop: Shop) -> tuple[list[tuple[Path, Source]], list[Path
         When there is no such file or folder.
     """
     if not target.exists():
-        raise UsageError(f"{target} does not exist: name the file, or the folder of files, that the shop dropped")
+        raise UsageError(
+            f"{target} does not exist: name the file, or the folder of files, that the shop dropped"
+        )
     found = sorted(target.rglob("*")) if target.is_dir() else [target]
-    plain = [path for path in found if path.is_file() and not path.is_symlink() and not path.name.startswith(".")]
+    plain = [
+        path for path in found if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+    ]
     known = [(path, source) for path in plain if (source := _source_of(path, shop))]
     taken = {path for path, _ in known}
     links = [path for path in found if path.is_symlink()]
@@ -80,9 +84,7 @@ def batch_id(files: Iterable[IncomingFile]) -> str:
     return hashlib.sha256("".join(sorted(file.file_id for file in files)).encode()).hexdigest()[:16]
 
 
-def delivered_on(
-    file: IncomingFile, stated: date | None, is_history: bool
-) -> date | Literal["row"] | None:
+def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> date | Literal["row"] | None:
     """Return the day with which a file's rows became known; never the clock of this machine.
 
     In this order: what the caller stated; each row's own business day (``row``) for a history
@@ -106,5 +108,7 @@ def _dates_in(name: str) -> Iterator[date]:
 def _source_of(path: Path, shop: Shop) -> Source | None:
     if format_of(path) is None:
         return None
-    matches = (source for source in shop.sources for pattern in source.files if fnmatchcase(path.name, pattern))
+    matches = (
+        source for source in shop.sources for pattern in source.files if fnmatchcase(path.name, pattern)
+    )
     return next(matches, None)

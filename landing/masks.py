@@ -1,6 +1,6 @@
-"""What e-mail addresses and phone numbers look like in free text, and what stands there afterwards.
+r"""What e-mail addresses and phone numbers look like in free text, and what stands there afterwards.
 
-Patterns are written for RE2 (in DuckDB) and Python alike; both read ``\\b`` as an ASCII border,
+Patterns are written for RE2 (in DuckDB) and Python alike; both read ``\b`` as an ASCII border,
 so that a number between Chinese characters is found.
 """
 

@@ -51,7 +51,12 @@ class Progress:
             self._speak_at = time.monotonic() + LINE_EVERY_SECONDS
             return
         if self._bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Bar(*columns, console=console, transient=True)
             self._bar.start()
             self._bar.add_task(self._what, total=self._total)

@@ -34,7 +34,7 @@ def write(paths: ShopPaths, file_id: str, bad_rows: Iterable[Row]) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in bad_rows)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(aside, target)
+    aside.replace(target)
 
 
 def rows(paths: ShopPaths) -> Iterator[Row]:

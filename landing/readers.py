@@ -15,6 +15,8 @@ another encoding than UTF-8, or a workbook takes the slow way: Python takes it a
 the broken rows aside and hands a clean, numbered csv back to DuckDB.
 """
 
+# ruff: noqa: S608  (identifiers come from contracts and shop files, quoted; every value is a parameter)
+
 from __future__ import annotations
 
 import csv
@@ -22,12 +24,14 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from zipfile import BadZipFile
 
 import duckdb
@@ -38,11 +42,20 @@ MAX_ROW_CHARACTERS = 1_000_000
 """Half of what DuckDB's reader takes in one line; a longer row is quarantined, not read."""
 
 Fields = list[str]
-Row = tuple[int, Fields | None, str | None]
-"""Row number, then its fields, or the reason why it has none that can be used."""
+Row = tuple[int, Fields, str | None]
+"""Row number, what stands there, and the reason why it cannot be used, if there is one."""
 
-
-FAULTS = (duckdb.Error, OSError, EOFError, UnicodeError, ValueError, KeyError, csv.Error, zlib.error, BadZipFile)
+FAULTS = (
+    duckdb.Error,
+    OSError,
+    EOFError,
+    UnicodeError,
+    ValueError,
+    KeyError,
+    csv.Error,
+    zlib.error,
+    BadZipFile,
+)
 """What readers raise over torn or foreign files."""
 
 
@@ -60,34 +73,63 @@ class Bundle:
     csv: CsvFormat
     scratch: Path
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether DuckDB can read it."""
+        return self.format != "xlsx" and self.csv.encoding == "utf-8"
 
-def header(path: Path, format_: Format, dialect: CsvFormat, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
-    """Return the column names of a file; of jsonl, whose lines name their own, none."""
+    @property
+    def names(self) -> list[str]:
+        """Our own names of its columns, by place; a jsonl line is one column."""
+        return [f"c{index}" for index in range(len(self.header) if self.format != "jsonl" else 1)]
+
+    @property
+    def fields(self) -> str:
+        """The same as a list in SQL."""
+        return ", ".join(self.names)
+
+
+def header(
+    path: Path, format_: Format, dialect: CsvFormat, connection: duckdb.DuckDBPyConnection
+) -> tuple[str, ...]:
+    """Return the column names of a file; of jsonl, whose lines name their own, none.
+
+    Raises
+    ------
+    UnreadableError
+        When there is no header that could be read.
+    """
     if format_ == "jsonl":
         return ()
     if format_ == "parquet":
         return _parquet_header(path, connection)
     try:
         with _rows(path, format_, dialect) as rows:
-            names = next(rows, None)
+            names, fault = next(rows, ([], None))
     except FAULTS as error:
         raise UnreadableError(f"cannot be read as {format_}: torn, or not what its name says") from error
     if not names:
         raise UnreadableError("the file is empty: not even a header was found")
-    if any(_has_undecoded(name) for name in names):
-        raise UnreadableError(f"its header is not {dialect.encoding}: state `csv: {{encoding: …}}` in the shop's file")
+    if fault:
+        raise UnreadableError("its header has a quote that is not closed")
+    if any(map(_has_undecoded, names)):
+        raise UnreadableError(
+            f"its header is not {dialect.encoding}: state `csv: {{encoding: …}}` in the shop's file"
+        )
     stripped = tuple(name.strip() for name in names)
-    if repeated := sorted({name for name in stripped if stripped.count(name) > 1}):
-        raise UnreadableError(f"columns {repeated} stand twice in the header: rename one of each")
+    if len(set(stripped)) < len(stripped):
+        raise UnreadableError("a column stands twice in the header: rename one of each")
     return stripped
 
 
 def _parquet_header(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     try:
-        described = connection.execute("describe select * from read_parquet($path)", {"path": str(path)}).fetchall()
+        described = connection.execute(
+            "describe select * from read_parquet($path)", {"path": str(path)}
+        ).fetchall()
     except duckdb.Error as error:
         raise UnreadableError("not a whole Parquet file: its footer cannot be read") from error
-    return tuple(f"{name}" for name, *_ in described)
+    return tuple(str(name) for name, *_ in described)
 
 
 def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
@@ -98,9 +140,12 @@ def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
     UnreadableError
         When some file of the bundle cannot be read as what its name says.
     """
+    connection.execute("drop view if exists numbered")
     connection.execute(
-        "create or replace temp table broken "
-        "(file_index bigint, row_number bigint, reason varchar, raw varchar, is_duplicate boolean)"
+        """
+        create or replace temp table broken
+        (file_index bigint, row_number bigint, reason varchar, raw varchar, is_duplicate boolean)
+        """
     )
     try:
         if bundle.format == "parquet":
@@ -108,23 +153,21 @@ def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
         else:
             _read_text(connection, bundle)
     except FAULTS as error:
-        raise UnreadableError(f"cannot be read as {bundle.format}: torn, or not what its name says") from error
+        raise UnreadableError(
+            f"cannot be read as {bundle.format}: torn, or not what its name says"
+        ) from error
 
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
     paths = {"paths": [str(path) for path in bundle.paths]}
     described = connection.execute("describe select * from read_parquet($paths)", paths).fetchall()
-    names = [f"c{index}" for index in range(len(described))]
-    texts = [_parquet_text(name, type_) for name, (_, type_, *_) in zip(names, described, strict=True)]
-    connection.execute("drop view if exists numbered")
+    texts = ", ".join(_parquet_text(f"c{index}", type_) for index, (_, type_, *_) in enumerate(described))
     connection.execute(
-        "\n".join(
-            [
-                "create or replace temp table raw as",
-                f"select file_index::bigint as file_index, file_row_number + 1 as row_number, {', '.join(texts)}",
-                f"from read_parquet($paths) as source({', '.join(names)})",
-            ]
-        ),
+        f"""
+        create or replace temp table raw as
+        select file_index::bigint as file_index, file_row_number + 1 as row_number, {texts}
+        from read_parquet($paths) as source({bundle.fields})
+        """,
         paths,
     )
     connection.execute("create temp view numbered as from raw")
@@ -137,123 +180,130 @@ def _parquet_text(name: str, type_: str) -> str:
 
 
 def _read_text(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
-    names = [f"c{index}" for index in range(width(bundle))]
-    connection.execute("drop view if exists numbered")
-    if bundle.csv.encoding == "utf-8" and bundle.format != "xlsx":
-        slow = _read_fast(connection, bundle, names)
-    else:
-        columns = ", ".join(f"{name} varchar" for name in names)
+    slow = _read_fast(connection, bundle) if bundle.is_plain else None
+    if slow is None:
+        columns = ", ".join(f"{name} varchar" for name in bundle.names)
         connection.execute(f"create or replace temp table raw (file_index bigint, stated bigint, {columns})")
         slow = set(range(len(bundle.paths)))
     # Rows keep the order of the files and of their lines, so rowid counts them.
     connection.execute(
-        "create or replace temp table file_start as "
-        "select file_index, min(rowid) as first_row from raw where stated is null group by file_index"
+        """
+        create or replace temp table file_start as
+        select file_index, min(rowid) as first_row from raw where stated is null group by file_index
+        """
     )
     for file_index in sorted(slow):
-        _read_slowly(connection, bundle, names, file_index)
+        _read_slowly(connection, bundle, file_index)
     connection.execute(
-        "\n".join(
-            [
-                "create temp view numbered as select raw.file_index,",
-                f"coalesce(raw.stated, raw.rowid - file_start.first_row + 1) as row_number, {', '.join(names)}",
-                "from raw left join file_start on file_start.file_index = raw.file_index",
-                "where c0 is not null" if bundle.format == "jsonl" else "",
-            ]
-        )
+        f"""
+        create temp view numbered as
+        select
+            raw.file_index,
+            coalesce(raw.stated, raw.rowid - file_start.first_row + 1) as row_number,
+            {bundle.fields}
+        from raw left join file_start on file_start.file_index = raw.file_index
+        {"where c0 is not null" if bundle.format == "jsonl" else ""}
+        """
     )
 
 
-def width(bundle: Bundle) -> int:
-    """Return the number of columns: a jsonl line is one."""
-    return 1 if bundle.format == "jsonl" else len(bundle.header)
+def _read_fast(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> set[int] | None:
+    """Read all files with DuckDB; return those with lines that it could not take, none of their rows kept.
 
-
-def _read_fast(connection: duckdb.DuckDBPyConnection, bundle: Bundle, names: Sequence[str]) -> set[int]:
-    """Read all files with DuckDB; return those with lines that it could not take, none of their rows kept."""
-    connection.execute("drop table if exists rejected")
-    connection.execute("drop table if exists rejected_scan")
-    is_csv = bundle.format == "csv"
-    paths = [str(path) for path in bundle.paths]
-    connection.execute(
-        "\n".join(
-            [
-                "create or replace temp table raw as",
-                f"select file_index::bigint as file_index, null::bigint as stated, {', '.join(names)}",
-                "from read_csv($paths, auto_detect = false, columns = $columns, header = $is_csv,",
-                "    delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv,",
-                "    store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan')",
-            ]
-        ),
-        {
-            "paths": paths,
-            "columns": {name: "VARCHAR" for name in names},
-            # A jsonl line is one field: JSON itself forbids a bare control character.
-            "delimiter": bundle.csv.delimiter if is_csv else "\x01",
-            "quote": bundle.csv.quote if is_csv else "",
-            "is_csv": is_csv,
-        },
-    )
+    None means that it gave up on a single file, as over mixed line ends.
+    """
+    try:
+        _scan(connection, bundle)
+    except duckdb.Error:
+        if len(bundle.paths) > 1:
+            raise
+        return None
     rejected = connection.execute(
         "select distinct file_path from rejected join rejected_scan using (scan_id, file_id)"
     ).fetchall()
+    paths = [str(path) for path in bundle.paths]
     slow = {paths.index(path) for (path,) in rejected}
     if slow:
         connection.execute("delete from raw where list_contains($slow, file_index)", {"slow": sorted(slow)})
     return slow
 
 
-def _read_slowly(
-    connection: duckdb.DuckDBPyConnection, bundle: Bundle, names: Sequence[str], file_index: int
-) -> None:
+def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
+    is_csv = bundle.format == "csv"
+    connection.execute("drop table if exists rejected")
+    connection.execute("drop table if exists rejected_scan")
+    connection.execute(
+        f"""
+        create or replace temp table raw as
+        select file_index::bigint as file_index, null::bigint as stated, {bundle.fields}
+        from read_csv(
+            $paths, auto_detect = false, columns = $columns, header = $is_csv,
+            delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv,
+            store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'
+        )
+        """,
+        {
+            "paths": [str(path) for path in bundle.paths],
+            "columns": dict.fromkeys(bundle.names, "VARCHAR"),
+            # A jsonl line is one field: JSON itself forbids a bare control character.
+            "delimiter": bundle.csv.delimiter if is_csv else "\x01",
+            "quote": bundle.csv.quote if is_csv else "",
+            "is_csv": is_csv,
+        },
+    )
+
+
+def _read_slowly(connection: duckdb.DuckDBPyConnection, bundle: Bundle, file_index: int) -> None:
     clean = bundle.scratch / "clean.csv"
     broken = list(_write_clean(clean, numbered_rows(bundle.paths[file_index], bundle), file_index))
-    parameters = {
-        "path": str(clean),
-        "columns": {name: "VARCHAR" for name in ("stated", *names)},
-        "file_index": file_index,
-    }
     connection.execute(
-        "\n".join(
-            [
-                "insert into raw",
-                f"select $file_index, stated::bigint, {', '.join(names)}",
-                "from read_csv($path, auto_detect = false, columns = $columns, header = false,",
-                "    delim = ',', quote = '\"', escape = '\"')",
-            ]
-        ),
-        parameters,
+        f"""
+        insert into raw
+        select $file_index, stated::bigint, {bundle.fields}
+        from read_csv(
+            $path, auto_detect = false, columns = $columns, header = false,
+            delim = ',', quote = '"', escape = '"'
+        )
+        """,
+        {
+            "path": str(clean),
+            "columns": dict.fromkeys(["stated", *bundle.names], "VARCHAR"),
+            "file_index": file_index,
+        },
     )
     clean.unlink()
     if broken:
         connection.executemany("insert into broken values (?, ?, ?, ?, ?)", broken)
 
 
-def _write_clean(clean: Path, rows: Iterable[Row], file_index: int) -> Iterator[tuple[int, int, str, str, bool]]:
+def _write_clean(
+    clean: Path, rows: Iterable[Row], file_index: int
+) -> Iterator[tuple[int, int, str, str, bool]]:
+    """Write the rows that can be read; yield the others as rows of ``broken``."""
     seen: set[str] = set()
     with clean.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         for row_number, fields, reason in rows:
-            if reason is None and fields is not None:
+            if reason is None:
                 writer.writerow([row_number, *fields])
                 continue
             text = json.dumps(fields)
-            yield file_index, row_number, reason or "broken_row", text, text in seen
+            yield file_index, row_number, reason, text, text in seen
             seen.add(text)
 
 
 def numbered_rows(path: Path, bundle: Bundle) -> Iterator[Row]:
     """Yield the rows of a text file or workbook, numbered from 1, each with its fault if it has one."""
-    csv.field_size_limit(1 << 30)
     with _rows(path, bundle.format, bundle.csv) as rows:
         if bundle.format != "jsonl":
             next(rows, None)
-        for row_number, fields in enumerate(rows, start=1):
-            yield row_number, fields, _fault(fields, width(bundle))
+        for row_number, (fields, fault) in enumerate(rows, start=1):
+            if fields:
+                yield row_number, fields, fault or _fault(fields, len(bundle.names))
 
 
-def _fault(fields: Fields, width: int) -> str | None:
-    if len(fields) != width:
+def _fault(fields: Fields, expected: int) -> str | None:
+    if len(fields) != expected:
         return "ragged_row"
     if sum(map(len, fields)) > MAX_ROW_CHARACTERS:
         return "oversized_row"
@@ -268,70 +318,139 @@ def _has_undecoded(text: str) -> bool:
 
 
 @contextmanager
-def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[Fields]]:
-    """Open a file as rows of text, header first; blank lines are no rows."""
-    if format_ == "xlsx":
-        from openpyxl import load_workbook  # slow to import, and most shops send none
+def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[tuple[Fields, str | None]]]:
+    """Open a file as rows of text, header first, each with its fault if it has one.
 
-        workbook = load_workbook(path, read_only=True, data_only=True)
-        try:
-            yield (
-                [_cell_text(value) for value in values]
-                for values in workbook.worksheets[0].iter_rows(values_only=True)
-                if any(value is not None for value in values)
-            )
-        finally:
-            workbook.close()
+    A blank line of a csv is no row; one of a jsonl file has no fields, but its number.
+    """
+    if format_ == "xlsx":
+        with _worksheet(path) as cells:
+            yield ((fields, None) for fields in _rectangle(cells))
         return
     with _text(path, dialect.encoding) as file:
         if format_ == "jsonl":
-            yield ([line.rstrip("\r\n")] for line in file if line.strip())
+            yield (([line.rstrip("\r\n")] if line.strip() else [], None) for line in file)
         else:
-            reader = csv.reader(file, delimiter=dialect.delimiter, quotechar=dialect.quote)
-            yield (fields for fields in reader if fields)
+            yield _csv_records(file, dialect)
 
 
-def _text(path: Path, encoding: str) -> IO[str]:
-    file: IO[bytes] = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    name = "utf-8-sig" if encoding == "utf-8" else encoding
-    return io.TextIOWrapper(file, encoding=name, errors="surrogateescape", newline="")
+@contextmanager
+def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
+    from openpyxl import load_workbook  # slow to import, and most shops send none
+
+    workbook = load_workbook(path, read_only=True, data_only=True)
+    try:
+        yield (list(map(_cell_text, cells)) for cells in workbook.worksheets[0].iter_rows(values_only=True))
+    finally:
+        workbook.close()
+
+
+def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
+    """Cut and fill rows to the width of the header: a workbook stores no empty cell at a line's end."""
+    width = 0
+    for fields in rows:
+        while len(fields) > width and not fields[-1]:
+            fields.pop()
+        width = width or len(fields)
+        if any(fields):
+            yield fields + [""] * (width - len(fields))
 
 
 def _cell_text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
-    return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    return value.isoformat() if isinstance(value, (date, time)) else str(value)
+
+
+def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fields, str | None]]:
+    """Yield the records of a csv; a quote that breaks its line costs that line and no other.
+
+    A quote that is never closed would swallow the rest of the file: its line is set aside,
+    and reading starts again behind it.
+    """
+    csv.field_size_limit(1 << 30)
+    lines = _Lines(file)
+    while True:
+        reader = csv.reader(
+            lines, delimiter=dialect.delimiter, quotechar=dialect.quote, skipinitialspace=True, strict=True
+        )
+        try:
+            for fields in reader:
+                lines.taken.clear()
+                if fields:
+                    yield fields, None
+            return
+        except csv.Error:
+            yield [lines.go_back_behind_first().rstrip("\r\n")], "broken_quotes"
+
+
+class _Lines:
+    """Lines that can be read again, back to the first of the record under way."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.taken: deque[str] = deque()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def go_back_behind_first(self) -> str:
+        """Return the first line of the record; the others come again."""
+        first = self.taken.popleft()
+        self._lines = chain(self.taken, self._lines)
+        self.taken = deque()
+        return first
+
+
+def _text(path: Path, encoding: str) -> IO[str]:
+    opened = gzip.open if path.suffix.lower() == ".gz" else Path.open
+    file = cast(IO[bytes], opened(path, "rb"))
+    name = "utf-8-sig" if encoding == "utf-8" else encoding
+    return io.TextIOWrapper(file, encoding=name, errors="surrogateescape", newline="")
 
 
 def name_columns(
     connection: duckdb.DuckDBPyConnection, bundle: Bundle, wanted: Iterable[str], table: str
 ) -> None:
-    """Create ``named`` over ``table``: the columns that the mapping reads, under their source names."""
-    chosen = ["file_index", "row_number", f"{_row_text(bundle)} as row_text"]
-    parameters: dict[str, object] = {}
+    """Create the view ``named`` over ``table``: the columns that a mapping reads, under their source names.
+
+    A column that the files lack is null; ``row_text`` is the whole source row in one text.
+    """
     names = [name for name in sorted(wanted) if name != "row_number"]
-    if bundle.format == "jsonl":
-        parameters["pointers"] = [_json_pointer(name) for name in names]
-        extracted = ", json_extract_string(c0, $pointers) as found" if names else ""
-        chosen += [f"found[{index}] as {quoted(name)}" for index, name in enumerate(names, start=1)]
-    else:
-        extracted = ""
-        place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
-        chosen += [f"{place.get(name, 'null::varchar')} as {quoted(name)}" for name in names]
     connection.execute("drop view if exists named")
-    rows = f"(select *{extracted} from {table})"
     if bundle.format == "jsonl":
-        connection.execute(f"create or replace temp table extracted as from {rows}", parameters)
-        rows = "extracted"
-    connection.execute(f"create temp view named as select {', '.join(chosen)} from {rows}")
+        _extract_json(connection, names, table)
+        return
+    place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
+    columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in names)
+    connection.execute(
+        f"""
+        create temp view named as
+        select file_index, row_number, to_json([{bundle.fields}])::varchar as row_text {columns}
+        from {table}
+        """
+    )
 
 
-def _row_text(bundle: Bundle) -> str:
-    if bundle.format == "jsonl":
-        return "c0"
-    return f"to_json([{', '.join(f'c{index}' for index in range(len(bundle.header)))}])::varchar"
+def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table: str) -> None:
+    connection.execute(
+        f"""
+        create or replace temp table extracted as
+        select file_index, row_number, c0, json_extract_string(c0, $pointers::varchar[]) as found from {table}
+        """,
+        {"pointers": [_json_pointer(name) for name in names]},
+    )
+    columns = "".join(f", found[{place}] as {quoted(name)}" for place, name in enumerate(names, start=1))
+    connection.execute(
+        f"create temp view named as select file_index, row_number, c0 as row_text {columns} from extracted"
+    )
 
 
 def _json_pointer(name: str) -> str:

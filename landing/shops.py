@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -59,7 +59,7 @@ class ColumnMapping(_Frozen):
             raise ValueError("say exactly one of: from, constant, sql")
         return self
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[str]:
         """The source columns that it needs."""
         if self.sql is not None:
@@ -78,7 +78,9 @@ class TableMapping(_Frozen):
 
     def column(self, name: str) -> ColumnMapping | None:
         """Return where a column comes from; None when the shop has no such column."""
-        return self.columns.get(name) or (ColumnMapping(source=name) if self.as_contract else None)
+        if name in self.columns or not self.as_contract:
+            return self.columns.get(name)
+        return ColumnMapping.model_validate(name)
 
 
 class QuarantineRule(_Frozen):
@@ -100,11 +102,13 @@ class Formats(_Frozen):
     """How the shop writes money and times; whatever does not fit is quarantined, never guessed.
 
     ``timestamp`` is ``iso`` (with or without zone), ``epoch_seconds``, ``epoch_milliseconds``
-    or a strptime pattern for times without zone, such as ``%d/%m/%Y %H:%M``.
+    or a strptime pattern for times without zone, such as ``%d/%m/%Y %H:%M``. ``missing`` lists
+    words that mean that nothing is there, beside the empty field.
     """
 
     money: Literal["plain", "1,234.56", "1.234,56"] = "plain"
     timestamp: str = "iso"
+    missing: tuple[str, ...] = ()
 
 
 class Source(_Frozen):
@@ -144,12 +148,12 @@ class Source(_Frozen):
                 if found := mapping.column(name):
                     yield contract, name, found
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[str]:
         """Every source column that the mapping reads, needed or not."""
         return self.needs.union(*(column.reads for _, _, column in self.mapped()))
 
-    @property
+    @cached_property
     def needs(self) -> frozenset[str]:
         """The source columns without which a file is refused."""
         conditions = [rule.where for rule in self.quarantine]
@@ -161,30 +165,34 @@ class Source(_Frozen):
                 needed |= column.reads
         return frozenset(needed)
 
-    @property
+    @cached_property
     def identifying(self) -> frozenset[str]:
         """The source columns whose values may name a person."""
-        named = [column.reads for contract, name, column in self.mapped() if contract.columns[name].is_identifying]
+        named = [
+            column.reads for contract, name, column in self.mapped() if contract.columns[name].is_identifying
+        ]
         return frozenset().union(*named)
 
     def refusal(self, header: tuple[str, ...]) -> str | None:
         """Say why files with this header cannot be taken; None when they can."""
+        found = _shown_header(header, self.reads)
         if missing := sorted(self.needs - set(header)):
             return (
-                f"required column {' and '.join(map(repr, missing))} is missing; found {', '.join(header)}: "
-                f"{_advice(missing, header)}deliver the file with it, or change the mapping of source {self.name!r}"
+                f"required column {' and '.join(map(repr, missing))} is missing; {found}: "
+                f"{_advice(missing, header, self.reads)}deliver the file with it, "
+                f"or change the mapping of source {self.name!r}"
             )
         for table, mapping in self.tables.items():
             for group in contracts.load()[table].require_any:
                 columns = [column for name in group if (column := mapping.column(name))]
                 if not any(column.reads <= set(header) for column in columns):
                     return (
-                        f"{table} needs one of {' or '.join(group)}; found {', '.join(header)}: deliver one of "
-                        f"them, or map it in source {self.name!r}"
+                        f"{table} needs one of {' or '.join(group)}; {found}: deliver the file with one "
+                        f"of them, or map one in source {self.name!r}"
                     )
         return None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """A short digest of the mapping."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
@@ -314,7 +322,16 @@ def _column_references(node: Any) -> set[str]:
     return set().union(*map(_column_references, node.values()))
 
 
-def _advice(missing: list[str], header: tuple[str, ...]) -> str:
+def _shown_header(header: tuple[str, ...], known: frozenset[str]) -> str:
+    """Quote a header, unless it may be the first row of a file without one, which may name a person."""
+    if known.isdisjoint(header):
+        return f"found {len(header)} columns, none of them known: has the file no header"
+    return f"found {', '.join(header)}"
+
+
+def _advice(missing: list[str], header: tuple[str, ...], known: frozenset[str]) -> str:
+    if known.isdisjoint(header):
+        return ""
     near = {name: get_close_matches(name, header, n=1, cutoff=0.6) for name in missing}
     guesses = [f"is {name!r} now called {found[0]!r}? " for name, found in near.items() if found]
     return "".join(guesses)

@@ -12,6 +12,8 @@ Only names that contract or shop file declare stand in the SQL, quoted; every va
 parameter.
 """
 
+# ruff: noqa: S608  (identifiers come from contracts and shop files, quoted; every value is a parameter)
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -36,6 +38,7 @@ GROUPED_PATTERNS = {
     "1,234.56": r"[+-]?(\d{1,3}(,\d{3})+|\d{1,14})(\.\d{1,4}0*)?",
     "1.234,56": r"[+-]?(\d{1,3}(\.\d{3})+|\d{1,14})(,\d{1,4}0*)?",
 }
+
 
 @dataclass
 class Query:
@@ -107,11 +110,28 @@ class Translation:
 
     def _texts(self, query: Query) -> Iterator[tuple[str, str]]:
         for name in self.contract.columns:
-            text = _source_text(self.mapping.column(name), query)
+            text = self._source_text(self.mapping.column(name), query)
             if self.contract.columns[name].derive == "row_hash":
                 row_hash = pseudonyms.expression(f"row:{self.contract.table}", "row_text")
                 text = f"coalesce({text}, {row_hash})"
             yield name, text
+
+    def _source_text(self, mapping: ColumnMapping | None, query: Query) -> str:
+        if mapping is None:
+            return "null::varchar"
+        if mapping.constant is not None:
+            return f"{query.bind(mapping.constant)}::varchar"
+        source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
+        text = f"nullif(trim(cast({source} as varchar)), '')"
+        if self.formats.missing:
+            is_missing = f"list_contains({query.bind(list(self.formats.missing))}, {text})"
+            text = f"case when not {is_missing} then {text} end"
+        if not mapping.values:
+            return text
+        cases = [
+            f"when {query.bind(theirs)} then {query.bind(ours)}" for theirs, ours in mapping.values.items()
+        ]
+        return f"case {text} {' '.join(cases)} else {text} end"
 
     def _parsed_time(self, name: str, query: Query) -> Iterator[str]:
         text, format_ = quoted(name), self.formats.timestamp
@@ -120,7 +140,9 @@ class Translation:
             is_time = f"regexp_full_match({text}, {query.bind(TIME_PATTERN)})"
             has_zone = f"regexp_matches({text}, {query.bind(ZONE_PATTERN)})"
             local = f"case when {is_time} and not {has_zone} then try_cast({text} as timestamp) end"
-            instant = f"case when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
+            instant = (
+                f"case when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
+            )
         elif format_ in ("epoch_seconds", "epoch_milliseconds"):
             scale = 1000 if format_ == "epoch_milliseconds" else 1
             number = f"case when regexp_full_match({text}, '-?\\d{{1,14}}') then {text}::bigint end"
@@ -160,7 +182,9 @@ class Translation:
 
     def _reasons(self, query: Query) -> str:
         reasons = [f"case when {condition} then '{reason}' end" for condition, reason in self._rules(query)]
-        return f"list_filter([{', '.join(reasons)}], lambda reason: reason is not null)" if reasons else "null"
+        return (
+            f"list_filter([{', '.join(reasons)}], lambda reason: reason is not null)" if reasons else "null"
+        )
 
     def _rules(self, query: Query) -> Iterator[tuple[str, str]]:
         """Yield every check as a condition that is true for a bad row, and its reason."""
@@ -211,31 +235,22 @@ def pseudonymised(contract: Contract) -> str:
     """
     keys = [name for name in contract.landed_columns if name in pseudonyms.KINDS]
     columns = ", ".join(
-        f"{quoted(name)}.key as {quoted(name)}" if name in keys else f"chosen.{quoted(name)}::{type_} as {quoted(name)}"
+        f"{quoted(name)}.key as {quoted(name)}"
+        if name in keys
+        else f"chosen.{quoted(name)}::{type_} as {quoted(name)}"
         for name, type_ in contract.landed_columns.items()
     )
     lookups = [
-        f"left join ({_lookup(name)}) as {quoted(name)} on {quoted(name)}.id = chosen.{quoted(name)}" for name in keys
+        f"left join ({_lookup(name)}) as {quoted(name)} on {quoted(name)}.id = chosen.{quoted(name)}"
+        for name in keys
     ]
     return "\n".join([f"select {columns} from chosen", *lookups])
 
 
 def _lookup(name: str) -> str:
     key = pseudonyms.expression(pseudonyms.KINDS[name], "id")
-    return f"select id, {key} as key from (select distinct {quoted(name)} as id from chosen) where id is not null"
-
-
-def _source_text(mapping: ColumnMapping | None, query: Query) -> str:
-    if mapping is None:
-        return "null::varchar"
-    if mapping.constant is not None:
-        return f"{query.bind(mapping.constant)}::varchar"
-    source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
-    text = f"nullif(trim(cast({source} as varchar)), '')"
-    if not mapping.values:
-        return text
-    cases = " ".join(f"when {query.bind(theirs)} then {query.bind(ours)}" for theirs, ours in mapping.values.items())
-    return f"case {text} {cases} else {text} end"
+    distinct = f"select distinct {quoted(name)} as id from chosen where {quoted(name)} is not null"
+    return f"select id, {key} as key from ({distinct})"
 
 
 def _masked(text: str, query: Query) -> str:
@@ -264,7 +279,8 @@ def _utc(instant: str) -> str:
 
 
 def _clock_join(name: str) -> str:
-    return f"left join zone_day as {quoted(name + ' day')} on {quoted(name + ' day')}.day = {quoted(name + ' local')}::date"
+    day, local = quoted(name + " day"), quoted(name + " local")
+    return f"left join zone_day as {day} on {day}.day = {local}::date"
 
 
 def _clock_to_utc(name: str) -> str:

@@ -136,6 +136,7 @@ def read(path: Path) -> Contract:
     return contract
 
 
+@cache
 def version(tables: tuple[str, ...]) -> str:
     """Return a short digest of what the contracts of these tables say."""
     said = "".join(load()[table].model_dump_json() for table in sorted(tables))
@@ -145,5 +146,6 @@ def version(tables: tuple[str, ...]) -> str:
 def explain(error: ValidationError) -> str:
     """Put pydantic's findings into one line: place and message."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg']}" for found in error.errors()
+        f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg']}"
+        for found in error.errors()
     )
