@@ -25,7 +25,7 @@ from common.commands import Command
 
 @dag(
     schedule=PartitionedAssetTimetable(assets=assets.PREDICTIONS),
-    params=runs.params(full_refresh="Rebuild what bi derives; what was published stays as it was."),
+    params=runs.params(full_refresh="Changes nothing here: a day is always built anew from core and ml."),
     max_active_runs=1,
     default_args=runs.TASK_DEFAULTS,
     doc_md=__doc__,
@@ -36,7 +36,6 @@ def publish_segments() -> None:
     build_bi = Command(
         task_id="build_bi",
         words=["warehouse", "build", "bi", "--shop", "{shop}", "--as-of", "{as_of}"],
-        full_refresh=["--full-refresh"],
         pool=runs.WAREHOUSE_POOL,
     )
     check_bi = Command(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import fcntl
-import json
 import os
 import secrets
 import shlex
@@ -24,10 +23,9 @@ import httpx
 
 import settings
 from cli import ShoalError, console
-from orchestrate import processes
+from orchestrate import login, processes
 
 FAMILY = "airflow"
-USER = "shoal"
 READY_SECONDS = 180
 """Ten times what two quiet cores need."""
 
@@ -68,8 +66,8 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
         AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{Address(port).url}/execution/",
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{USER}:admin",
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(home / "passwords.json"),
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{login.USER}:admin",
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(login.file()),
         # Read from files where they are needed, so that no task inherits a key.
         AIRFLOW__CORE__FERNET_KEY_CMD=_cat("fernet.key"),
         AIRFLOW__API__SECRET_KEY_CMD=_cat("api.key"),
@@ -117,14 +115,14 @@ def start() -> Address:
     with _only_one(home / "start.lock"):
         processes.end(FAMILY)
         address = Address(processes.free_port(settings.airflow_port()))
-        _make_secrets(home)
+        _make_keys(home)
         started = time.monotonic()
         with console.status("Airflow: starting …"):
             _migrate(home, environment(address.port))
             for name, words in PARTS.items():
                 command = [sys.executable, "-m", "airflow", *words]
                 processes.start(FAMILY, name, command, environment(address.port), home / f"{name}.log")
-            _write_private(_address_file(), str(address.port))
+            login.write_private(_address_file(), str(address.port))
             _wait(address)
         console.print(f"Airflow: ready at {address.url} after {time.monotonic() - started:.0f} s")
     return address
@@ -134,12 +132,6 @@ def end() -> int:
     """End all parts and the tasks they run; return how many processes there were."""
     _address_file().unlink(missing_ok=True)
     return processes.end(FAMILY)
-
-
-def password() -> str:
-    """Return the password of the generated log-in."""
-    passwords: dict[str, str] = json.loads((settings.airflow_dir() / "passwords.json").read_text())
-    return passwords[USER]
 
 
 class NotReadyError(ShoalError):
@@ -186,10 +178,10 @@ class Client:
         return answer.json()
 
     def _log_in(self) -> None:
-        answer = self._http.post("/auth/token", json={"username": USER, "password": password()})
+        answer = self._http.post("/auth/token", json={"username": login.USER, "password": login.password()})
         if answer.is_error:
             raise ShoalError(
-                f"Airflow at {self.address.url} refuses the log-in that {settings.airflow_dir()} holds: "
+                f"Airflow at {self.address.url} refuses the log-in of {login.file()}: "
                 "`make down`, then try again"
             )
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -248,18 +240,9 @@ def _migrate(home: Path, environ: dict[str, str]) -> None:
     stamp.write_text(version("apache-airflow"))
 
 
-def _make_secrets(home: Path) -> None:
+def _make_keys(home: Path) -> None:
     for name in ("fernet.key", "api.key", "jwt.key"):
-        if not (home / name).exists():
-            _write_private(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
-    if not (home / "passwords.json").exists():
-        _write_private(home / "passwords.json", json.dumps({USER: secrets.token_urlsafe(15)}) + "\n")
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+        login.key(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
 
 
 @contextmanager

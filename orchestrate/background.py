@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from cli import console
-from orchestrate import airflow_server, mlflow_server
+from orchestrate import airflow_server, login, mlflow_server
 
 
 def up() -> None:
     """Start what does not run yet; print addresses and the log-in."""
     airflow = airflow_server.found() or airflow_server.start()
     mlflow = mlflow_server.start()
-    console.print(
-        f"Airflow  {airflow.url}   user {airflow_server.USER}, password {airflow_server.password()}"
-    )
+    console.print(f"Airflow  {airflow.url}")
     console.print(f"MLflow   {mlflow}")
+    console.print(f"user     {login.USER}\npassword {login.password()}")
     console.print("Both answer on 127.0.0.1 only; `make down` ends them.")
 
 

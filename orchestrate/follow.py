@@ -147,7 +147,7 @@ def _successor(client: Client, chain: Chain, run: Run) -> Run:
 def _why_skipped(client: Client, chain: Chain, run: Run) -> str:
     for (of, _), step in chain.steps.items():
         if of == run and step.state == "skipped":
-            return _log(client, step, 3)
+            return _log(client, step, 3).strip()
     return "no task of it emitted an event"
 
 
@@ -164,6 +164,7 @@ def _log(client: Client, step: Step, count: int) -> str:
     """Return the last lines of a task's log."""
     log = client.get(f"{step.run.path}/taskInstances/{step.task_id}/logs/{step.attempt}", full_content="true")
     events = [line["event"] if isinstance(line, dict) else str(line) for line in log["content"]]
+    events = [event for event in events if not event.startswith("::")]
     return "\n".join(f"  {event}" for event in events[-count:])
 
 

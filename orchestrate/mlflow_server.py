@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import configparser
+import io
 import sys
 import time
+from pathlib import Path
 
 import httpx
 
 import settings
 from cli import ShoalError, console
-from orchestrate import processes
+from orchestrate import login, processes
 
 FAMILY = "mlflow"
 READY_SECONDS = 120
@@ -22,23 +25,18 @@ def start() -> str:
     processes.end(FAMILY)
     port = processes.free_port(settings.mlflow_port())
     url, log = f"http://127.0.0.1:{port}", home / "server.log"
+    artifacts = str(home / "artifacts")
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ),
-        *("--backend-store-uri", settings.mlflow_uri(), "--artifacts-destination", str(home / "artifacts")),
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", settings.mlflow_uri(), "--artifacts-destination", artifacts),
     ]
-    # Job execution would add eight helper processes for evaluations that nobody asks for.
-    environment = settings.environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    environment = settings.environment(
+        # Job execution would add eight helper processes for evaluations that nobody asks for.
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        MLFLOW_AUTH_CONFIG_PATH=str(_authorization(home)),
+        MLFLOW_FLASK_SERVER_SECRET_KEY=login.key(home / "flask.key"),
+    )
     processes.start(FAMILY, "server", command, environment, log)
     deadline = time.monotonic() + READY_SECONDS
     with console.status("MLflow: starting …"):
@@ -52,6 +50,21 @@ def start() -> str:
 def end() -> int:
     """End the server; return how many processes there were."""
     return processes.end(FAMILY)
+
+
+def _authorization(home: Path) -> Path:
+    """Write who may do what: the generated log-in everything, nobody else anything."""
+    config = configparser.ConfigParser(interpolation=None)
+    config["mlflow"] = {
+        "default_permission": "NO_PERMISSIONS",
+        "database_uri": f"sqlite:///{home}/auth.db",
+        "admin_username": login.USER,
+        "admin_password": login.password(),
+    }
+    text = io.StringIO()
+    config.write(text)
+    login.write_private(home / "auth.ini", text.getvalue())
+    return home / "auth.ini"
 
 
 def _answers(url: str) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, BaseOperator, Context
@@ -82,7 +82,7 @@ class Command(BaseOperator):
                 return date.fromisoformat(found)
         latest = _latest_complete_day(runs[0])
         if latest is None:
-            raise AirflowSkipException(f"{runs[0].shop} has no complete day yet: nothing to do")
+            _skip(self, f"{runs[0].shop} has no complete day yet: nothing to do")
         return latest
 
     def _run(self, context: Context, run: ShopRun, day: date | None, **more: str) -> None:
@@ -140,13 +140,11 @@ class Receive(Command):
         folder = context["params"]["folder"] or str(settings.ShopPaths(run.shop).root / "inbox")
         wanted = as_of_date(context)
         if not (settings.ROOT / folder).exists():
-            raise AirflowSkipException(f"{folder} does not exist: nothing to land for {run.shop}")
+            _skip(self, f"{folder} does not exist: nothing to land for {run.shop}")
         self._run(context, run, wanted, folder=folder)
         latest = _latest_complete_day(run, up_to=wanted)
         if latest is None or (wanted and latest != wanted):
-            raise AirflowSkipException(
-                f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing"
-            )
+            _skip(self, f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing")
         return latest.isoformat()
 
 
@@ -171,13 +169,19 @@ class AskForModel(TriggerDagRunOperator):
         runs = shop_runs(context)
         day = as_of_date(context) or _latest_complete_day(runs[0])
         if day is None:
-            raise AirflowSkipException(f"{runs[0].shop} has no complete day yet: nothing to do")
+            _skip(self, f"{runs[0].shop} has no complete day yet: nothing to do")
         context["ti"].xcom_push("return_value", day.isoformat())
         lacking = [run for run in runs if run.full_refresh or not _champion(run, day)]
         if not lacking:
-            raise AirflowSkipException(f"a champion is in force for {day}: no training asked for")
+            _skip(self, f"a champion is in force for {day}: no training asked for")
         self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
         super().execute(context)
+
+
+def _skip(task: BaseOperator, reason: str) -> NoReturn:
+    """Skip the task; the log says why."""
+    task.log.info(reason)
+    raise AirflowSkipException(reason)
 
 
 def _latest_complete_day(run: ShopRun, up_to: date | None = None) -> date | None:

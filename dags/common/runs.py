@@ -21,6 +21,8 @@ TASK_DEFAULTS = {
     "retry_delay": timedelta(seconds=20),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
+    # A hung command is noticed the same morning.
+    "execution_timeout": timedelta(hours=2),
 }
 
 

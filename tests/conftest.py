@@ -1,0 +1,47 @@
+"""What all tests share: a data folder of their own, and a word on what was not run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+# Before anything imports settings: no test ever meets the state that a person has in data/.
+os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
+
+import settings
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was skipped, by reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    tests_by_reason: dict[str, list[str]] = defaultdict(list)
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        tests_by_reason[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    terminalreporter.section("not run on this machine")
+    if not skipped:
+        terminalreporter.write_line("nothing: every test ran")
+    for reason, tests in sorted(tests_by_reason.items()):
+        terminalreporter.write_line(f"{len(tests)} × {reason}")
+        for test in tests:
+            terminalreporter.write_line(f"    {test}")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give one test an empty data folder."""
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    return settings.data_dir()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the public data sets; skip where it is absent."""
+    folder = settings.real_data_dir()
+    if folder is None:
+        pytest.skip("the public data sets are not here: set SHOAL_REAL_DATA to their folder")
+    return folder

@@ -1,0 +1,238 @@
+"""The DAGs under a real scheduler, in a checkout whose commands are stand-ins.
+
+Seen here: how the day, the shop and the chain's id travel; what is skipped, retried and given up. What the
+commands do is seen in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import settings
+from cli import ShoalError
+from orchestrate import airflow_server, follow, login, processes
+from tests.dags import stand_in
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+DAY = "2011-12-08"
+COMPLETE = [{"to": "landing latest-day", "says": DAY}, {"to": "ml champion", "says": "behaviour_segments 1"}]
+CHAIN = ["land_behaviour", "build_features", "score_users", "publish_segments"]
+COMMANDS = [
+    "landing receive",
+    "expectations incoming",
+    "warehouse build core",
+    "expectations ml_inputs",
+    "ml score",
+    "warehouse build bi",
+    "expectations bi",
+    "serving publish",
+]
+
+
+@dataclass
+class Stage:
+    """A stand-in checkout with its Airflow."""
+
+    folder: Path
+    client: airflow_server.Client
+    seen: int = 0
+
+    def when(self, *answers: dict[str, Any]) -> None:
+        """Say how commands answer from now on, and look only at calls from now on."""
+        stand_in.answer(self.folder, [*answers, *COMPLETE])
+        self.seen = len(stand_in.calls(self.folder))
+
+    def calls(self) -> list[dict[str, Any]]:
+        new = stand_in.calls(self.folder)[self.seen :]
+        return [call for call in new if "latest-day" not in call["words"]]
+
+    def called(self, shop: str | None = None) -> list[str]:
+        lines = [" ".join(call["words"]) for call in self.calls() if shop in (None, call["SHOAL_SHOP"])]
+        return [each for line in lines for each in COMMANDS if line.startswith(each)]
+
+    def trigger(self, name: str, dag_id: str = "land_behaviour", **body: Any) -> follow.Run:
+        conf = {"shop": "online_retail", "folder": "data/drops"} | body.pop("conf", {})
+        given = {"dag_run_id": name, "logical_date": None, "conf": conf, **body}
+        self.client.post(f"dags/{dag_id}/dagRuns", given)
+        return follow.Run(dag_id, name)
+
+    def wait_for(self, run: follow.Run, *states: str) -> str:
+        def state() -> str | None:
+            found: str = self.client.get(run.path)["state"]
+            return found if found in states else None
+
+        return _eventually(state)
+
+    def task_states(self, run: follow.Run) -> dict[str, tuple[str, int]]:
+        tasks = self.client.get(f"{run.path}/taskInstances")["task_instances"]
+        return {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
+
+
+def _eventually(look: Any, seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{look} saw nothing within {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = stand_in.build(tmp_path_factory.mktemp("checkout"))
+    home = tmp_path_factory.mktemp("home")
+    (folder / "data" / "drops").mkdir()
+    stand_in.answer(folder, [{"to": "landing latest-day"}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOAL_DATA", str(folder / "data"))
+        patch.setenv("HOME", str(home))
+        patch.setenv("SHOAL_AIRFLOW_PORT", "0")
+        _in_checkout(folder, "from orchestrate import airflow_server; airflow_server.start()")
+        address = airflow_server.found()
+        assert address
+        try:
+            yield Stage(folder, airflow_server.Client(address))
+        finally:
+            airflow_server.end()
+        assert not processes.members(airflow_server.FAMILY)
+        assert list(home.rglob("*")) == [], "Airflow or a task wrote into the home directory"
+
+
+def _in_checkout(folder: Path, script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_day_shop_and_chain_travel_from_landing_to_publishing(stage: Stage) -> None:
+    stage.when()
+    first = stage.trigger("by_hand")
+    chain = follow.follow(stage.client, first, until="publish_segments")
+    assert [run.dag_id for run in chain.runs] == CHAIN
+    assert chain.as_of_date == DAY
+    assert stage.called() == COMMANDS
+    for call in stage.calls():
+        assert call["SHOAL_SHOP"] == "online_retail"
+        if call["words"][:2] not in (["landing", "receive"], ["expectations", "incoming"]):
+            assert call["words"][-1] == DAY, call
+    chains = {call["SHOAL_RUN_ID"] for call in stage.calls() if "champion" not in call["words"]}
+    assert chains == {"by_hand"}
+    assert [call["SHOAL_DAG_RUN_ID"].split("/")[0] for call in stage.calls() if call["SHOAL_DAG_RUN_ID"]] == [
+        *["land_behaviour"] * 2,
+        *["build_features"] * 2,
+        *["score_users"],
+        *["publish_segments"] * 3,
+    ]
+
+
+def test_model_is_asked_for_once_where_none_is_in_force(stage: Stage) -> None:
+    stage.when({"to": "ml champion", "says": ""})
+    chain = follow.follow(stage.client, stage.trigger("without_champion"), until="publish_segments")
+    trained = [call for call in stage.calls() if call["words"][:2] == ["ml", "train"]]
+    assert [(call["words"][-1], call["SHOAL_SHOP"], call["SHOAL_RUN_ID"]) for call in trained] == [
+        (DAY, "online_retail", "without_champion")
+    ]
+    assert [run.dag_id for run in chain.asked] == ["train_models"]
+    assert stage.called() == COMMANDS
+
+
+def test_day_that_is_not_complete_is_skipped_and_publishes_nothing(stage: Stage) -> None:
+    stage.when({"to": "landing latest-day", "says": "2011-12-06"})
+    run = stage.trigger("without_data", partition_key="2011-12-07")
+    with pytest.raises(ShoalError, match="has no complete day 2011-12-07"):
+        follow.follow(stage.client, run, until="publish_segments")
+    assert stage.called() == ["landing receive"]
+
+
+def test_gate_stops_the_chain_without_a_retry(stage: Stage) -> None:
+    stage.when({"to": "expectations ml_inputs", "code": 3})
+    run = stage.trigger("stopped")
+    with pytest.raises(ShoalError, match=r"check_ml_inputs failed in try 1(.|\n)*a gate stopped it"):
+        follow.follow(stage.client, run, until="publish_segments")
+    assert stage.called() == COMMANDS[:4]
+
+
+def test_failure_is_tried_again_and_the_chain_goes_on(stage: Stage) -> None:
+    stage.when({"to": "warehouse build core", "code": 1})
+    run = stage.trigger("by_hand_again", dag_id="build_features", partition_key=DAY)
+    _eventually(lambda: stage.task_states(run).get("build_core") == ("up_for_retry", 1))
+    stage.when()
+    assert stage.wait_for(run, "success", "failed") == "success"
+    assert stage.task_states(run)["build_core"] == ("success", 2)
+
+
+def test_two_shops_on_one_day_each_get_their_own_chain(stage: Stage) -> None:
+    stage.when()
+    for shop in ("online_retail", "simulated"):
+        stage.trigger(f"of_{shop}", conf={"shop": shop})
+    _eventually(lambda: all(stage.called(shop) == COMMANDS for shop in ("online_retail", "simulated")))
+    for call in stage.calls():
+        if call["SHOAL_RUN_ID"]:
+            assert call["SHOAL_RUN_ID"] == f"of_{call['SHOAL_SHOP']}", call
+            assert call["SHOAL_SHOP"] in call["words"], call
+
+
+def test_backfill_travels_down_the_chain_in_order_of_days(stage: Stage) -> None:
+    days = ["2011-11-28", "2011-11-29", "2011-11-30"]
+    (stage.folder / "data" / "simulated" / "inbox").mkdir(parents=True)
+    complete = [{"to": f"landing latest-day --shop simulated --up-to {day}", "says": day} for day in days]
+    stage.when(*complete)
+    words = ["--dag-id", "land_behaviour", "--from-date", days[0], "--to-date", f"{days[-1]}T23:59"]
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "backfill", "create", *words],
+        env=airflow_server.environment(stage.client.address.port) | {"PYTHONPATH": str(stage.folder)},
+        check=True,
+        capture_output=True,
+    )
+    _eventually(lambda: stage.called().count("serving publish") == len(days))
+    for verb in COMMANDS[2:]:
+        room = verb.split()
+        assert [call["words"][-1] for call in stage.calls() if call["words"][: len(room)] == room] == days, (
+            verb
+        )
+
+
+def test_everything_listens_on_this_machine_only(stage: Stage) -> None:
+    listening = [
+        connection.laddr.ip
+        for process in processes.members(airflow_server.FAMILY)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_keys_and_log_in_are_readable_by_their_owner_only(stage: Stage) -> None:
+    home = settings.airflow_dir()
+    files = [home / name for name in ("fernet.key", "api.key", "jwt.key", "airflow.db", "port")]
+    files.append(login.file())
+    assert {stat.filemode(file.stat().st_mode) for file in files} == {"-rw-------"}
+
+
+def test_api_refuses_whoever_is_not_logged_in(stage: Stage) -> None:
+    import httpx
+
+    assert httpx.get(f"{stage.client.address.url}/api/v2/dags", trust_env=False).status_code == 401
+
+
+def test_no_task_inherits_a_key_of_airflow(stage: Stage) -> None:
+    keys = [(settings.airflow_dir() / f"{name}.key").read_text() for name in ("fernet", "api", "jwt")]
+    told = airflow_server.environment(stage.client.address.port)
+    assert not any(key in value for key in keys for value in told.values())
