@@ -9,16 +9,32 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
-
-from rich.console import Console
-from rich.markup import escape
+from functools import cache
+from typing import TYPE_CHECKING
 
 import settings
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
 
-console = Console(stderr=True, highlight=False)
-"""Progress and messages go to stderr; stdout carries only what a pipe wants."""
+if TYPE_CHECKING:
+    console: Console
+    """Progress and messages go to stderr; stdout carries only what a pipe wants."""
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console  # a fifth of a second, only for who prints: a query must start fast
+
+    return Console(stderr=True, highlight=False)
+
+
+def __getattr__(name: str) -> object:
+    if name == "console":
+        return _console()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class ShoalError(Exception):
@@ -66,10 +82,12 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     try:
         return act(arguments) or DONE
     except ShoalError as error:
-        console.print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
+        from rich.markup import escape
+
+        _console().print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
-        console.print("stopped by you; rerun the command to go on", style="yellow")
+        _console().print("stopped by you; rerun the command to go on", style="yellow")
         return FAILED
 
 

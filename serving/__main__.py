@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cli import ShoalError, add_as_of, add_shop, console, main
+from cli import ShoalError, add_as_of, add_shop, main
 from settings import ShopPaths
 
 
@@ -48,6 +48,7 @@ def _paths(arguments: argparse.Namespace) -> ShopPaths:
 
 
 def _publish(arguments: argparse.Namespace) -> None:
+    from cli import console
     from landing import ledger
     from serving.publish import publish
 
