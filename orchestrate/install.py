@@ -61,7 +61,8 @@ def _install() -> None:
         _run(PYTHON, "-m", "pip", "install", "--no-cache-dir", "--progress-bar=off", uv)
         _install_lock()
         # What must start fast must not depend on who first imports it, or on a read-only environment.
-        _run(PYTHON, "-m", "compileall", "-q", ENVIRONMENT / "lib" / "python3.11" / "site-packages" / "duckdb")
+        packages = ENVIRONMENT / "lib" / "python3.11" / "site-packages"
+        _run(PYTHON, "-m", "compileall", "-q", packages / "duckdb")
 
 
 def _install_lock() -> None:
