@@ -43,9 +43,16 @@ class Summary:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``python -m landing simulate``."""
     usual = Parameters()
-    parser.add_argument("--users", type=int, default=usual.users, help="people who ever visit (default: %(default)s)")
+    parser.add_argument(
+        "--users", type=int, default=usual.users, help="people who ever visit (default: %(default)s)"
+    )
     parser.add_argument("--days", type=int, default=usual.days, help="days of files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=usual.seed, help="the same seed gives the same bytes (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=usual.seed,
+        help="the same seed gives the same bytes (default: %(default)s)",
+    )
     parser.add_argument(
         "--order-signal",
         type=float,
@@ -53,15 +60,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="0 to 1: how much groups differ in order and rhythm at equal totals (default: %(default)s)",
     )
     parser.add_argument(
-        "--start", type=date.fromisoformat, default=usual.start, metavar="YYYY-MM-DD", help="first day (default: %(default)s)"
+        "--start",
+        type=date.fromisoformat,
+        default=usual.start,
+        metavar="YYYY-MM-DD",
+        help="first day (default: %(default)s)",
     )
     parser.add_argument("--drift-day", type=int, help="day number of the drift (default: 60 %% of the days)")
     parser.add_argument(
-        "--drift-share", type=float, default=usual.drift_share, help="share of people who drift (default: %(default)s)"
+        "--drift-share",
+        type=float,
+        default=usual.drift_share,
+        help="share of people who drift (default: %(default)s)",
     )
     root = settings.data_dir() / SHOP
-    parser.add_argument("--out", type=Path, default=root / "drops", help="folder of the files (default: %(default)s)")
-    parser.add_argument("--truth", type=Path, default=root / "truth", help="folder of the truth (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=root / "drops", help="folder of the files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--truth", type=Path, default=root / "truth", help="folder of the truth (default: %(default)s)"
+    )
     parser.set_defaults(act=act)
 
 
@@ -83,7 +101,9 @@ def simulate(parameters: Parameters, out: Path, truth_folder: Path) -> Summary:
     """Write the shop's files to ``out`` and the truth beside them, replacing an earlier simulation."""
     began = time.perf_counter()
     if truth_folder.resolve().is_relative_to(out.resolve()):
-        raise UsageError(f"truth {truth_folder} lies inside {out}, which the pipeline reads: choose another folder")
+        raise UsageError(
+            f"truth {truth_folder} lies inside {out}, which the pipeline reads: choose another folder"
+        )
     for folder in (out, truth_folder):
         _clear(folder)
     shop = imagine(parameters)
@@ -104,6 +124,8 @@ def _clear(folder: Path) -> None:
     found = sorted(folder.iterdir())
     for path in found:
         if not OURS.fullmatch(path.name):
-            raise ShoalError(f"folder {folder} holds {path.name}, which no simulation wrote: name another folder")
+            raise ShoalError(
+                f"folder {folder} holds {path.name}, which no simulation wrote: name another folder"
+            )
     for path in found:
         path.unlink()

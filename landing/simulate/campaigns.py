@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from landing.simulate.parameters import BLOCK_DAYS, OFFERS, Flags, Floats, Parameters
+from landing.simulate.parameters import ANNOYANCE, BLOCK_DAYS, OFFERS, Flags, Floats, Parameters
 from landing.simulate.people import People, registered_day
 
 
@@ -40,13 +40,16 @@ def _draw_wave(
 
 
 def _effects(offer: int, block: int, people: People, parameters: Parameters) -> Floats:
-    """Return how the offer moves each person's probability of an order; 0 for who has left."""
+    """Return the probability of winning an order, or minus that of losing one; 0 for who has left."""
     here = people.table["leave_day"].to_numpy() >= min((block + 1) * BLOCK_DAYS, parameters.days)
     sensitivity = people.table["price_sensitivity"].to_numpy()
-    return np.where(here, OFFERS[offer].base + OFFERS[offer].slope * sensitivity, 0.0)
+    effect = OFFERS[offer].slope * (sensitivity - OFFERS[offer].pivot)
+    return np.where(here, np.where(effect < 0, ANNOYANCE * effect, effect), 0.0)
 
 
-def add_potential_visits(visits: pd.DataFrame, contacts: pd.DataFrame, people: People, parameters: Parameters) -> pd.DataFrame:
+def add_potential_visits(
+    visits: pd.DataFrame, contacts: pd.DataFrame, people: People, parameters: Parameters
+) -> pd.DataFrame:
     """Return the visits of both worlds.
 
     Adds ``contact`` (row of ``contacts``, -1 for none), ``order_if_untreated``,
@@ -77,20 +80,28 @@ def realise(visits: pd.DataFrame, contacts: pd.DataFrame) -> pd.DataFrame:
     """Let the assignment decide: add ``is_treated``, ``happens`` and the realised ``is_order``."""
     treated = _in_contact(visits, contacts["treated"])
     ordered = np.where(treated, visits["order_if_treated"], visits["order_if_untreated"])
-    return visits.assign(is_treated=treated, happens=~visits["is_added"] | treated, is_order=ordered.astype(bool))
+    return visits.assign(
+        is_treated=treated, happens=~visits["is_added"] | treated, is_order=ordered.astype(bool)
+    )
 
 
 def outcomes(contacts: pd.DataFrame, visits: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
     """Return contacts with both potential outcomes and what happened, in orders and cents paid."""
-    potential = orders.merge(visits[["contact", "order_if_untreated", "order_if_treated"]], left_on="visit", right_index=True)
+    potential = orders.merge(
+        visits[["contact", "order_if_untreated", "order_if_treated"]], left_on="visit", right_index=True
+    )
     potential = potential[potential["contact"] >= 0]
     result = contacts.copy()
     for world in ("untreated", "treated"):
         in_world = potential[potential[f"order_if_{world}"]].groupby("contact")
         result[f"orders_if_{world}"] = in_world.size().reindex(contacts.index, fill_value=0)
-        result[f"paid_cents_if_{world}"] = in_world[f"paid_cents_if_{world}"].sum().reindex(contacts.index, fill_value=0)
+        result[f"paid_cents_if_{world}"] = (
+            in_world[f"paid_cents_if_{world}"].sum().reindex(contacts.index, fill_value=0)
+        )
     for figure in ("orders", "paid_cents"):
-        result[figure] = np.where(contacts["treated"], result[f"{figure}_if_treated"], result[f"{figure}_if_untreated"])
+        result[figure] = np.where(
+            contacts["treated"], result[f"{figure}_if_treated"], result[f"{figure}_if_untreated"]
+        )
     redeemed = potential[potential["redeems"] & potential["order_if_treated"]].groupby("contact").size()
     result["redemptions"] = redeemed.reindex(contacts.index, fill_value=0) * contacts["treated"]
     return result

@@ -62,8 +62,10 @@ def _draw_products(parameters: Parameters, random: np.random.Generator) -> pd.Da
                     "noun": noun_number,
                     "category": category.name,
                     "brand": name,
-                    "title": f"{name} {adjective_zh}{noun_zh}" if is_chinese else f"{name} {adjective} {noun}",
-                    "description": f"{adjective.capitalize()} {noun} by {name}. {name}{adjective_zh}{noun_zh}。",
+                    "title": f"{name} {adjective_zh}{noun_zh}"
+                    if is_chinese
+                    else f"{name} {adjective} {noun}",
+                    "description": f"{adjective.capitalize()} {noun}. {adjective_zh}{noun_zh}。",
                     "usual_cents": price * category.price_level[brand] * 100,
                 }
             )
@@ -83,7 +85,7 @@ def _launch_days(count: int, parameters: Parameters, random: np.random.Generator
     return np.where(later, random.integers(14, max(15, parameters.days - 14), count), 0)
 
 
-def _to_ninety(cents: Floats) -> Integers:
+def _to_ninety(cents: Floats | Integers) -> Integers:
     """Round to prices that end in .90, the shop's habit."""
     whole: Integers = np.maximum(np.round(cents / 100), 2).astype(np.int64)
     return whole * 100 - 10

@@ -7,7 +7,7 @@ number of the day with whose file it is delivered; later than it happened for la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,11 @@ from landing.simulate.texts import (
     money,
     numbers,
     offset_times,
-    only_where,
     pick,
     random_ids,
     utc_times,
 )
-from landing.simulate.voices import INTENTS, TICKET_CHANNELS
+from landing.simulate.voices import TICKET_CHANNELS
 from landing.simulate.words import REFUND_REASONS
 
 Random = np.random.Generator
@@ -49,7 +48,7 @@ LATE_SHARES = (0.55, 0.20, 0.15, 0.07, 0.03)
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a table leaves the shop: every day or week even if empty, or only when there is something."""
+    """How a table leaves the shop: daily even if empty, weekly, or only on days with rows."""
 
     extension: str
     every_days: int = 1
@@ -122,15 +121,15 @@ def campaign_id(campaign: npt.ArrayLike, shop: Shop) -> pa.Array:
     """Return the shop's name of each campaign; null for none."""
     first = shop.contacts.drop_duplicates("campaign").set_index("campaign").sort_index()
     names = [
-        f"{shop.parameters.start + timedelta(days=int(block) * BLOCK_DAYS):%Y-%m}-{OFFERS[offer].code.lower()}"
-        for block, offer in zip(first["block"], first["offer"], strict=True)
+        f"{shop.parameters.start + timedelta(days=block * BLOCK_DAYS):%Y-%m}-{OFFERS[offer].code.lower()}"
+        for block, offer in zip(first["block"].tolist(), first["offer"].tolist(), strict=True)
     ]
     return pick(pa.array(names or [""], pa.string()), campaign)
 
 
-
-
-def _finish(columns: dict[str, pa.Array], seconds: npt.ArrayLike, day: npt.ArrayLike | None = None) -> pa.Table:
+def _finish(
+    columns: dict[str, pa.Array], seconds: npt.ArrayLike, day: npt.ArrayLike | None = None
+) -> pa.Table:
     seconds = np.asarray(seconds).astype(np.int64)
     day = business_day(seconds) if day is None else np.asarray(day, dtype=np.int64)
     return pa.table({**columns, "_seconds": seconds, "_day": day})
@@ -167,7 +166,7 @@ def _events(shop: Shop, identities: Identities, products: pa.Array, ids: Random,
 
 
 def _orders(shop: Shop, identities: Identities, order_ids: pa.Array) -> pa.Table:
-    """Two versions of each order: as placed, and days later completed, or cancelled if never paid."""
+    """Return two versions of each order: as placed, and later completed, or cancelled if never paid."""
     orders = shop.orders
     done = orders["seconds"] + (orders["days_to_complete"] * SECONDS_PER_DAY).astype(np.int64)
     done = np.where(orders["fails"], orders["seconds"] + SECONDS_PER_DAY, done)
@@ -208,7 +207,11 @@ def _order_lines(shop: Shop, order_ids: pa.Array, products: pa.Array) -> pa.Tabl
 
 def _order_of_visit(shop: Shop) -> pd.DataFrame:
     return pd.DataFrame(
-        {"visit": shop.orders["visit"], "order": np.arange(len(shop.orders)), "ordered": shop.orders["seconds"]}
+        {
+            "visit": shop.orders["visit"],
+            "order": np.arange(len(shop.orders)),
+            "ordered": shop.orders["seconds"],
+        }
     )
 
 
@@ -264,10 +267,12 @@ def _reviews(
 
 
 def _products(shop: Shop) -> pa.Table:
-    """A snapshot of what is for sale, each week, at the prices of its fortnight."""
+    """Return what is for sale, week by week, at the prices of its fortnight."""
     days = np.arange(0, shop.parameters.days, DELIVERIES["products"].every_days)
     table = shop.catalogue.products
-    rows = pd.DataFrame({"day": np.repeat(days, len(table)), "product": np.tile(np.arange(len(table)), len(days))})
+    rows = pd.DataFrame(
+        {"day": np.repeat(days, len(table)), "product": np.tile(np.arange(len(table)), len(days))}
+    )
     rows = rows[table["launch_day"].to_numpy()[rows["product"]] <= rows["day"]]
     products = table.iloc[rows["product"]]
     columns = {
@@ -326,7 +331,7 @@ def _device_links(shop: Shop, customers: pa.Array, devices: pa.Array) -> pa.Tabl
 
 
 def _campaign_contacts(shop: Shop, customers: pa.Array, ids: Random) -> pa.Table:
-    """Both arms are listed, with the offer that was made or would have been, at six on the eve."""
+    """Return both arms, with the offer that was made or would have been, at six on the eve."""
     contacts = shop.contacts
     seconds = (contacts["block"] * BLOCK_DAYS - 1) * SECONDS_PER_DAY + 18 * 3_600
     columns = {

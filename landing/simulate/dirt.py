@@ -94,7 +94,7 @@ def add_dirt(name: str, table: pa.Table, parameters: Parameters, random: np.rand
     chosen = random.random((len(kinds), table.num_rows)) < parameters.dirt
     allowed = _within_quota(chosen, table["_file"].to_numpy(), parameters)
     copies = [_damage(table, rows, kind, parameters) for kind, rows in zip(kinds, allowed, strict=True)]
-    clean = table.append_column("_kind", pa.array([""] * table.num_rows))
+    clean = table.append_column("_kind", pa.array([""] * table.num_rows, pa.string()))
     return pa.concat_tables([clean, *copies])
 
 

@@ -26,7 +26,11 @@ PRODUCT_TYPES = {
 
 
 def pack(
-    name: str, table: pa.Table, parameters: Parameters, dirt: np.random.Generator, shuffle: np.random.Generator
+    name: str,
+    table: pa.Table,
+    parameters: Parameters,
+    dirt: np.random.Generator,
+    shuffle: np.random.Generator,
 ) -> pa.Table:
     """Return a table's rows in the order of its files: by file, time, then chance.
 
@@ -69,10 +73,10 @@ def write(name: str, table: pa.Table, folder: Path, parameters: Parameters) -> I
 
 
 def _file_days(file: Integers, delivery: Delivery, parameters: Parameters) -> Integers:
-    """Return the days with a file: a quiet day has an empty one, so that nobody waits for it."""
-    if delivery.only_with_rows or delivery.extension == "parquet":
+    """Return the days with a file: of a daily table a quiet day has an empty one, so that nobody waits."""
+    if delivery.only_with_rows or delivery.every_days > 1:
         return np.unique(file)
-    return np.unique(closing_day(np.arange(parameters.days), delivery, parameters))
+    return np.arange(parameters.days)
 
 
 def _record(file_name: str, name: str, day: date, kinds: pa.ChunkedArray) -> dict[str, object]:
@@ -93,15 +97,15 @@ def _encode(table: pa.Table, kinds: pa.ChunkedArray, delivery: Delivery) -> byte
 def _as_csv(table: pa.Table, delivery: Delivery) -> bytes:
     buffer = BytesIO()
     style = "needed" if delivery.quoted else "none"
-    pyarrow.csv.write_csv(
-        table, buffer, pyarrow.csv.WriteOptions(quoting_style=style, quoting_header=style)
-    )
+    pyarrow.csv.write_csv(table, buffer, pyarrow.csv.WriteOptions(quoting_style=style, quoting_header=style))
     return buffer.getvalue()
 
 
 def _as_jsonl(table: pa.Table, delivery: Delivery) -> bytes:
     fields = [
-        pc.binary_join_element_wise(f'"{name}": ', _json_value(table[name], name in delivery.json_numbers), "")
+        pc.binary_join_element_wise(
+            f'"{name}": ', _json_value(table[name], name in delivery.json_numbers), ""
+        )
         for name in table.column_names
     ]
     lines = pc.binary_join_element_wise("{", pc.binary_join_element_wise(*fields, ", "), "}\n", "")

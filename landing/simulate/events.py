@@ -48,8 +48,13 @@ def draw_events(
     count = len(visits)
     happening = np.flatnonzero(visits["happens"])
     bought = lines[visits["happens"].to_numpy()[lines["visit"]]]
-    left = random.poisson(parameters.carts_left * _factor(visits, "abandon_factor")) * visits["happens"].to_numpy()
-    checks_out = visits["is_order"].to_numpy() | ((left > 0) & (random.random(count) < parameters.checkout_left))
+    left = (
+        random.poisson(parameters.carts_left * _factor(visits, "abandon_factor"))
+        * visits["happens"].to_numpy()
+    )
+    checks_out = visits["is_order"].to_numpy() | (
+        (left > 0) & (random.random(count) < parameters.checkout_left)
+    )
     views = 1 + random.poisson(parameters.views, count)
     parts = [
         _plain(BROWSE, np.repeat(np.arange(count), random.poisson(parameters.browses, count))),
@@ -157,7 +162,9 @@ def time_events(
     group_pause = np.log(np.array([group.gap_seconds for group in GROUPS]))
     median = np.exp((1 - signal) * np.log(NEUTRAL_GAP_SECONDS) + signal * group_pause)
     visit = events["visit"].to_numpy()
-    pause = median[visits["group"].to_numpy()[visit]] * random.lognormal(0, parameters.pause_sigma, len(events))
+    pause = median[visits["group"].to_numpy()[visit]] * random.lognormal(
+        0, parameters.pause_sigma, len(events)
+    )
     pause = np.clip(pause, 1, parameters.longest_pause).astype(np.int64)
     passed = np.cumsum(pause)
     is_first = np.append(True, visit[1:] != visit[:-1])

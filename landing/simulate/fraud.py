@@ -23,7 +23,9 @@ def draw_rings(
 ) -> pd.DataFrame:
     """Draw one row per member: ring, kind, person, block, product, quantile of the fortnight."""
     per_thousand = {RING: parameters.rings_per_1000_users, DORMITORY: parameters.look_alikes_per_1000_users}
-    kinds = [kind for kind, rate in per_thousand.items() for _ in range(round(rate * parameters.users / 1000))]
+    kinds = [
+        kind for kind, rate in per_thousand.items() for _ in range(round(rate * parameters.users / 1000))
+    ]
     taken = np.zeros(len(people), dtype=bool)
     rings = [_draw_ring(kind, people, taken, catalogue, parameters, random) for kind in kinds]
     rings = [ring.assign(ring=number) for number, ring in enumerate(rings)]
@@ -77,7 +79,9 @@ def add_devices(devices: Devices, rings: pd.DataFrame, ids: np.random.Generator)
     return Devices(pd.concat([devices.table, added], ignore_index=True), devices.of_person)
 
 
-def add_visits(visits: pd.DataFrame, rings: pd.DataFrame, people: People, parameters: Parameters) -> pd.DataFrame:
+def add_visits(
+    visits: pd.DataFrame, rings: pd.DataFrame, people: People, parameters: Parameters
+) -> pd.DataFrame:
     """Append each member's ordering visits; column ``ring`` is -1 for everybody else's."""
     burst = rings.loc[rings.index.repeat(parameters.ring_orders)].reset_index(drop=True)
     group = people.group(burst["person"].to_numpy(), burst["block"].to_numpy(), parameters)

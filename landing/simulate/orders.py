@@ -22,7 +22,9 @@ from landing.simulate.words import CATEGORIES
 METHODS = ("card", "wallet", "paynow", "invoice")
 
 
-def draw_focus(visits: pd.DataFrame, people: People, parameters: Parameters, random: np.random.Generator) -> Integers:
+def draw_focus(
+    visits: pd.DataFrame, people: People, parameters: Parameters, random: np.random.Generator
+) -> Integers:
     """Return the kind of product each visit is about, by the person's taste of the time."""
     period = people.period(visits["block"].to_numpy(), parameters)
     category = draw_category(people.taste[period, visits["person"].to_numpy()], random)
@@ -87,7 +89,9 @@ def draw_lines(
     lines["unit_cents"] = catalogue.price_cents[visits["block"].to_numpy()[visit], lines["product"]]
     gross = lines["quantity"] * lines["unit_cents"]
     promoted = _draw_promotions(visits, people, parameters, random)[visit]
-    lines["discount_cents"] = np.where(promoted, np.round(gross * parameters.promotion_percent), 0).astype(np.int64)
+    lines["discount_cents"] = np.where(promoted, np.round(gross * parameters.promotion_percent), 0).astype(
+        np.int64
+    )
     return lines
 
 
@@ -113,12 +117,18 @@ def draw_orders(
     free = orders["goods_cents"] >= parameters.free_shipping_from_cents
     orders["shipping_if_untreated"] = np.where(free, 0, parameters.shipping_cents)
     orders["redeems"] = _redeems(orders, visits, contacts, people)
-    orders["offer"] = np.append(contacts["offer"].to_numpy(), -1)[visits["contact"].to_numpy()[orders["visit"]]]
+    orders["offer"] = np.append(contacts["offer"].to_numpy(), -1)[
+        visits["contact"].to_numpy()[orders["visit"]]
+    ]
     orders["offer_cents"] = _offer_cents(orders)
-    ships_free = np.array([offer.free_shipping for offer in OFFERS] + [False])[orders["offer"]] & orders["redeems"]
+    ships_free = (
+        np.array([offer.free_shipping for offer in OFFERS] + [False])[orders["offer"]] & orders["redeems"]
+    )
     orders["shipping_if_treated"] = np.where(ships_free, 0, orders["shipping_if_untreated"])
     orders["paid_cents_if_untreated"] = orders["goods_cents"] + orders["shipping_if_untreated"]
-    orders["paid_cents_if_treated"] = orders["goods_cents"] - orders["offer_cents"] + orders["shipping_if_treated"]
+    orders["paid_cents_if_treated"] = (
+        orders["goods_cents"] - orders["offer_cents"] + orders["shipping_if_treated"]
+    )
     orders["fails"] = random.random(len(orders)) < parameters.payment_fails
     orders["retries"] = random.random(len(orders)) < parameters.retry
     orders["method"] = random.choice(len(METHODS), len(orders), p=(0.5, 0.25, 0.2, 0.05))
@@ -148,13 +158,19 @@ def _realise(orders: pd.DataFrame, visits: pd.DataFrame) -> pd.DataFrame:
     treated = visit["is_treated"]
     orders["happens"] = visit["is_order"] & visit["happens"]
     orders["discount_cents"] = np.where(treated, orders["offer_cents"], 0)
-    orders["shipping_cents"] = np.where(treated, orders["shipping_if_treated"], orders["shipping_if_untreated"])
-    orders["paid_cents"] = np.where(treated, orders["paid_cents_if_treated"], orders["paid_cents_if_untreated"])
+    orders["shipping_cents"] = np.where(
+        treated, orders["shipping_if_treated"], orders["shipping_if_untreated"]
+    )
+    orders["paid_cents"] = np.where(
+        treated, orders["paid_cents_if_treated"], orders["paid_cents_if_untreated"]
+    )
     orders["coupon"] = np.where(treated & orders["redeems"], orders["offer"], -1)
     return orders
 
 
-def draw_payments(orders: pd.DataFrame, is_fraud: Flags, parameters: Parameters, random: np.random.Generator) -> pd.DataFrame:
+def draw_payments(
+    orders: pd.DataFrame, is_fraud: Flags, parameters: Parameters, random: np.random.Generator
+) -> pd.DataFrame:
     """Return one row per attempt: order, status, seconds, cents.
 
     ``orders`` are those that happen, ``is_fraud`` is aligned with them. Rings try two more
@@ -179,7 +195,11 @@ def draw_payments(orders: pd.DataFrame, is_fraud: Flags, parameters: Parameters,
 
 
 def draw_refunds(
-    lines: pd.DataFrame, orders: pd.DataFrame, visits: pd.DataFrame, parameters: Parameters, random: np.random.Generator
+    lines: pd.DataFrame,
+    orders: pd.DataFrame,
+    visits: pd.DataFrame,
+    parameters: Parameters,
+    random: np.random.Generator,
 ) -> pd.DataFrame:
     """Return one row per returned line of a paid order, with its share of the order's discount taken off."""
     sold = lines.merge(

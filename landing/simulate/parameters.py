@@ -67,36 +67,126 @@ class Group:
 
 GROUPS = (
     Group(
-        "regulars", 0.22, 0.78, 0.30, 2.0, 1.3, 0.0, 0.35, 0.06, 0.5, ("grocery", "home", "beauty"), 0.8,
-        places=(0.80, 0.05, 0.30, 0.90, 0.90, 0.55), stay=0.9, gap_seconds=20, peak_hours=(8, 18),
-        weekend_factor=0.6, spacing="steady",
+        name="regulars",
+        share=0.22,
+        visits_per_week=0.78,
+        conversion=0.3,
+        lines_per_order=2.0,
+        pieces_per_line=1.3,
+        price_tilt=0.0,
+        price_sensitivity=0.35,
+        return_share=0.06,
+        holiday_pull=0.5,
+        favourite_categories=("grocery", "home", "beauty"),
+        abandon_factor=0.8,
+        places=(0.8, 0.05, 0.3, 0.9, 0.9, 0.55),
+        stay=0.9,
+        gap_seconds=20,
+        peak_hours=(8, 18),
+        weekend_factor=0.6,
+        spacing="steady",
     ),
     Group(
-        "bargain_hunters", 0.20, 0.82, 0.21, 2.2, 1.3, -0.8, 0.70, 0.09, 1.2, ("fashion", "home", "toys"), 1.4,
-        places=(0.10, 0.85, 0.60, 0.15, 0.25, 0.35), stay=0.2, gap_seconds=40, peak_hours=(21, 22),
-        weekend_factor=1.0, spacing="bursty",
+        name="bargain_hunters",
+        share=0.2,
+        visits_per_week=0.82,
+        conversion=0.21,
+        lines_per_order=2.2,
+        pieces_per_line=1.3,
+        price_tilt=-0.8,
+        price_sensitivity=0.7,
+        return_share=0.09,
+        holiday_pull=1.2,
+        favourite_categories=("fashion", "home", "toys"),
+        abandon_factor=1.4,
+        places=(0.1, 0.85, 0.6, 0.15, 0.25, 0.35),
+        stay=0.2,
+        gap_seconds=40,
+        peak_hours=(21, 22),
+        weekend_factor=1.0,
+        spacing="bursty",
     ),
     Group(
-        "researchers", 0.20, 0.85, 0.07, 1.3, 1.0, 0.3, 0.45, 0.05, 0.5, ("electronics", "sports", "books"), 1.1,
-        places=(0.60, 0.10, 0.30, 0.50, 0.85, 0.95), stay=0.0, gap_seconds=110, peak_hours=(14, 15),
-        weekend_factor=1.8, spacing="bursty",
+        name="researchers",
+        share=0.2,
+        visits_per_week=0.85,
+        conversion=0.07,
+        lines_per_order=1.3,
+        pieces_per_line=1.0,
+        price_tilt=0.3,
+        price_sensitivity=0.45,
+        return_share=0.05,
+        holiday_pull=0.5,
+        favourite_categories=("electronics", "sports", "books"),
+        abandon_factor=1.1,
+        places=(0.6, 0.1, 0.3, 0.5, 0.85, 0.95),
+        stay=0.0,
+        gap_seconds=110,
+        peak_hours=(14, 15),
+        weekend_factor=1.8,
+        spacing="bursty",
     ),
     Group(
-        "impulse_buyers", 0.15, 0.75, 0.24, 1.3, 1.1, 0.2, 0.30, 0.15, 0.8, ("fashion", "beauty", "electronics"), 1.0,
-        places=(0.15, 0.95, 0.55, 0.05, 0.70, 0.25), stay=0.4, gap_seconds=12, peak_hours=(0, 23),
-        weekend_factor=1.3, spacing="free",
+        name="impulse_buyers",
+        share=0.15,
+        visits_per_week=0.75,
+        conversion=0.24,
+        lines_per_order=1.3,
+        pieces_per_line=1.1,
+        price_tilt=0.2,
+        price_sensitivity=0.3,
+        return_share=0.15,
+        holiday_pull=0.8,
+        favourite_categories=("fashion", "beauty", "electronics"),
+        abandon_factor=1.0,
+        places=(0.15, 0.95, 0.55, 0.05, 0.7, 0.25),
+        stay=0.4,
+        gap_seconds=12,
+        peak_hours=(0, 23),
+        weekend_factor=1.3,
+        spacing="free",
     ),
     Group(
-        "gift_buyers", 0.13, 0.72, 0.13, 2.0, 1.4, 0.2, 0.40, 0.07, 3.0, ("toys", "books", "grocery"), 0.9,
-        places=(0.05, 0.20, 0.70, 0.30, 0.40, 0.85), stay=0.6, gap_seconds=60, peak_hours=(12, 13),
-        weekend_factor=0.8, spacing="bursty",
+        name="gift_buyers",
+        share=0.13,
+        visits_per_week=0.72,
+        conversion=0.13,
+        lines_per_order=2.0,
+        pieces_per_line=1.4,
+        price_tilt=0.2,
+        price_sensitivity=0.4,
+        return_share=0.07,
+        holiday_pull=3.0,
+        favourite_categories=("toys", "books", "grocery"),
+        abandon_factor=0.9,
+        places=(0.05, 0.2, 0.7, 0.3, 0.4, 0.85),
+        stay=0.6,
+        gap_seconds=60,
+        peak_hours=(12, 13),
+        weekend_factor=0.8,
+        spacing="bursty",
     ),
     Group(
-        "big_baskets", 0.10, 0.78, 0.13, 5.0, 2.0, 0.3, 0.35, 0.05, 0.4, ("grocery", "baby", "garden"), 0.7,
-        places=(0.90, 0.60, 0.45, 0.80, 0.10, 0.40), stay=0.8, gap_seconds=75, peak_hours=(10, 11),
-        weekend_factor=2.2, spacing="steady",
+        name="big_baskets",
+        share=0.1,
+        visits_per_week=0.78,
+        conversion=0.13,
+        lines_per_order=5.0,
+        pieces_per_line=2.0,
+        price_tilt=0.3,
+        price_sensitivity=0.35,
+        return_share=0.05,
+        holiday_pull=0.4,
+        favourite_categories=("grocery", "baby", "garden"),
+        abandon_factor=0.7,
+        places=(0.9, 0.6, 0.45, 0.8, 0.1, 0.4),
+        stay=0.8,
+        gap_seconds=75,
+        peak_hours=(10, 11),
+        weekend_factor=2.2,
+        spacing="steady",
     ),
-)  # fmt: skip
+)
 
 NEUTRAL_PLACES = (0.15, 0.30, 0.50, 0.45, 0.60, 0.70)  # everybody's, at order_signal 0
 NEUTRAL_GAP_SECONDS = 40.0
@@ -111,24 +201,23 @@ NEUTRAL_HOURS = (2, 1, 1, 1, 1, 1, 2, 3, 4, 4, 5, 5, 6, 6, 5, 5, 5, 5, 6, 7, 8, 
 
 @dataclass(frozen=True)
 class Offer:
-    """An offer, and how it moves the probability of an order within its fortnight.
-
-    effect = base + slope × price_sensitivity: below zero for those whom mail annoys.
-    """
+    """An offer, and how it moves the probability of an order within its fortnight."""
 
     code: str
     percent: float  # off the order
     cents: int  # off the order
     free_shipping: bool
-    base: float
-    slope: float
+    slope: float  # effect = slope × (price_sensitivity - pivot) …
+    pivot: float  # … below which mail annoys
 
 
 OFFERS = (
-    Offer("SAVE10", percent=0.10, cents=0, free_shipping=False, base=-0.08, slope=0.40),
-    Offer("FREESHIP", percent=0.0, cents=0, free_shipping=True, base=-0.03, slope=0.22),
-    Offer("GIFT5", percent=0.0, cents=500, free_shipping=False, base=-0.05, slope=0.30),
+    Offer("SAVE10", percent=0.10, cents=0, free_shipping=False, slope=0.35, pivot=0.30),
+    Offer("FREESHIP", percent=0.0, cents=0, free_shipping=True, slope=0.20, pivot=0.35),
+    Offer("GIFT5", percent=0.0, cents=500, free_shipping=False, slope=0.28, pivot=0.30),
 )
+
+ANNOYANCE = 3.0  # factor on negative effects: they only reach those who would have bought, who are few
 
 
 @dataclass(frozen=True)
@@ -224,7 +313,7 @@ class Parameters:
     # campaigns
     first_campaign_block: int = 3
     blocks_between_campaigns: int = 4
-    reach: float = 0.50  # of registered people with consent
+    reach: float = 0.80  # of registered people with consent
     treated: float = 0.50  # of the reached
     campaign_click: float = 0.25  # of treated visits begin with a click on the message
 
@@ -261,9 +350,24 @@ class Parameters:
 
 
 STREAMS = (
-    "catalogue", "groups", "people", "devices", "totals", "orders", "campaigns", "fraud",
-    "events", "order", "rhythm", "voices", "ids", "row_ids", "late", "dirt", "shuffle",
-)  # fmt: skip
+    "catalogue",
+    "groups",
+    "people",
+    "devices",
+    "totals",
+    "orders",
+    "campaigns",
+    "fraud",
+    "events",
+    "order",
+    "rhythm",
+    "voices",
+    "ids",
+    "row_ids",
+    "late",
+    "dirt",
+    "shuffle",
+)
 
 
 def open_streams(seed: int) -> dict[str, np.random.Generator]:

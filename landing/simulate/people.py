@@ -62,7 +62,9 @@ def draw_people(
     before, after = _draw_groups(parameters, groups)
     table = pd.DataFrame({"group_before": before, "group_after": after})
     table["value"] = random.lognormal(0, parameters.value_sigma, parameters.users)
-    table["activity"] = random.gamma(parameters.activity_shape, 1 / parameters.activity_shape, parameters.users)
+    table["activity"] = random.gamma(
+        parameters.activity_shape, 1 / parameters.activity_shape, parameters.users
+    )
     table["price_sensitivity"] = _draw_sensitivity(before, random)
     table["is_chinese"] = random.random(parameters.users) < parameters.chinese_share
     table = table.assign(**_draw_lifetimes(parameters, random), **_draw_accounts(parameters, random))
@@ -96,7 +98,9 @@ def _draw_lifetimes(parameters: Parameters, random: np.random.Generator) -> dict
     return {"arrival_day": arrival, "leave_day": leave}
 
 
-def _draw_accounts(parameters: Parameters, random: np.random.Generator) -> dict[str, Floats | Flags | Integers]:
+def _draw_accounts(
+    parameters: Parameters, random: np.random.Generator
+) -> dict[str, Floats | Flags | Integers]:
     users = parameters.users
     return {
         "is_registered": random.random(users) >= parameters.never_registers,
@@ -105,7 +109,9 @@ def _draw_accounts(parameters: Parameters, random: np.random.Generator) -> dict[
         "has_profiling_consent": random.random(users) < parameters.profiling_consent,
         "country": random.choice(4, users, p=(0.85, 0.08, 0.04, 0.03)),
         "change_day": np.where(
-            random.random(users) < parameters.profile_changes, random.uniform(0, parameters.days, users), np.inf
+            random.random(users) < parameters.profile_changes,
+            random.uniform(0, parameters.days, users),
+            np.inf,
         ),
     }
 
@@ -136,7 +142,9 @@ def _draw_tastes(
 ) -> Floats:
     """Return shares of categories, (2, people, categories); only who drifts gets a new taste."""
     names = [category.name for category in CATEGORIES]
-    weights = np.array([[2.0 if name in group.favourite_categories else 1.0 for name in names] for group in GROUPS])
+    weights = np.array(
+        [[2.0 if name in group.favourite_categories else 1.0 for name in names] for group in GROUPS]
+    )
     weights = weights / weights.sum(axis=1, keepdims=True) * parameters.taste_concentration
     first, second = (_dirichlet(weights[group], random) for group in (before, after))
     return np.stack([first, np.where((before == after)[:, None], first, second)])
@@ -155,7 +163,9 @@ def draw_category(taste: Floats, random: np.random.Generator) -> Integers:
 def _draw_wishes(taste: Floats, random: np.random.Generator) -> Integers:
     lists = []
     for _ in range(3):
-        noun = draw_category(taste, random) * NOUNS_PER_CATEGORY + random.integers(NOUNS_PER_CATEGORY, size=len(taste))
+        noun = draw_category(taste, random) * NOUNS_PER_CATEGORY + random.integers(
+            NOUNS_PER_CATEGORY, size=len(taste)
+        )
         lists.append(noun * PRODUCTS_PER_NOUN + random.integers(PRODUCTS_PER_NOUN, size=len(taste)))
     return np.stack(lists, axis=1)
 
@@ -170,7 +180,7 @@ def draw_devices(
     slot = np.arange(MAXIMUM_DEVICES)
     of_person = first[:, None] + np.where(slot < count[:, None], slot, 0)
     own = int(count.sum())
-    use = np.array(["own"] * own + ["kiosk"] * parameters.kiosks)
+    use = ["own"] * own + ["kiosk"] * parameters.kiosks
     for guest, host in _draw_households(parameters, random):
         of_person[guest, 0] = of_person[host, 0]
         use[of_person[host, 0]] = "household"

@@ -95,7 +95,11 @@ def _draw_both_worlds(
 
 
 def _arrange(
-    visits: pd.DataFrame, rings: pd.DataFrame, people: People, parameters: Parameters, random: np.random.Generator
+    visits: pd.DataFrame,
+    rings: pd.DataFrame,
+    people: People,
+    parameters: Parameters,
+    random: np.random.Generator,
 ) -> Integers:
     """Place visits in time; a ring's lie within two days of each other, whatever the dial says."""
     start = arrange_visits(visits, people, parameters, random)
@@ -147,17 +151,21 @@ def _draw_log(
     from_message = _campaign_clicks(visits, contacts, parameters, streams["campaigns"])
     drawn = pd.concat([drawn.assign(campaign=-1), from_message])
     log = events.order_events(drawn.reset_index(drop=True), visits, parameters, streams["order"])
-    log["seconds"] = events.time_events(log, visits, visits["start"].to_numpy(), parameters, streams["rhythm"])
+    log["seconds"] = events.time_events(
+        log, visits, visits["start"].to_numpy(), parameters, streams["rhythm"]
+    )
     return log
 
 
 def _campaign_clicks(
     visits: pd.DataFrame, contacts: pd.DataFrame, parameters: Parameters, random: np.random.Generator
 ) -> pd.DataFrame:
-    """Some visits of the treated begin with a click on the message."""
+    """Return a click on the message for some visits of the treated; it begins the visit."""
     clicks = random.random(len(visits)) < parameters.campaign_click
     came = np.flatnonzero(clicks & visits["is_treated"] & visits["happens"])
-    rows = pd.DataFrame({"visit": came, "type": CLICK, "product": -1, "query": -1, "quantity": -1, "cart": -1})
+    rows = pd.DataFrame(
+        {"visit": came, "type": CLICK, "product": -1, "query": -1, "quantity": -1, "cart": -1}
+    )
     return rows.assign(campaign=contacts["campaign"].to_numpy()[visits["contact"].to_numpy()[came]])
 
 

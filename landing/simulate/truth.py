@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from landing.simulate.catalogue import LANGUAGES, NOUNS
 from landing.simulate.deliver import campaign_id
-from landing.simulate.dirt import OUTCOMES, QUARANTINED, DUPLICATE
+from landing.simulate.dirt import DUPLICATE, OUTCOMES, QUARANTINED
 from landing.simulate.parameters import BLOCK_DAYS, CURRENCY, EVENT_TYPES, GROUPS, OFFERS, TIME_ZONE
 from landing.simulate.people import registered_day
 from landing.simulate.shop import Shop
@@ -72,8 +72,11 @@ def users(shop: Shop) -> pd.DataFrame:
             "favourite_category_before": favourite[0],
             "favourite_category_after": favourite[1],
             "arrived_at": start + pd.to_timedelta(people["arrival_day"], unit="D").dt.floor("s"),
-            "left_at": start + pd.to_timedelta(people["leave_day"].clip(upper=10_000), unit="D").dt.floor("s"),
-            "registered_day": np.where(np.isinf(registered_day(shop.people)), np.nan, registered_day(shop.people)),
+            "left_at": start
+            + pd.to_timedelta(people["leave_day"].clip(upper=10_000), unit="D").dt.floor("s"),
+            "registered_day": np.where(
+                np.isinf(registered_day(shop.people)), np.nan, registered_day(shop.people)
+            ),
             "visits": activity.reindex(people.index, fill_value=0),
         }
     )

@@ -110,7 +110,9 @@ def _day_at(quantile: Floats, visits: pd.DataFrame, people: People, parameters: 
     """Turn quantiles into days, by the weights of the group's days and within the person's stay."""
     cumulative = _cumulative_days(parameters)[visits["group"], visits["block"]]  # (visits, 15), from 0 to 1
     start = visits["block"].to_numpy() * BLOCK_DAYS
-    arrival, leave = (people.table[name].to_numpy()[visits["person"]] for name in ("arrival_day", "leave_day"))
+    arrival, leave = (
+        people.table[name].to_numpy()[visits["person"]] for name in ("arrival_day", "leave_day")
+    )
     first = np.clip(np.floor(arrival) - start, 0, BLOCK_DAYS - 1).astype(np.int64)
     last = np.minimum(np.ceil(leave), parameters.days) - start
     last = np.clip(last, first + 1, BLOCK_DAYS).astype(np.int64)

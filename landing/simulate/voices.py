@@ -15,7 +15,11 @@ TICKET_CHANNELS = ("mail", "chat", "phone")
 
 
 def draw_exposures(
-    visits: pd.DataFrame, people: People, catalogue: Catalogue, parameters: Parameters, random: np.random.Generator
+    visits: pd.DataFrame,
+    people: People,
+    catalogue: Catalogue,
+    parameters: Parameters,
+    random: np.random.Generator,
 ) -> pd.DataFrame:
     """Show a slot of products in some visits; chance and click are known for each place.
 
@@ -83,7 +87,9 @@ def draw_tickets(
     wait = random.gamma(2, 3.0, len(tickets)) * SECONDS_PER_DAY
     tickets["seconds"] = tickets["seconds"] + wait.astype(np.int64)
     tickets["language"] = _languages(tickets["visit"].to_numpy(), visits, people)
-    tickets["intent"] = random.choice(len(INTENTS), len(tickets), p=(0.28, 0.17, 0.15, 0.13, 0.11, 0.07, 0.09))
+    tickets["intent"] = random.choice(
+        len(INTENTS), len(tickets), p=(0.28, 0.17, 0.15, 0.13, 0.11, 0.07, 0.09)
+    )
     tickets["channel"] = random.choice(len(TICKET_CHANNELS), len(tickets), p=(0.5, 0.4, 0.1))
     template = random.integers(2, size=len(tickets))
     gives_contact = random.random(len(tickets)) < parameters.ticket_with_contact
