@@ -5,10 +5,10 @@ Writes: ``data/<shop>/landing`` (Parquet and the ledger, its commit point) and `
 an event of the asset ``landed_tables`` for the day, which starts ``build_features``.
 
 When it runs: daily at 06:00 in the shop's time zone for the day before, which is the partition key. By
-hand: give ``folder``, and ``as_of_date`` where it is not the latest complete day. Past days: ``airflow
-backfill create --dag-id land_behaviour --from-date 2011-12-01 --to-date 2011-12-09T23:59``; the time
-matters, since a bare date ends at midnight, before that day's 06:00. The backfill travels down the chain,
-one run per day, in order.
+hand: give ``folder``, and ``as_of_date`` where it is not the latest complete day. Past days, one run each
+that travels down the chain in order: ``airflow backfill create --dag-id land_behaviour --max-active-runs 1
+--from-date 2011-12-01 --to-date 2011-12-09T23:59``; the time matters, since a bare date ends at midnight,
+before that day's 06:00.
 
 When it is skipped: no folder, or a table that the shop delivers daily has no accepted file for the day.
 Nothing is published then; run it again when the file is there.
@@ -40,7 +40,8 @@ from common.commands import Command, Receive
         ),
     },
     max_active_runs=1,
-    default_args=runs.TASK_DEFAULTS,
+    # A backfill has a limit of its own for runs; this one holds there too.
+    default_args={**runs.TASK_DEFAULTS, "max_active_tis_per_dag": 1},
     doc_md=__doc__,
     tags=["landing"],
 )
@@ -52,7 +53,7 @@ def land_behaviour() -> None:
     )
     check_incoming = Command(
         task_id="check_incoming",
-        words=["expectations", "incoming", "--shop", "{shop}"],
+        words=["expectations", "incoming", "--shop", "{shop}", "--as-of", "{as_of}"],
         hands_over=assets.LANDED_TABLES,
     )
     receive_files >> check_incoming

@@ -143,7 +143,7 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._http = httpx.Client(base_url=address.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=address.url, timeout=120, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of ``/api/v2/<path>``."""

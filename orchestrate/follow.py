@@ -163,9 +163,18 @@ def _raise_failures(client: Client, chain: Chain) -> None:
 def _log(client: Client, step: Step, count: int) -> str:
     """Return the last lines of a task's log."""
     log = client.get(f"{step.run.path}/taskInstances/{step.task_id}/logs/{step.attempt}", full_content="true")
-    events = [line["event"] if isinstance(line, dict) else str(line) for line in log["content"]]
-    events = [event for event in events if not event.startswith("::")]
+    events = [event for line in log["content"] for event in _events(line)]
     return "\n".join(f"  {event}" for event in events[-count:])
+
+
+def _events(line: Any) -> Iterator[str]:
+    """Return the words of a structured log line; those that begin with :: open and close folds."""
+    if not isinstance(line, dict):
+        yield str(line)
+    elif not line["event"].startswith("::"):
+        yield line["event"]
+        for error in line.get("error_detail") or ():
+            yield f"{error['exc_type']}: {error['exc_value']}"
 
 
 def _seconds(task: dict[str, Any]) -> float:

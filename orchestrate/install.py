@@ -60,18 +60,17 @@ def _install() -> None:
     with _step(f"{len(_requirements())} locked packages"):
         _run(PYTHON, "-m", "pip", "install", "--no-cache-dir", "--progress-bar=off", uv)
         _install_lock()
-        # What must start fast must not depend on who first imports it, or on a read-only environment.
-        packages = ENVIRONMENT / "lib" / "python3.11" / "site-packages"
-        _run(PYTHON, "-m", "compileall", "-q", packages / "duckdb")
 
 
 def _install_lock() -> None:
     """Install the lock with uv; with pip where uv cannot reach the packages.
 
     The lock is complete, so nothing is resolved: no package can take torch, or its CUDA build, along.
+    Everything is compiled, as pip does: dozens of processes start in a run, and each would compile anew where
+    PYTHONDONTWRITEBYTECODE is set or the environment is read-only.
     """
     from_lock = ("install", "--no-deps", "-r", LOCK)
-    uv = (PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, "--link-mode=hardlink")
+    uv = (PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, "--compile-bytecode")
     try:
         _run(*uv, **_uv_environment())
     except subprocess.CalledProcessError:

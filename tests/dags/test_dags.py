@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
+from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
 from airflow.sdk.exceptions import ParamValidationError
 
 import settings
@@ -147,7 +147,7 @@ def test_schedules_carry_the_day_as_partition_key(bag: DagBag) -> None:
 def test_every_asset_is_handed_over_by_the_last_task_of_one_dag(bag: DagBag) -> None:
     producers = [task for dag in bag.dags.values() for task in dag.tasks if task.outlets]
     handed = [task.outlets[0].name for task in producers]
-    declared = [asset.name for asset in vars(assets).values() if isinstance(asset, assets.Asset)]
+    declared = [asset.name for asset in vars(assets).values() if isinstance(asset, Asset)]
     assert sorted(handed) == sorted(declared)
     assert not any(task.downstream_task_ids for task in producers)
 
@@ -170,7 +170,7 @@ def test_params_refuse_what_their_schema_does_not_allow(bag: DagBag, name: str, 
 def test_docstrings_tell_whoever_is_on_call_what_to_do(bag: DagBag) -> None:
     for dag in bag.dags.values():
         for heading in ("Reads:", "Writes:", "When it runs:", "When it fails:", "Safe to rerun:"):
-            assert heading in dag.doc_md, (dag.dag_id, heading)
+            assert heading in (dag.doc_md or ""), (dag.dag_id, heading)
 
 
 def test_critical_path_has_eight_commands(bag: DagBag) -> None:
