@@ -22,6 +22,10 @@ def main() -> None:
     cli.add_as_of(build)
     build.set_defaults(act=_build)
 
+    docs = verbs.add_parser("docs", help="write dbt's documentation page and docs/data-model.md")
+    cli.add_shop(docs)
+    docs.set_defaults(act=_docs)
+
     cli.main(parser)
 
 
@@ -33,6 +37,13 @@ def _build(arguments: argparse.Namespace) -> None:
         build_core(paths, arguments.as_of, arguments.full_refresh)
     else:
         build_bi(paths, arguments.as_of)
+
+
+def _docs(arguments: argparse.Namespace) -> None:
+    from warehouse import docs
+
+    for written in docs.write(ShopPaths(arguments.shop)):
+        cli.console.print(f"wrote {written}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import settings
-from cli import ShoalError, console
+from cli import ShoalError
 from settings import ShopPaths
 
 PROJECT = settings.ROOT / "dbt_project"
@@ -18,8 +17,10 @@ PROJECT = settings.ROOT / "dbt_project"
 LEG_SELECTORS = {"core": ("--exclude", "source:ml+"), "bi": ("--select", "source:ml+")}
 """What each leg builds; together every node, and none twice."""
 
+LEG_2_FOLDERS = ("models/marts/bi/", "models/intermediate/segments/")
 
-def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any] | None = None) -> Any:
+
+def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]) -> Any:
     """Run one dbt command and return its result object.
 
     The caller holds the warehouse lock and has closed its own connection: dbt opens the file itself.
@@ -29,30 +30,31 @@ def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]
     ShoalError
         When dbt fails; names the nodes that failed and where the log lies.
     """
-    from dbt.cli.main import dbtRunner  # three seconds of imports, only for who builds
+    from dbt.cli.main import dbtRunner  # seconds of imports, only for who builds
 
     settings.hand_to_dbt(paths)
     home = paths.ops / "dbt"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    result = dbtRunner().invoke(
+    result = dbtRunner(manifest=_parsed(home)).invoke(
         [
-            *("--log-path", str(home / "logs"), "--log-level", "error", "--log-level-file", "info"),
+            *("--log-path", str(home / "logs"), "--log-level", "none", "--log-level-file", "info"),
             *("--no-use-colors", "--no-version-check"),
             *arguments,
             *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
             *("--target-path", str(home / "target")),
-            *("--vars", json.dumps(variables or {}, default=str)),
+            *("--vars", json.dumps(variables, default=str)),
         ]
     )
     _close_connections()
     if not result.success:
         raise ShoalError(f"dbt {arguments[0]} failed: {_failures(result)}; the log is {home / 'logs' / 'dbt.log'}")
+    (home / "parsed").write_text(_project_digest())
     return result
 
 
 def build(paths: ShopPaths, leg: str, variables: dict[str, Any], full_refresh: bool = False) -> Any:
     """Build one leg: models, seeds and data tests. Unit tests belong to the test suite."""
-    arguments = ["build", *LEG_SELECTORS[leg], "--exclude-resource-type", "unit_test", "--quiet"]
+    arguments = ["build", *LEG_SELECTORS[leg], "--exclude-resource-type", "unit_test"]
     return invoke(paths, [*arguments, *(["--full-refresh"] if full_refresh else [])], variables)
 
 
@@ -61,17 +63,47 @@ def models_digest(shaping: dict[str, Any]) -> str:
 
     When it changes, old rows were made by another definition, and only a full build is right.
     """
-    digest = hashlib.sha256(json.dumps(shaping, sort_keys=True, default=str).encode())
-    for path in sorted(_definitions()):
-        digest.update(path.relative_to(PROJECT).as_posix().encode())
-        digest.update(path.read_bytes())
+    said = json.dumps(shaping, sort_keys=True, default=str)
+    code = (path for path in _files() if path.suffix in (".sql", ".csv") or path.name == "dbt_project.yml")
+    return _digest(said, (path for path in code if not _name(path).startswith(LEG_2_FOLDERS)))
+
+
+def _parsed(home: Path) -> Any:
+    """Return the project as the last run parsed it, if not a byte of it has changed since; else None.
+
+    dbt itself would parse everything again whenever a variable differs, which one does every day.
+    None of ours changes what is parsed: they are read when a model is compiled.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    mark, store = home / "parsed", home / "target" / "partial_parse.msgpack"
+    if not (mark.exists() and store.exists() and mark.read_text() == _project_digest()):
+        return None
+    manifest = Manifest.from_msgpack(store.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _project_digest() -> str:
+    from dbt.version import __version__
+
+    return _digest(__version__, _files())
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in PROJECT.rglob("*") if path.suffix in (".sql", ".csv", ".yml", ".md"))
+
+
+def _digest(said: str, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(said.encode())
+    for path in files:
+        digest.update(_name(path).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _definitions() -> list[Path]:
-    folders = ("models/staging", "models/intermediate", "models/marts/core", "models/marts/ml_inputs")
-    found = [path for folder in (*folders, "macros", "seeds") for path in (PROJECT / folder).rglob("*")]
-    return [path for path in found if path.suffix in (".sql", ".csv")] + [PROJECT / "dbt_project.yml"]
+def _name(path: Path) -> str:
+    return path.relative_to(PROJECT).as_posix()
 
 
 def _close_connections() -> None:
@@ -85,8 +117,8 @@ def _failures(result: Any) -> str:
     if result.exception is not None:
         return str(result.exception)
     failed = [node for node in result.result if str(node.status) in ("error", "fail", "runtime error")]
-    return "; ".join(f"{node.node.name}: {_first_line(node.message)}" for node in failed) or "see the log"
+    return "; ".join(f"{node.node.name}: {_first_lines(node.message)}" for node in failed) or "see the log"
 
 
-def _first_line(message: str | None) -> str:
-    return " ".join((message or "no message").split(os.linesep)[:3])
+def _first_lines(message: str | None) -> str:
+    return " ".join((message or "no message").splitlines()[:3])

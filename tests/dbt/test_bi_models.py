@@ -92,7 +92,12 @@ class Chain:
         variables = {"as_of_date": str(day), "run_id": f"run-{day}", "landing_dir": str(self.paths.landing)}
         project = str(runner.PROJECT)
         common = ["--project-dir", project, "--profiles-dir", project, "--vars", json.dumps(variables)]
-        common += ["--log-path", str(self.paths.root / "logs"), "--target-path", str(self.paths.root / "target")]
+        common += [
+            "--log-path",
+            str(self.paths.root / "logs"),
+            "--target-path",
+            str(self.paths.root / "target"),
+        ]
         if self.manifest is None:
             self.manifest = dbtRunner().invoke(["--quiet", "parse", *common]).result
         result = dbtRunner(manifest=self.manifest).invoke(["--quiet", *arguments, *common])
@@ -132,7 +137,9 @@ class Chain:
             "insert into intermediate.int_events_stitched values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [day, key, user, identified, event_day, event_day, kind, order, product, channel, quantity, net],
         )
-        connection.execute("insert into intermediate.int_events_merged values (?, ?, ?, null)", [key, price, event_day])
+        connection.execute(
+            "insert into intermediate.int_events_merged values (?, ?, ?, null)", [key, price, event_day]
+        )
         connection.execute("insert into core.fct_events values (?, ?, ?)", [key, net, event_day])
 
     def _write_user(self, connection, day, user, code) -> None:
@@ -144,14 +151,54 @@ class Chain:
         connection.execute(
             "insert into ml_inputs.fct_user_features values "
             "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, 0, null, ?, 'web')",
-            [day, user, recency, orders, orders, orders, 1, net, net, gross, gross / orders if orders else None,
-             abandoned, category],
+            [
+                day,
+                user,
+                recency,
+                orders,
+                orders,
+                orders,
+                1,
+                net,
+                net,
+                gross,
+                gross / orders if orders else None,
+                abandoned,
+                category,
+            ],
         )
         for table, values in {
-            "user_segments": [day, user, "behaviour", "loyal_regulars", 0.9, 0.1, "searchers", 0.3,
-                              MODEL_VERSIONS[day], day, "ml-run"],
-            "user_scores": [day, user, "high_value", 0.25, "low", "bert", MODEL_VERSIONS[day], 1, 0.5, "1.5", 30,
-                            "a", "b", "c", day, "ml-run"],
+            "user_segments": [
+                day,
+                user,
+                "behaviour",
+                "loyal_regulars",
+                0.9,
+                0.1,
+                "searchers",
+                0.3,
+                MODEL_VERSIONS[day],
+                day,
+                "ml-run",
+            ],
+            "user_scores": [
+                day,
+                user,
+                "high_value",
+                0.25,
+                "low",
+                "bert",
+                MODEL_VERSIONS[day],
+                1,
+                0.5,
+                "1.5",
+                30,
+                "a",
+                "b",
+                "c",
+                day,
+                "ml-run",
+            ],
         }.items():
             columns = self._columns(connection, table)
             connection.execute(f"delete from ml.{table} where as_of_date = ? and user_key = ?", [day, user])
@@ -194,7 +241,9 @@ def chain(tmp_path_factory):
 
 
 def test_every_scheme_holds_every_eligible_user_once(chain):
-    rows = chain.ask("select as_of_date, scheme, count(*) from bi.user_segment_daily group by all order by all")
+    rows = chain.ask(
+        "select as_of_date, scheme, count(*) from bi.user_segment_daily group by all order by all"
+    )
     assert rows == [(DAY_1, "behaviour", 3), (DAY_1, "rfm", 3), (DAY_2, "behaviour", 4), (DAY_2, "rfm", 4)]
 
 
@@ -208,9 +257,9 @@ def test_days_in_segment_count_on_while_a_user_stays(chain):
 
 
 def test_nobody_is_new_in_the_first_snapshot(chain):
-    assert chain.ask("select distinct is_new_user from bi.user_segment_daily where as_of_date = '2026-03-31'") == [
-        (False,)
-    ]
+    assert chain.ask(
+        "select distinct is_new_user from bi.user_segment_daily where as_of_date = '2026-03-31'"
+    ) == [(False,)]
 
 
 def test_current_is_the_newest_snapshot_with_names(chain):
@@ -230,7 +279,9 @@ def test_a_segment_under_a_new_model_version_is_kept_from_that_day(chain):
 
 
 def test_a_rule_segment_is_defined_once_even_without_users(chain):
-    rows = chain.ask("select segment_code, valid_from, valid_to, event from bi.dim_segment where scheme = 'rfm'")
+    rows = chain.ask(
+        "select segment_code, valid_from, valid_to, event from bi.dim_segment where scheme = 'rfm'"
+    )
     assert len(rows) == 9
     assert {row[1:] for row in rows} == {(DAY_1, None, "born")}
 
@@ -285,7 +336,9 @@ def test_funnel_tells_a_day_in_the_segments_of_the_snapshot_that_first_saw_it(ch
 
 
 def test_a_refund_without_a_channel_is_told_as_unknown(chain):
-    rows = chain.ask("select net_revenue_amount from bi.funnel_daily where scheme = 'rfm' and channel = 'unknown'")
+    rows = chain.ask(
+        "select net_revenue_amount from bi.funnel_daily where scheme = 'rfm' and channel = 'unknown'"
+    )
     assert rows == [(Decimal("-20.00"),)]
 
 
@@ -338,7 +391,9 @@ def test_a_published_day_is_not_computed_again_and_a_lost_warehouse_remembers_it
         chain.execute("update intermediate.int_user_rule_segments set segment_code = 'not_bought'")
         chain.execute("drop schema bi cascade; drop table intermediate.int_segment_definitions_kept")
         assert chain.run("build", "--select", "source:ml+", "--exclude-resource-type", "unit_test", day=DAY_1)
-        assert chain.ask("from bi.user_segment_daily where as_of_date = '2026-03-31' order by all") == published
+        assert (
+            chain.ask("from bi.user_segment_daily where as_of_date = '2026-03-31' order by all") == published
+        )
         outcome = publish(chain.paths, DAY_1)
         assert outcome.kept_as_published == ["user_segment_daily"]
     finally:

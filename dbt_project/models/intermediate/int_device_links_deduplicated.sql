@@ -1,4 +1,7 @@
-{{ config(materialized='incremental', pre_hook="{{ touch_keys('device_links', ['device_key', 'user_key', 'linked_at']) }}") }}
+{{ config(
+    materialized='incremental',
+    pre_hook="{{ touch_keys('device_links', ['device_key', 'user_key', 'linked_at']) }}"
+) }}
 
 with
 read_touched_rows as (

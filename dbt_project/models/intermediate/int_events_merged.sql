@@ -145,7 +145,8 @@ add_money_and_time as (
         occurred_at,
         event_date,
         cast(
-            {{ weekday(local_time('occurred_at')) }} * 24 + extract(hour from {{ local_time('occurred_at') }}) as smallint
+            {{ weekday(local_time('occurred_at')) }} * 24 + extract(hour from {{ local_time('occurred_at') }})
+            as smallint
         ) as hour_of_week,
         order_id,
         product_id,

@@ -18,6 +18,7 @@ see_what_was_known as (
     select
         list_horizons.as_of_date,
         cast(list_horizons.ends_on as date) as ends_on,
+        least(list_horizons.closes_on, date '{{ var("as_of_date") }}') as known_on,
         events.event_type,
         events.event_date,
         events.user_key,
@@ -44,7 +45,12 @@ find_orders_inside as (
 ),
 
 find_known_orders as (
-    select distinct order_id from {{ ref('int_events_merged') }} where event_type <> 'refund' and order_id is not null
+    select
+        order_id,
+        min(delivered_on) as first_delivered_on
+    from {{ ref('int_events_merged') }}
+    where source_table in ('orders', 'order_lines')
+    group by order_id
 ),
 
 keep_what_counts as (
@@ -52,7 +58,8 @@ keep_what_counts as (
     from see_what_was_known as events
     left join find_orders_inside as orders
         on events.as_of_date = orders.as_of_date and events.order_id = orders.order_id
-    left join find_known_orders on events.order_id = find_known_orders.order_id
+    left join find_known_orders
+        on events.order_id = find_known_orders.order_id and find_known_orders.first_delivered_on <= events.known_on
     where
         events.event_date <= events.ends_on
         or (

@@ -52,13 +52,13 @@ assign_rfm as (
         'rfm' as scheme,
         case
             when buyers.user_key is null then 'not_bought'
-            when is_recent and is_frequent and is_big then 'champions'
-            when is_recent and is_big then 'promising_big_spenders'
-            when is_frequent and is_big then 'big_spenders_to_keep'
-            when is_big then 'big_spenders_to_win_back'
-            when is_recent and is_frequent then 'frequent_small_buyers'
-            when is_recent then 'new_small_buyers'
-            when is_frequent then 'small_buyers_to_keep'
+            when buyers.is_recent and buyers.is_frequent and buyers.is_big then 'champions'
+            when buyers.is_recent and buyers.is_big then 'promising_big_spenders'
+            when buyers.is_frequent and buyers.is_big then 'big_spenders_to_keep'
+            when buyers.is_big then 'big_spenders_to_win_back'
+            when buyers.is_recent and buyers.is_frequent then 'frequent_small_buyers'
+            when buyers.is_recent then 'new_small_buyers'
+            when buyers.is_frequent then 'small_buyers_to_keep'
             else 'small_buyers_gone_quiet'
         end as segment_code,
         buyers.score

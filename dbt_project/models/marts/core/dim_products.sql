@@ -1,6 +1,8 @@
 with
 list_products as (
-    select distinct product_id from {{ ref('int_events_sessionized') }} where product_id is not null
+    select distinct product_id
+    from {{ ref('int_events_sessionized') }}
+    where product_id is not null
     union
     select distinct product_id from {{ ref('int_products_deduplicated') }}
 ),

@@ -43,7 +43,9 @@ summarise_events as (
 ),
 
 read_latest_customers as (
-    select * from {{ ref('int_customers_deduplicated') }} where superseded_on is null
+    select *
+    from {{ ref('int_customers_deduplicated') }}
+    where superseded_on is null
 ),
 
 describe_users as (

@@ -20,7 +20,9 @@ sum_money as (
 ),
 
 read_latest_orders as (
-    select * from {{ ref('int_orders_deduplicated') }} where superseded_on is null
+    select *
+    from {{ ref('int_orders_deduplicated') }}
+    where superseded_on is null
 ),
 
 -- Lines without their order, and orders without their lines, are orders too; refunds and payments alone are not.
@@ -60,31 +62,32 @@ measure_spread as (
 -- Tukey's outer fence on the log scale: flagged, never removed.
 flag_outliers as (
     select
-        join_order_levels.order_id,
-        user_key,
-        device_key,
-        ordered_at,
-        order_date,
-        order_status,
-        channel,
-        coupon_code,
-        has_order_row,
-        is_sale,
-        cast(line_count as bigint) as line_count,
-        cast(item_count as decimal(18, 4)) as item_count,
-        cast(gross_amount as decimal(18, 4)) as gross_amount,
-        cast(discount_amount as decimal(18, 4)) as discount_amount,
-        cast(refund_amount as decimal(18, 4)) as refund_amount,
-        cast(net_amount as decimal(18, 4)) as net_amount,
-        shipping_amount,
-        cast(paid_amount as decimal(18, 4)) as paid_amount,
+        orders.order_id,
+        orders.user_key,
+        orders.device_key,
+        orders.ordered_at,
+        orders.order_date,
+        orders.order_status,
+        orders.channel,
+        orders.coupon_code,
+        orders.has_order_row,
+        orders.is_sale,
+        cast(orders.line_count as bigint) as line_count,
+        cast(orders.item_count as decimal(18, 4)) as item_count,
+        cast(orders.gross_amount as decimal(18, 4)) as gross_amount,
+        cast(orders.discount_amount as decimal(18, 4)) as discount_amount,
+        cast(orders.refund_amount as decimal(18, 4)) as refund_amount,
+        cast(orders.net_amount as decimal(18, 4)) as net_amount,
+        orders.shipping_amount,
+        cast(orders.paid_amount as decimal(18, 4)) as paid_amount,
         coalesce(
-            gross_amount > 0
-            and ln(cast(gross_amount as double)) > third_quartile + 3 * (third_quartile - first_quartile),
+            orders.gross_amount > 0
+            and ln(cast(orders.gross_amount as double))
+            > spread.third_quartile + 3 * (spread.third_quartile - spread.first_quartile),
             false
         ) as is_outlier
-    from join_order_levels
-    cross join measure_spread
+    from join_order_levels as orders
+    cross join measure_spread as spread
 )
 
 select * from flag_outliers

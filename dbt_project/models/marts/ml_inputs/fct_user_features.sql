@@ -49,8 +49,14 @@ derive_features as (
         {{ safe_divide('measures.gross_revenue_amount - measures.discount_amount', 'measures.order_count') }}
             as average_order_amount,
         cast(orders.max_order_amount as double) as max_order_amount,
-        least(1, {{ safe_divide('measures.refund_amount', 'measures.gross_revenue_amount') }}) as refund_share,
-        least(1, {{ safe_divide('measures.discount_amount', 'measures.gross_revenue_amount') }}) as discount_share,
+        {{ safe_divide(
+            'least(measures.refund_amount, measures.gross_revenue_amount)',
+            'measures.gross_revenue_amount'
+        ) }} as refund_share,
+        {{ safe_divide(
+            'least(measures.discount_amount, measures.gross_revenue_amount)',
+            'measures.gross_revenue_amount'
+        ) }} as discount_share,
         cast(measures.item_count as double) as item_count,
         measures.distinct_product_count,
         measures.distinct_category_count,

@@ -17,7 +17,7 @@ keep_latest_events as (
     select
         as_of_date,
         user_key,
-        - recency_rank as position,
+        -recency_rank as position,
         event_type,
         case
             when source_table in ('orders', 'payments') then ''

@@ -1,0 +1,113 @@
+"""Whatever the order of deliveries, the tables end the same: incremental equals full refresh, row for row."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import warehouse
+from landing import ledger
+from settings import ShopPaths
+from tests import world
+from tests.dbt import landed
+from tests.dbt.conftest import land_world, use_shop_folder
+from warehouse import snapshot
+from warehouse.build import build_core
+
+pytestmark = pytest.mark.slow
+
+SCHEMAS = ("staging", "intermediate", "core", "ml_inputs")
+LEG_2_FOLDER = "segments"
+
+
+def content(paths: ShopPaths) -> dict[str, dict]:
+    """Return row count and hash of every table of leg 1."""
+    with warehouse.connect(paths, "a test", read_only=True) as connection:
+        tables = connection.execute(
+            "select table_schema || '.' || table_name from information_schema.tables "
+            "where list_contains(?, table_schema) order by all",
+            [list(SCHEMAS)],
+        ).fetchall()
+        return {table: snapshot.content_hash(connection, table) for (table,) in tables}
+
+
+def test_world_landed_out_of_order_equals_a_full_build(
+    world_paths: ShopPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = content(world_paths)
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    days = sorted(world.DELIVERIES)
+    third = len(days) // 3
+    # The last third and the first days first, then the beginning, then the middle, of which two days come again.
+    for batch in (days[-third:], days[:third], days[third:-third], days[third : third + 2]):
+        land_world(paths, batch)
+        build_core(paths, world.LAST_DAY)
+    found = content(paths)
+    assert len(found) > 40
+    assert {table for table in expected if expected[table] != found.get(table)} == set()
+
+    build_core(paths, world.LAST_DAY, full_refresh=True)
+    assert {table for table, said in content(paths).items() if expected[table] != said} == set()
+
+
+def test_withdrawn_file_leaves_no_trace(
+    world_paths: ShopPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = content(world_paths)
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    land_world(paths, sorted(world.DELIVERIES))
+    stray = [
+        # It bridges ben's two visits, replaces ana's last order, and links dora's device to somebody else.
+        landed.deliver(paths, world.LAST_DAY, "events", [_event("s1", "2026-04-02 09:50:00", "ben", "d-ben")], name="a"),
+        landed.deliver(
+            paths,
+            world.LAST_DAY,
+            "order_lines",
+            [
+                {
+                    "order_id": "a4",
+                    "line_number": 1,
+                    "ordered_at": "2026-04-20 10:00:00",
+                    "product_id": "mug",
+                    "quantity": 1,
+                    "unit_price_amount": 1,
+                }
+            ],
+            name="b",
+        ),
+        landed.deliver(
+            paths,
+            world.LAST_DAY,
+            "device_links",
+            [{"device_id": "d-dora", "customer_id": "eve", "linked_at": "2026-03-01 09:50:00"}],
+            name="c",
+        ),
+    ]
+    build_core(paths, world.LAST_DAY)
+    disturbed = content(paths)
+    for table in ("core.fct_sessions", "core.fct_orders", "intermediate.int_devices_stitched"):
+        assert disturbed[table] != expected[table]
+
+    ledger.set_status(paths, stray, "withdrawn", ["a test"])
+    build_core(paths, world.LAST_DAY)
+    assert {table for table, said in content(paths).items() if expected[table] != said} == set()
+
+
+def _event(event_id: str, at: str, customer: str, device: str) -> dict:
+    return {
+        "event_id": event_id,
+        "event_type": "view",
+        "occurred_at": at,
+        "customer_id": customer,
+        "device_id": device,
+    }
+
+
+def test_snapshot_of_equal_content_has_one_name(world_paths: ShopPaths) -> None:
+    before = snapshot.read(world_paths, world.LAST_DAY)
+    again = build_core(world_paths, world.LAST_DAY)
+    assert again == before
+    assert again.manifest["cuts"] == {"train": "2026-03-01", "test": "2026-03-31", "score": "2026-04-30"}
+    assert again.manifest["as_of_date"] == date(2026, 4, 30).isoformat()
