@@ -50,8 +50,8 @@ check: setup ## lint, format, types, SQL style and dbt parse
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy $(PACKAGES) dags
-	$(VENV)/python -m warehouse parse
-	$(VENV)/sqlfluff lint dbt_project/models dbt_project/tests
+	$(VENV)/dbt --quiet --no-use-colors parse --project-dir dbt_project
+	$(VENV)/sqlfluff lint --processes 0 dbt_project/models dbt_project/tests
 
 .PHONY: docs
 docs: setup ## build the dbt docs and docs/data-model.md
