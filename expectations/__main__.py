@@ -8,8 +8,6 @@ published, readers keep the version they have.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
 import cli
 from settings import ShopPaths
@@ -57,9 +55,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    code = cli.run(parser())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Great Expectations and duckdb-sqlalchemy together keep DuckDB's types alive to the end, and its
-    # bindings then report each of them as leaked, on stderr. Everything is written and closed: leave.
-    os._exit(code)
+    cli.main(parser())

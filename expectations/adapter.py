@@ -13,18 +13,24 @@ persisted connection (``sqlalchemy_execution_engine._PERSISTED_CONNECTION_DIALEC
 
 from __future__ import annotations
 
+import atexit
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import duckdb
+import duckdb_sqlalchemy
 import great_expectations as gx
 import sqlalchemy
-from duckdb_sqlalchemy import ConnectionWrapper
 from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+    ProgressBarsConfig,
+)
 from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import Expectation
@@ -33,8 +39,22 @@ from sqlalchemy.pool import StaticPool
 SINGLE_QUOTED = re.compile(r"'[^'\n]*'")
 
 
+# Great Expectations and duckdb-sqlalchemy together keep DuckDB's types alive past the interpreter's end, and
+# its bindings then report each of them, on stderr (https://nanobind.readthedocs.io/en/latest/refleaks.html).
+# Nothing uses the module any more by then. Can go once `python -c "import great_expectations,
+# duckdb_sqlalchemy"` ends quietly.
+atexit.register(vars(duckdb_sqlalchemy).clear)
+
+
 class BrokenQueryError(Exception):
     """A query could not run; the message names no value, because tracebacks reach Data Docs."""
+
+
+class BorrowedConnection(duckdb_sqlalchemy.ConnectionWrapper):
+    """A connection that its owner closes."""
+
+    def close(self) -> None:
+        """Do nothing: SQLAlchemy only borrowed it."""
 
 
 class OneConnectionEngine(SqlAlchemyExecutionEngine):
@@ -65,7 +85,7 @@ class DuckDBConnectionDatasource(SQLDatasource):
         """Take the connection that the caller opened and will close."""
         self._engine = sqlalchemy.create_engine(
             self.connection_string,
-            creator=lambda: ConnectionWrapper(connection),
+            creator=lambda: BorrowedConnection(connection),
             poolclass=StaticPool,
             isolation_level="AUTOCOMMIT",
         )
@@ -103,6 +123,14 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {masked}"
 
 
+def _in_memory() -> DataContextConfig:
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+
+
 class Validator:
     """Validate suites on one DuckDB connection; keep the results for the Data Docs.
 
@@ -110,8 +138,7 @@ class Validator:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.context: EphemeralDataContext = gx.get_context(mode="ephemeral")
-        self.context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        self.context: EphemeralDataContext = gx.get_context(mode="ephemeral", project_config=_in_memory())
         self._datasource: DuckDBConnectionDatasource = self.context.data_sources.add_duckdb_connection(
             name="duckdb"
         )

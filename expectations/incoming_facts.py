@@ -25,8 +25,8 @@ THRESHOLDS = {
     "min_baseline_days": 7,
     # A fifth or five times the median is outside of what weekdays and seasons do to a shop.
     "max_ratio": 5.0,
-    # Out of line is also asked to be beyond half the lowest and twice the highest day, so that
-    # a shop which is nearly closed on Sundays passes its Sundays.
+    # Out of line is also asked to be beyond half a low day and twice a high one, so that a shop
+    # which is nearly closed on Sundays passes its Sundays.
     "beyond_extremes": 2.0,
     # Guests come and go with campaigns; a join that broke moves this share to one or zero.
     "max_unknown_user_shift": 0.3,
@@ -245,7 +245,8 @@ def _amounts(contract: contracts.Contract) -> list[str]:
 def _write_trailing(connection: duckdb.DuckDBPyConnection) -> None:
     """Set each judged day beside the days before it; a day is judged if the judged files made it.
 
-    A few late rows of an older day are no new day.
+    A few late rows of an older day are no new day. Low and high leave out the two outermost
+    of 28 days, so that one odd day does not excuse the next, and keep the four Sundays.
     """
     connection.execute(
         """
@@ -262,8 +263,8 @@ def _write_trailing(connection: duckdb.DuckDBPyConnection) -> None:
             any_value(m.value) as value,
             count(p.event_date) as baseline_days,
             median(p.value) as baseline_median,
-            min(p.value) as baseline_low,
-            max(p.value) as baseline_high
+            quantile_disc(p.value, 0.1) as baseline_low,
+            quantile_disc(p.value, 0.9) as baseline_high
         from measure as m cross join border as b
         join made on made.table_name = m.table_name and made.event_date = m.event_date
         left join measure as p

@@ -32,8 +32,8 @@ class ExpectOneRowPerUserAndDate(BorderExpectation):
     sentence = "one row per user_key and as_of_date"
     query = """
         select k.table_name, null as file_id, k.as_of_date || ': ' || count(*) || ' users doubled' as observed
-        from (
-            select table_name, as_of_date, user_key from user_row, batch as b
+        from batch as b, (
+            select table_name, as_of_date, user_key from user_row
             group by table_name, as_of_date, user_key having count(*) > 1
         ) as k
         group by k.table_name, k.as_of_date
@@ -47,18 +47,21 @@ class ExpectSameUsersInFeaturesAndSequences(BorderExpectation):
 
     sentence = "features and sequences speak of the same users on the same dates"
     query = """
-        select coalesce(f.missing_in, s.missing_in) as table_name, null as file_id,
-            coalesce(f.as_of_date, s.as_of_date) || ': ' || count(*) || ' users missing' as observed
+        select m.table_name, null as file_id, m.as_of_date || ': ' || count(*) || ' users missing' as observed
         from batch as b, (
-            select distinct as_of_date, user_key, 'fct_user_sequences' as missing_in
-            from user_row where table_name = 'fct_user_features'
-        ) as f
-        full outer join (
-            select distinct as_of_date, user_key, 'fct_user_features' as missing_in
-            from user_row where table_name = 'fct_user_sequences'
-        ) as s on s.user_key = f.user_key and s.as_of_date = f.as_of_date
-        where f.user_key is null or s.user_key is null
-        group by all
+            select coalesce(f.missing_in, s.missing_in) as table_name,
+                coalesce(f.as_of_date, s.as_of_date) as as_of_date
+            from (
+                select distinct as_of_date, user_key, 'fct_user_sequences' as missing_in
+                from user_row where table_name = 'fct_user_features'
+            ) as f
+            full outer join (
+                select distinct as_of_date, user_key, 'fct_user_features' as missing_in
+                from user_row where table_name = 'fct_user_sequences'
+            ) as s on s.user_key = f.user_key and s.as_of_date = f.as_of_date
+            where f.user_key is null or s.user_key is null
+        ) as m
+        group by m.table_name, m.as_of_date
     """
     tables = (FEATURES, SEQUENCES)
     column = "user_key"

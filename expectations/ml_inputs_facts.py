@@ -111,7 +111,7 @@ def _end_of(day: date, shop: shops.Shop) -> datetime:
 def _write_columns(connection: duckdb.DuckDBPyConnection, relation: str, is_previous: bool) -> None:
     """Measure every column of the features: rows, missing share, and range where it has numbers."""
     connection.execute(
-        "create table if not exists temp.column_fact (is_previous boolean, column_name varchar, "
+        "create temp table if not exists column_fact (is_previous boolean, column_name varchar, "
         "as_of_date date, row_count bigint, missing_share double, low double, high double)"
     )
     for column, kind in _columns(connection, relation):

@@ -168,7 +168,7 @@ def _findings(
         return [_unchecked(expectation, table, why) for table in expectation.tables or ("",)]
     try:
         subjects = _subjects(connection, expectation)
-        rows = [] if result.success else _unexpected_rows(connection, expectation)
+        rows = [] if result.success else unexpected_rows(connection, expectation)
     except duckdb.Error as error:
         return [_unchecked(expectation, table, reason(error)) for table in expectation.tables or ("",)]
     for table, _, _ in rows:
@@ -189,11 +189,15 @@ def _subjects(
     return dict(connection.execute(expectation.subjects).fetchall())
 
 
-def _unexpected_rows(
+def unexpected_rows(
     connection: duckdb.DuckDBPyConnection, expectation: type[BorderExpectation]
 ) -> list[tuple[str, str | None, str]]:
+    """Run an expectation's query beside Great Expectations, for what SUMMARY does not tell: which rows."""
     query = expectation.full_query().format(batch=BATCH)
-    return connection.sql(query).select("table_name, file_id, observed").order("all").fetchall()
+    # execute(), not sql(): Great Expectations leaves results half fetched, and only execute() discards them.
+    return connection.execute(
+        f"select table_name, file_id, observed from ({query}) order by all"  # noqa: S608 - our own query
+    ).fetchall()
 
 
 def _finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -10,7 +10,7 @@ import pytest
 
 from expectations import validate
 from expectations.rules import BorderExpectation
-from expectations.validate import Finding
+from expectations.validate import Finding, Outcome
 from settings import ShopPaths
 
 Judge = Callable[..., dict[str, list[Finding]]]
@@ -35,14 +35,33 @@ def judge(connection: duckdb.DuckDBPyConnection) -> Judge:
     """Judge a suite and return the findings that are no pass, by expectation."""
 
     def run(
-        expectations: tuple[type[BorderExpectation], ...], prepare: Callable[[], None]
+        expectations: Sequence[type[BorderExpectation]], prepare: Callable[[], None]
     ) -> dict[str, list[Finding]]:
         with validate.validator(connection) as on:
             findings = validate.judge(on, connection, "suite", expectations, prepare, "run-1")
         told: dict[str, list[Finding]] = {}
         for finding in findings:
-            if finding.outcome is not validate.Outcome.PASS:
+            if finding.outcome is not Outcome.PASS:
                 told.setdefault(finding.expectation, []).append(finding)
         return told
 
     return run
+
+
+@pytest.fixture
+def assert_alone_red(connection: duckdb.DuckDBPyConnection, judge: Judge) -> Callable[..., None]:
+    """Assert that one expectation of a suite fails, and the queries of all others find nothing."""
+
+    def check(
+        red: type[BorderExpectation],
+        suite: Sequence[type[BorderExpectation]],
+        prepare: Callable[[], None],
+        also_red: Sequence[type[BorderExpectation]] = (),
+    ) -> None:
+        told = judge([red], prepare)
+        outcomes = {finding.outcome for finding in told.get(red.expectation_type, [])}
+        assert Outcome.FAIL in outcomes and Outcome.COULD_NOT_CHECK not in outcomes, told
+        others = {one.__name__: validate.unexpected_rows(connection, one) for one in suite if one is not red}
+        assert {name for name, rows in others.items() if rows} == {one.__name__ for one in also_red}, others
+
+    return check

@@ -79,6 +79,17 @@ class Feed:
         for table in ("events", "orders", "order_lines"):
             self.file(table, day, batch_id, tables.get(table, rows(table, day)))
 
+    def fill(self, day: date, batch_id: str) -> None:
+        """Land the tables that the day still lacks, as on a quiet day."""
+        landed = {
+            table
+            for line in journal.read(self.paths.ledger)
+            if line["delivered_on"] == str(day)
+            for table in line["delivers"]
+        }
+        for table in {"events", "orders", "order_lines"} - landed:
+            self.file(table, day, batch_id, rows(table, day))
+
     def file(self, table: str, day: date, batch_id: str, landed: list[Row], **ledger: Any) -> str:
         """Land one file; ledger fields can be given to disagree with it."""
         file_id = f"f-{table}-{day}"
