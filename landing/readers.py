@@ -262,7 +262,7 @@ def _read_slowly(connection: duckdb.DuckDBPyConnection, bundle: Bundle, file_ind
         select $file_index, stated::bigint, {bundle.fields}
         from read_csv(
             $path, auto_detect = false, columns = $columns, header = false,
-            delim = ',', quote = '"', escape = '"'
+            delim = ',', quote = '"', escape = '"', new_line = '\\n'
         )
         """,
         {
@@ -282,7 +282,8 @@ def _write_clean(
     """Write the rows that can be read; yield the others as rows of ``broken``."""
     seen: set[str] = set()
     with clean.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # All quoted: Python 3.11 leaves a field with a bare carriage return as it is.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for row_number, fields, reason in rows:
             if reason is None:
                 writer.writerow([row_number, *fields])
@@ -299,7 +300,14 @@ def numbered_rows(path: Path, bundle: Bundle) -> Iterator[Row]:
             next(rows, None)
         for row_number, (fields, fault) in enumerate(rows, start=1):
             if fields:
+                _cut_empty_surplus(fields, len(bundle.names))
                 yield row_number, fields, fault or _fault(fields, len(bundle.names))
+
+
+def _cut_empty_surplus(fields: Fields, width: int) -> None:
+    """Drop empty fields beyond the header, as DuckDB does: a delimiter at a line's end says nothing."""
+    while len(fields) > width and not fields[-1]:
+        fields.pop()
 
 
 def _fault(fields: Fields, expected: int) -> str | None:
@@ -349,8 +357,7 @@ def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
     """Cut and fill rows to the width of the header: a workbook stores no empty cell at a line's end."""
     width = 0
     for fields in rows:
-        while len(fields) > width and not fields[-1]:
-            fields.pop()
+        _cut_empty_surplus(fields, width)
         width = width or len(fields)
         if any(fields):
             yield fields + [""] * (width - len(fields))
@@ -373,9 +380,7 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
     csv.field_size_limit(1 << 30)
     lines = _Lines(file)
     while True:
-        reader = csv.reader(
-            lines, delimiter=dialect.delimiter, quotechar=dialect.quote, skipinitialspace=True, strict=True
-        )
+        reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
         try:
             for fields in reader:
                 lines.taken.clear()

@@ -136,6 +136,7 @@ class Source(_Frozen):
                 raise ValueError(f"{table} has no columns {unknown}: see landing/contracts/{table}.yml")
             if missing := _unmapped_required(table, mapping):
                 raise ValueError(f"{table} needs {missing}: map them, or say `as_contract: true`")
+        self.reads  # noqa: B018  (parses every expression, so that a broken one is met here)
         if all(mapping.first_per for mapping in self.tables.values()):
             raise ValueError("every table says first_per, so most rows would go nowhere: drop it from one")
         return self
@@ -297,7 +298,7 @@ def columns_read(expression: str) -> frozenset[str]:
     ((text,),) = _sql_parser().execute(question, {"query": f"select (\n{expression}\n)"}).fetchall()
     parsed = json.loads(text)
     nodes = [statement["node"] for statement in parsed.get("statements", [])]
-    if parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
+    if not expression.strip() or parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
         raise ValueError(f"{expression!r} is not one plain SQL expression over the columns of a source row")
     return frozenset(_column_references(nodes[0])) - {"row_number"}
 

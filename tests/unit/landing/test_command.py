@@ -1,0 +1,76 @@
+"""``python -m landing`` as a person types it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import cli
+from landing.__main__ import parser
+
+
+@pytest.fixture
+def shoal(corner):
+    return lambda *argv: cli.run(parser(), [*argv, "--shop", "corner"])
+
+
+def test_receive_lands_and_sums_up(shoal, write_csv, drops, view, capsys):
+    write_csv("events_2024-03-01.csv", [view, view | {"event_type": "buy"}])
+    assert shoal("receive", str(drops)) == cli.DONE
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "not_allowed:event_type" in seen.err
+    assert "no rows so far in" in seen.err and "reviews" in seen.err
+    assert shoal("receive", str(drops)) == cli.DONE
+    assert "nothing new was landed" in capsys.readouterr().err
+
+
+def test_refused_file_of_a_required_table_stops_the_chain(shoal, write_csv, drops, capsys):
+    write_csv("events_2024-03-01.csv", [{"event_id": "e1"}])
+    assert shoal("receive", str(drops)) == cli.GATE_STOPPED
+    assert "'event_type' and 'occurred_at' is missing" in capsys.readouterr().err
+
+
+def test_refused_file_of_another_table_does_not(shoal, write_csv, drops, view):
+    write_csv("events_2024-03-01.csv", [view])
+    write_csv("reviews_2024-03-01.csv", [{"review": "x"}])
+    assert shoal("receive", str(drops)) == cli.DONE
+
+
+def test_latest_day_prints_the_day_alone(shoal, write_csv, drops, view, capsys):
+    assert shoal("latest-day") == cli.DONE
+    seen = capsys.readouterr()
+    assert (seen.out, "no complete day" in seen.err) == ("", True)
+    write_csv("events_2024-03-01.csv", [view])
+    shoal("receive", str(drops))
+    capsys.readouterr()
+    assert shoal("latest-day") == cli.DONE
+    assert capsys.readouterr().out == "2024-03-01\n"
+
+
+def test_ledger_and_quarantine_speak_json(shoal, write_csv, drops, view, capsys):
+    write_csv("events_2024-03-01.csv", [view, view | {"event_type": "buy"}])
+    shoal("receive", str(drops))
+    capsys.readouterr()
+    shoal("ledger", "--json")
+    assert json.loads(capsys.readouterr().out)["rows_quarantined"] == 1
+    shoal("quarantine", "--json")
+    assert json.loads(capsys.readouterr().out)["reasons"] == ["not_allowed:event_type"]
+    shoal("ledger")
+    shoal("quarantine")
+    assert "not_allowed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["receive", "/nowhere"], ["latest-day", "--shop", "nowhere"]])
+def test_wrong_usage_is_said_in_one_line(corner, argv, capsys):
+    assert cli.run(parser(), argv if "--shop" in argv else [*argv, "--shop", "corner"]) == cli.WRONG_USAGE
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["receive", "-h"])
+    manual = capsys.readouterr().out
+    for word in ("quarantine", "ledger", "--delivered-on", "--history", "exit codes"):
+        assert word in manual

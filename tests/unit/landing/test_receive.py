@@ -1,0 +1,541 @@
+"""From drop to ledger: what counts, what is refused, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import openpyxl
+import pytest
+
+from landing import chunk, contracts, empty, ledger, pseudonyms, quarantine
+from landing.receive import receive
+from settings import ROOT, ShopPaths
+
+DAY = "2024-03-01"
+NAMED = (  # what must never be seen outside quarantine files and keys
+    "c-ann-77",
+    "d-ann-phone",
+    "ann@example.com",
+    "+49 170 1234567",
+    "Ann Secretname",
+)
+
+
+def counts(file):
+    return file.rows_in, file.rows_good, file.rows_quarantined, file.rows_duplicate
+
+
+def test_landed_columns_are_the_contracts_in_order_and_type(write_csv, land, landed, view, paths):
+    write_csv(f"events_{DAY}.csv", [view])
+    land()
+    (file,) = (paths.landing / "events" / DAY).glob("*.parquet")
+    for parquet in (file, empty.path(paths, "events")):
+        described = duckdb.execute("describe from read_parquet($path)", {"path": str(parquet)}).fetchall()
+        assert {name: type_ for name, type_, *_ in described} == contracts.load()["events"].landed_columns
+        assert [name for name, *_ in described] == list(contracts.load()["events"].landed_columns)
+
+
+def test_every_contract_has_its_empty_parquet(write_csv, land, view, paths):
+    write_csv(f"events_{DAY}.csv", [view])
+    land()
+    for table, contract in contracts.load().items():
+        path = str(empty.path(paths, table))
+        described = duckdb.execute("describe from read_parquet($path)", {"path": path}).fetchall()
+        assert [(name, type_) for name, type_, *_ in described] == list(contract.landed_columns.items())
+        assert duckdb.execute("select count(*) from read_parquet($path)", {"path": path}).fetchone() == (0,)
+
+
+def test_values_arrive_typed_with_their_provenance(write_csv, land, landed, view, paths):
+    path = write_csv(f"events_{DAY}.csv", [view, view | {"event_id": "e2", "occurred_at": f"{DAY} 00:30:00"}])
+    land()
+    first, second = landed("events")
+    assert first["occurred_at"] == datetime(2024, 3, 1, 9)  # Berlin in winter: one hour ahead of UTC
+    assert second["occurred_at"] == datetime(2024, 2, 29, 23, 30)
+    assert first["price_amount"] == Decimal("9.9000")
+    assert {row["event_date"] for row in (first, second)} == {date(2024, 3, 1)}
+    assert (first["row_number"], second["row_number"]) == (1, 2)
+    digest = hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).hexdigest()
+    assert {row["file_id"] for row in (first, second)} == {digest[:16]}
+
+
+def test_keys_are_the_hmac_of_the_ids(write_csv, land, landed, view, paths):
+    write_csv(
+        f"events_{DAY}.csv", [view | {"customer_id": "Zoë 1"}, view | {"customer_id": "", "event_id": "e2"}]
+    )
+    land()
+    secret = (paths.secrets / "pseudonym.key").read_bytes()
+
+    def expected(text):
+        return hmac.new(secret, text.encode(), "sha256").hexdigest()
+
+    assert [row["user_key"] for row in landed("events")] == [expected("customer:Zoë 1"), None]
+    assert {row["device_key"] for row in landed("events")} == {expected("device:d1")}
+
+
+def test_nothing_that_names_a_person_is_seen_outside_quarantine_and_keys(
+    write_csv, land, drops, paths, view, capfd, data_folder
+):
+    ann = view | {"customer_id": NAMED[0], "device_id": NAMED[1]}
+    note = f"write to {NAMED[2]} or call {NAMED[3]}"
+    write_csv(
+        f"events_{DAY}.csv",
+        [ann, ann | {"event_type": "buy"}, ann | {"product_id": NAMED[0], "quantity": "x"}],
+    )
+    review = {
+        "review_id": "r",
+        "customer_id": NAMED[0],
+        "reviewed_at": DAY,
+        "review_text": note,
+        "score": "5",
+    }
+    write_csv(f"reviews_{DAY}.csv", [review, review | {"score": "9", "review_id": NAMED[2]}])
+    person = {
+        "customer_id": NAMED[0],
+        "email": NAMED[2],
+        "phone": NAMED[3],
+        "full_name": NAMED[4],
+        "country": "DE",
+    }
+    write_csv(f"customers_{DAY}.csv", [person, person | {"customer_id": ""}])
+    (drops / "orders_2024-03-02.csv").write_text(",".join(NAMED) + "\n1,2,3,4,5\n", encoding="utf-8")
+    (drops / f"products_{DAY}.csv").write_text(
+        f"product_id,title\np1\n{NAMED[2]},a,{NAMED[0]}\n", encoding="utf-8"
+    )
+    (drops / f"refunds_{DAY}.jsonl").write_text(
+        '{"customer_id": "c-ann-77"\n{"refund_id": 1}\n', encoding="utf-8"
+    )
+    report = land()
+
+    seen = capfd.readouterr()
+    spoken = [seen.out, seen.err, paths.ledger.read_text(encoding="utf-8"), *map(str, report.refused)]
+    spoken += [json.dumps(row) for row in quarantine.rows(paths)]
+    parquets = [str(path) for path in paths.landing.glob("*/*/*.parquet")]
+    assert len(parquets) == 3  # events, reviews, customers
+    for parquet in parquets:
+        spoken.append(str(duckdb.execute("from read_parquet($path)", {"path": parquet}).fetchall()))
+    for text in spoken:
+        for name in NAMED:
+            assert name not in text
+    assert len(list(quarantine.rows(paths))) == 2 + 1 + 1 + 2
+    assert not list(paths.landing.glob(".scratch"))
+
+
+def test_patterns_in_free_text_are_masked_not_the_text(write_csv, land, landed):
+    text = "Grüße, ann@example.com! 请打13812345678, not 12.50 or 2024."
+    write_csv(f"reviews_{DAY}.csv", [{"review_id": "r", "reviewed_at": DAY, "review_text": text}])
+    land()
+    assert landed("reviews")[0]["review_text"] == "Grüße, [email]! 请打[phone], not 12.50 or 2024."
+
+
+def test_rows_in_equal_good_and_quarantined_and_repeated(write_csv, land, view):
+    bad = view | {"event_type": "buy"}
+    write_csv(f"events_{DAY}.csv", [view, view, bad, bad, view | {"event_id": "e2"}])
+    (file,) = land().landed
+    assert counts(file) == (5, 2, 1, 2)
+
+
+def test_without_an_id_a_repeated_row_is_a_repeat_and_another_row_is_another(write_csv, land, landed, view):
+    write_csv(f"events_{DAY}.csv", [view | {"event_id": "", "page": page} for page in ("a", "b")])
+    write_csv("events_2024-03-02.csv", [view | {"event_id": "", "page": page} for page in ("b", "c")])
+    land()
+    ids = [row["event_id"] for row in landed("events")]
+    assert (len(ids), len(set(ids))) == (4, 3)
+
+
+def test_the_same_file_twice_is_landed_once(write_csv, land, landed, view, paths):
+    write_csv(f"events_{DAY}.csv", [view])
+    land()
+    before = paths.ledger.read_bytes()
+    report = land()
+    assert (report.landed, report.already_landed) == ([], [f"events_{DAY}.csv"])
+    assert paths.ledger.read_bytes() == before
+    assert len(landed("events")) == 1
+
+
+def test_the_same_content_under_another_name_is_a_duplicate_delivery(write_csv, land, landed, view):
+    write_csv(f"events_{DAY}.csv", [view])
+    write_csv("events_2024-03-02.csv", [view])
+    report = land()
+    assert [file.file_name for file in report.landed] == [f"events_{DAY}.csv"]
+    assert report.already_landed == ["events_2024-03-02.csv"]
+    assert land().already_landed == [f"events_{DAY}.csv", "events_2024-03-02.csv"]
+
+
+def test_an_unchanged_catalogue_on_the_next_day_is_a_delivery(write_csv, land, landed):
+    for day in (DAY, "2024-03-02"):
+        write_csv(f"products_{day}.csv", [{"product_id": "p1", "title": "Tea"}])
+    assert len(land().landed) == 2
+    assert [row["delivered_on"].day for row in landed("products")] in ([1, 2], [2, 1])
+
+
+def test_empty_files_are_deliveries_each_of_its_day(drops, land, paths, view):
+    for day in (DAY, "2024-03-02"):
+        (drops / f"events_{day}.csv").write_text(",".join(view) + "\n", encoding="utf-8")
+    assert [counts(file) for file in land().landed] == [(0, 0, 0, 0)] * 2
+    assert ledger.latest_complete_day("corner") == date(2024, 3, 2)
+
+
+def test_unknown_names_and_links_are_ignored(write_csv, drops, land, view, tmp_path):
+    write_csv("notes.csv", [view])
+    (drops / "events_2024.docx").write_text("x", encoding="utf-8")
+    (tmp_path / "outside.csv").write_text("x", encoding="utf-8")
+    (drops / f"events_{DAY}.csv").symlink_to(tmp_path / "outside.csv")
+    report = land()
+    assert sorted(path.name for path in report.ignored) == [
+        "events_2024-03-01.csv",
+        "events_2024.docx",
+        "notes.csv",
+    ]
+    assert report.landed == []
+
+
+# --- refusals
+
+
+def test_missing_required_column_refuses_the_file_and_says_what_to_do(write_csv, land, landed, view, paths):
+    renamed = {("event_typ" if name == "event_type" else name): value for name, value in view.items()}
+    write_csv(f"events_{DAY}.csv", [renamed])
+    (refused,) = land().refused
+    assert refused.status == "refused"
+    assert counts(refused) == (0, 0, 0, 0)
+    (reason,) = refused.reasons
+    assert "'event_type' is missing; found event_id, event_typ, occurred_at" in reason
+    assert "is 'event_type' now called 'event_typ'?" in reason
+    assert landed("events") == []
+    assert [file.status for file in ledger.files(paths)] == ["refused"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_missing_required_column_refuses_files_of_every_format(drops, land, landed, ending):
+    rows = {"jsonl": "copy (select 'e1' as event_id, 'c1' as customer_id) to '{}' (format json)"}
+    rows["parquet"] = rows["jsonl"].replace("json", "parquet")
+    duckdb.execute(rows[ending].format(drops / f"events_{DAY}.{ending}"))
+    (refused,) = land().refused
+    assert "'event_type' and 'occurred_at' is missing" in refused.reasons[0]
+    assert landed("events") == []
+
+
+def test_a_file_without_any_column_of_who_did_it_is_refused(write_csv, land, view):
+    del view["customer_id"], view["device_id"]
+    write_csv(f"events_{DAY}.csv", [view])
+    (refused,) = land().refused
+    assert "needs one of customer_id or device_id" in refused.reasons[0]
+
+
+def test_a_file_without_a_day_is_refused_until_told(write_csv, land, landed, view):
+    write_csv("events_today.csv", [view])
+    (refused,) = land().refused
+    assert "--delivered-on" in refused.reasons[0]
+    assert len(land(delivered_on=date(2024, 3, 2)).landed) == 1
+    assert landed("events")[0]["delivered_on"] == date(2024, 3, 2)
+
+
+def test_in_a_history_each_row_is_delivered_on_its_own_day(write_csv, land, landed, view, paths):
+    other = view | {"event_id": "e2", "occurred_at": "2024-02-27 23:30:00"}
+    write_csv("events_all.csv", [view, other])
+    (file,) = land(is_history=True).landed
+    assert file.delivered_on is None
+    assert [row["delivered_on"] for row in landed("events")] == [date(2024, 3, 1), date(2024, 2, 27)]
+    assert ledger.complete_days("corner") == {date(2024, 3, 1), date(2024, 2, 27)}
+
+
+def test_a_refusal_is_recorded_once_and_forgotten_when_repaired(write_csv, land, view, paths):
+    write_csv(f"events_{DAY}.csv", [{"event_id": "e1", "customer_id": "c1"}])
+    land()
+    land()
+    assert len(paths.ledger.read_text(encoding="utf-8").splitlines()) == 1
+    write_csv(f"events_{DAY}.csv", [view])
+    assert len(land().landed) == 1
+
+
+def test_a_torn_file_is_refused_and_its_neighbours_are_not(write_csv, drops, land, landed, view):
+    for day in range(1, 8):
+        text = f"{','.join(view)}\n{','.join(view.values())}\n".replace("e1", f"e{day}")
+        data = gzip.compress(text.encode())
+        (drops / f"events_2024-03-0{day}.csv.gz").write_bytes(data[:-12] if day == 4 else data)
+    report = land()
+    assert [file.file_name for file in report.refused] == ["events_2024-03-04.csv.gz"]
+    assert len(landed("events")) == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02PAR1", b"not a workbook"])
+@pytest.mark.parametrize(
+    "name", ["events_2024-03-01.parquet", "events_2024-03-01.xlsx", "events_2024-03-01.csv.gz"]
+)
+def test_what_is_not_what_its_name_says_is_refused(drops, land, name, content):
+    (drops / name).write_bytes(content)
+    (refused,) = land().refused
+    assert refused.file_name == name
+
+
+# --- formats: the same rows, whatever they came in
+
+
+def test_all_formats_land_the_same_rows(drops, shop_with, view, data_folder, monkeypatch):
+    rows = [
+        view,
+        view | {"event_id": "e2", "product_id": 'a "b", c\nd'},
+        view | {"event_id": "e3", "quantity": ""},
+    ]
+    lines = "\n".join(
+        ",".join('"' + value.replace('"', '""') + '"' for value in row.values()) for row in rows
+    )
+    text = ",".join(view) + "\n" + lines + "\n"
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"]}
+    contents = {
+        "csv": text.encode(),
+        "csv.gz": gzip.compress(text.encode()),
+        "bom.csv": b"\xef\xbb\xbf" + text.encode(),
+        "crlf.csv": text.replace("\n", "\r\n").replace("c\r\nd", "c\nd").encode(),
+        "mixed.csv": text.replace("\n", "\r\n", 1).encode(),
+        "gbk.csv": text.encode("gbk"),
+        "utf16.csv": text.encode("utf-16"),
+        "semicolon.csv": text.replace('","', '";"').replace(",", ";", len(view) - 1).encode(),
+        "jsonl": "\n".join(
+            json.dumps({key: value or None for key, value in row.items()}) for row in rows
+        ).encode(),
+    }
+    landed = {}
+    for name, content in contents.items():
+        monkeypatch.setenv("SHOAL_DATA", str(data_folder / name))
+        dialects = {
+            "gbk.csv": {"encoding": "gbk"},
+            "utf16.csv": {"encoding": "utf-16"},
+            "semicolon.csv": {"delimiter": ";"},
+        }
+        shop = shop_with(sources=[source | {"csv": dialects.get(name, {})}])
+        path = drops / f"events_{DAY}.{name}"
+        path.write_bytes(content)
+        report = receive(shop, path)
+        assert report.reasons == {}, name
+        (parquet,) = ShopPaths("corner").landing.glob("events/*/*.parquet")
+        columns = "event_id, event_type, occurred_at, product_id, quantity, price_amount, row_number"
+        query = f"select {columns} from read_parquet($path) order by row_number"
+        landed[name] = duckdb.execute(query, {"path": str(parquet)}).fetchall()
+    assert len(landed["csv"]) == 3
+    for name, found in landed.items():
+        assert found == landed["csv"], name
+
+
+def test_parquet_is_read_natively(drops, land, landed):
+    duckdb.execute(
+        "copy (select 'e' || range as event_id, 'view' as event_type, timestamptz '2024-03-01 10:00:00+01' as occurred_at, "
+        "42 as customer_id, case when range = 0 then 9.9::double else 'nan'::double end as price_amount from range(2)) "
+        f"to '{drops / f'events_{DAY}.parquet'}' (format parquet)"
+    )
+    land()
+    rows = landed("events")
+    assert [row["price_amount"] for row in rows] == [Decimal("9.9000"), None]
+    assert {row["occurred_at"] for row in rows} == {datetime(2024, 3, 1, 9)}
+
+
+def test_broken_lines_cost_themselves_and_no_other(drops, land, landed, paths):
+    header = "event_id,event_type,occurred_at,customer_id\n"
+    good = [f"e{number},view,{DAY},c1\n" for number in range(4)]
+    text = (
+        header
+        + good[0]
+        + "e9,view\n"
+        + good[1]
+        + 'e8,"view,2024-03-01,c1\n'
+        + good[2]
+        + "\n"
+        + good[3]
+        + "e9,view\n"
+    )
+    (drops / f"events_{DAY}.csv").write_bytes(text.encode() + "e7,view,2024-03-01,Zo\xeb\n".encode("latin-1"))
+    (file,) = land().landed
+    assert counts(file) == (8, 4, 3, 1)  # the second `e9,view` repeats the first
+    assert [row["event_id"] for row in landed("events")] == ["e0", "e1", "e2", "e3"]
+    assert [(row["row_number"], row["reasons"]) for row in quarantine.rows(paths)] == [
+        (2, ["ragged_row"]),
+        (4, ["broken_quotes"]),
+        (8, ["unreadable_characters"]),
+    ]
+
+
+def test_lines_that_are_no_json_object_are_quarantined(drops, land, paths, view):
+    lines = [
+        json.dumps(view),
+        "{bad",
+        "[1]",
+        json.dumps(view),
+        "",
+        json.dumps(view | {"event_id": "e2"}),
+        "{bad",
+    ]
+    (drops / f"events_{DAY}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (file,) = land().landed
+    assert counts(file) == (6, 2, 2, 2)
+    assert [row["reasons"] for row in quarantine.rows(paths)] == [["invalid_json"]] * 2
+
+
+def test_history_workbook_lands_like_the_csv(drops, shop_with, landed):
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["event_id", "event_type", "occurred_at", "customer_id", "price_amount"])
+    workbook.active.append([1, "view", datetime(2024, 3, 1, 10), 77, 2.55])
+    workbook.active.append([2, "cart", datetime(2024, 3, 2, 10), None, None])
+    workbook.active.append([3, "cart", datetime(2024, 3, 2, 10), 77])
+    workbook.save(drops / "events_all.xlsx")
+    source = {"name": "events", "files": ["*.xlsx"], "tables": ["events"], "delivered_on": "row"}
+    report = receive(shop_with(sources=[source]), drops)
+    assert report.reasons == {"missing_any:customer_id|device_id": 1}
+    first, third = landed("events")
+    assert (first["event_id"], first["price_amount"]) == ("1", Decimal("2.5500"))
+    assert (third["delivered_on"], third["event_date"]) == (date(2024, 3, 2), date(2024, 3, 2))
+
+
+# --- one source line, several tables
+
+INVOICES = {
+    "name": "invoices",
+    "files": ["invoices_*"],
+    "quarantine": [{"where": "id like 'X%'", "reason": "test_invoice"}],
+    "tables": {
+        "orders": {
+            "where": "kind = 'sale'",
+            "first_per": ["id"],
+            "columns": {"order_id": "id", "ordered_at": "at", "customer_id": "who"},
+        },
+        "order_lines": {
+            "where": "kind = 'sale'",
+            "columns": {
+                "order_id": "id",
+                "line_number": {"sql": "row_number"},
+                "ordered_at": "at",
+                "product_id": "what",
+                "quantity": {"constant": "1"},
+                "unit_price_amount": {"sql": "try_cast(cents as decimal(18, 4)) / 100"},
+            },
+        },
+        "customers": {
+            "first_per": ["who"],
+            "where": "who is not null",
+            "columns": {"customer_id": "who", "language": {"from": "lang", "values": {"D": "de"}}},
+        },
+    },
+}
+LINE = {
+    "id": "1",
+    "kind": "sale",
+    "at": f"{DAY} 10:00",
+    "who": "ann",
+    "what": "tea",
+    "cents": "250",
+    "lang": "D",
+}
+
+
+def test_source_rows_become_rows_of_several_tables(shop_with, write_csv, drops, landed, paths):
+    rows = [
+        LINE | {"what": ""},  # its order would be fine, its line is not: neither is landed
+        LINE,
+        LINE | {"what": "cup"},
+        LINE | {"id": "2", "who": ""},
+        LINE | {"id": "X3"},
+        LINE | {"kind": "quote"},
+    ]
+    write_csv(f"invoices_{DAY}.csv", rows)
+    shop = shop_with(sources=[INVOICES], required=["orders"], daily=["orders"])
+    (file,) = receive(shop, drops).landed
+    assert counts(file) == (6, 3, 3, 0)
+    assert [(row["order_id"], row["row_number"]) for row in landed("orders")] == [("1", 2), ("2", 4)]
+    assert [row["line_number"] for row in landed("order_lines")] == [2, 3, 4]
+    assert landed("order_lines")[0]["unit_price_amount"] == Decimal("2.5000")
+    assert [(row["language"], row["event_date"]) for row in landed("customers")] == [("de", date(2024, 3, 1))]
+    assert [(row["row_number"], row["table"], row["reasons"]) for row in quarantine.rows(paths)] == [
+        (1, "order_lines", ["missing:product_id"]),
+        (5, "orders", ["test_invoice"]),
+        (6, "orders", ["in_no_table"]),
+    ]
+
+
+def test_in_a_history_tables_without_a_time_take_the_day_of_their_row(shop_with, write_csv, drops, landed):
+    rows = [
+        LINE | {"at": "2024-02-01 10:00"},
+        LINE | {"at": "2024-02-01 11:00"},
+        LINE | {"at": f"{DAY} 10:00"},
+    ]
+    write_csv("invoices_all.csv", rows)
+    shop = shop_with(sources=[INVOICES | {"delivered_on": "row"}], required=["orders"], daily=["orders"])
+    receive(shop, drops)
+    days = [(row["event_date"], row["delivered_on"], row["row_number"]) for row in landed("customers")]
+    assert days == [(date(2024, 2, 1), date(2024, 2, 1), 1), (date(2024, 3, 1), date(2024, 3, 1), 3)]
+
+
+# --- kills
+
+KILLED = """
+import os, sys
+from datetime import date
+from pathlib import Path
+import settings
+settings.ROOT = Path(sys.argv[1])
+from landing import ledger, shops
+from landing.receive import receive
+ledger.commit = lambda paths, decisions: os._exit(9)
+receive(shops.load("corner"), Path(sys.argv[2]))
+"""
+
+
+def test_a_kill_between_parquet_and_ledger_leaves_nothing_visible(
+    write_csv, drops, corner, land, landed, paths, view, tmp_path
+):
+    write_csv(f"events_{DAY}.csv", [view, view | {"event_type": "buy"}])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), str(drops)], env=environment, cwd=tmp_path, check=False
+    )
+    assert killed.returncode == 9
+    assert len(landed("events")) == 1  # written, but
+    assert ledger.accepted(paths) == []
+    assert list(quarantine.rows(paths)) == []
+    assert ledger.latest_complete_day("corner") is None
+    before = landed("events")
+    assert [counts(file) for file in land().landed] == [(2, 1, 1, 0)]
+    assert landed("events") == before
+
+
+def test_what_a_killed_process_left_is_swept_away(write_csv, land, landed, view, paths):
+    write_csv(f"events_{DAY}.csv", [view])
+    land()
+    stray = paths.landing / "events" / "2023-01-01" / "0123456789abcdef.parquet"
+    stray.parent.mkdir()
+    os.link(next((paths.landing / "events" / DAY).iterdir()), stray)
+    land()
+    assert not stray.exists()
+    assert len(landed("events")) == 1
+
+
+# --- walls
+
+
+def test_expressions_reach_no_file_outside(corner, paths, drops, tmp_path):
+    paths.landing.mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
+    pseudonyms.key(paths)
+    with chunk.connect(corner, paths, drops, paths.landing) as connection:
+        for path in (tmp_path / "secret.txt", paths.secrets / "pseudonym.key"):
+            with pytest.raises(duckdb.PermissionException):
+                connection.execute("from read_text($path)", {"path": str(path)})
+        with pytest.raises(duckdb.InvalidInputException):
+            connection.execute("set enable_external_access = true")
+
+
+def test_what_lies_in_the_data_folder_is_for_its_owner(write_csv, land, view, paths):
+    write_csv(f"events_{DAY}.csv", [view | {"event_type": "buy"}])
+    land()
+    modes = {path: path.stat().st_mode & 0o777 for path in (paths.landing, paths.quarantine, paths.secrets)}
+    assert set(modes.values()) == {0o700}
+    private = [*paths.quarantine.iterdir(), *paths.secrets.iterdir(), paths.ledger]
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}

@@ -1,0 +1,163 @@
+"""Shop files and contracts speak of each other, both ways, and say where they do not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import settings
+from cli import ShoalError, UsageError
+from landing import contracts, shops
+from landing.shops import columns_read
+
+SHIPPED = sorted(path.stem for path in (settings.ROOT / "shops").glob("*.yml"))
+
+
+def test_both_shops_are_shipped():
+    assert {"simulated", "online_retail"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_shop_can_be_loaded(name):
+    assert shops.load(name).shop == name
+
+
+def test_the_simulated_shop_delivers_every_contract_table():
+    assert shops.load("simulated").delivered_tables == contracts.load().keys()
+
+
+def test_online_retail_says_where_to_download_it():
+    text = settings.ShopPaths("online_retail").config.read_text(encoding="utf-8")
+    assert "archive.ics.uci.edu/dataset/352" in text
+
+
+def test_a_shop_may_overrule_how_its_deliveries_behave():
+    assert contracts.load()["products"].delivery == "snapshot"
+    assert shops.load("online_retail").delivery("products") == "upsert"
+    assert shops.load("simulated").delivery("products") == "snapshot"
+
+
+BROKEN = [
+    ({"time_zone": "Europe/Bonn"}, "time zone 'Europe/Bonn' is unknown"),
+    ({"currency": "euro"}, "currency"),
+    ({"daily": ["payments"]}, "['payments'] are mapped from no source"),
+    ({"surprise": 1}, "surprise"),
+    ({"formats": {"money": "1 234,56"}}, "formats.money"),
+]
+BROKEN_SOURCES = [
+    ({"tables": ["events", "invoices"]}, "table 'invoices' has no contract"),
+    (
+        {"tables": {"events": {"as_contract": True, "columns": {"colour": "c"}}}},
+        "events has no columns ['colour']",
+    ),
+    ({"tables": {"events": {"columns": {"event_type": "t"}}}}, "events needs ['occurred_at']"),
+    ({"tables": {"events": {"as_contract": True, "first_per": ["id"]}}}, "every table says first_per"),
+    (
+        {"tables": {"events": {"as_contract": True, "columns": {"page": {"from": "a", "constant": "b"}}}}},
+        "exactly one",
+    ),
+    ({"tables": {"products": {"as_contract": True}}}, "no source delivers events or orders"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN)
+def test_a_shop_that_contradicts_itself_is_refused_with_the_place(shop_with, change, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        shop_with(**change)
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN_SOURCES)
+def test_a_source_that_contradicts_the_contracts_is_refused_with_the_place(shop_with, change, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        shop_with(sources=[{"name": "events", "files": ["*"], **change}], daily=["events"], required=[])
+
+
+def test_an_unknown_shop_is_named_with_those_there_are():
+    with pytest.raises(UsageError, match=r"no shop 'nowhere'.*online_retail, simulated"):
+        shops.load("nowhere")
+    with pytest.raises(UsageError, match="no valid name"):
+        shops.load("../secrets")
+
+
+def test_columns_of_an_expression_are_found():
+    assert columns_read("case when \"In No\" like 'C%' then lower(a) || row_number end") == {"In No", "a"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a) , (b",
+        "a); drop table raw; --",
+        "(select 1)",
+        "a in (select b from c)",
+        "a; select b",
+        "",
+        "select a",
+    ],
+)
+def test_what_is_not_one_plain_expression_is_refused(text):
+    with pytest.raises(ValueError, match="is not one plain SQL expression"):
+        columns_read(text)
+
+
+def test_a_broken_expression_is_met_when_the_shop_is_read(shop_with):
+    tables = {"events": {"as_contract": True, "where": "a in (select 1)"}}
+    with pytest.raises(UsageError, match="not one plain SQL expression"):
+        shop_with(sources=[{"name": "events", "files": ["*"], "tables": tables}])
+
+
+# --- contracts
+
+GOOD = {
+    "table": "visits",
+    "description": "Visits.",
+    "delivery": "append",
+    "key": ["visit_id"],
+    "happened_at": "at",
+    "max_quarantined_share": 0.05,
+    "columns": {
+        "visit_id": {"type": "text", "required": True, "description": "Its id."},
+        "at": {"type": "timestamp", "required": True, "description": "When."},
+    },
+}
+
+
+def test_every_contract_is_named_after_its_file_and_described():
+    assert sorted(contracts.load()) == sorted(path.stem for path in contracts.FOLDER.glob("*.yml"))
+    for contract in contracts.load().values():
+        assert contract.description
+        assert all(column.description for column in contract.columns.values())
+
+
+def test_landed_names_are_unique_and_name_no_person():
+    for contract in contracts.load().values():
+        names = [contracts.landed_name(name, column) for name, column in contract.columns.items()]
+        assert len(names) == len(set(names))
+        assert {"email", "phone", "full_name", "customer_id", "device_id"}.isdisjoint(contract.landed_columns)
+        assert set(contract.landed_key) <= contract.landed_columns.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"key": ["visit"]}, "['visit'] are named but not described"),
+        ({"happened_at": "when"}, "['when'] are named but not described"),
+        ({"delivery": "sometimes"}, "delivery"),
+        ({"table": "others"}, "name the file others.yml"),
+        (
+            {"columns": GOOD["columns"] | {"at": {"type": "timestamp", "description": "When."}}},
+            "must be a required",
+        ),
+        ({"columns": GOOD["columns"] | {"x": {"type": "blob", "description": "X."}}}, "columns.x.type"),
+    ],
+)
+def test_a_contract_that_contradicts_itself_is_refused_with_the_place(tmp_path, change, said):
+    import yaml
+
+    path = tmp_path / "visits.yml"
+    path.write_text(yaml.safe_dump(GOOD), encoding="utf-8")
+    assert contracts.read(path).table == "visits"
+    path.write_text(yaml.safe_dump(GOOD | change), encoding="utf-8")
+    with pytest.raises(ShoalError, match=re.escape(said)):
+        contracts.read(path)
