@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from landing import quarantine
@@ -28,7 +28,8 @@ FIELDS = [
 ]
 ROWS = st.one_of(
     st.tuples(*FIELDS).map(list),
-    st.lists(st.sampled_from(["x", "", "y z"]), min_size=1, max_size=8).filter(any),  # mostly ragged
+    # Mostly ragged; a delimiter too many at the end says nothing, so the last field says something.
+    st.lists(st.sampled_from(["x", "", "y z"]), max_size=7).map(lambda fields: [*fields, "z"]),
 )
 FILES = st.lists(ROWS, max_size=12).flatmap(
     lambda rows: (
@@ -44,7 +45,12 @@ def kept(row: list[str]) -> bool:
     return row[1] in ("view", "cart") and row[2] == "2024-03-01 10:00:00" and row[3] != ""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example lands a file: too slow to shrink
+)
 @given(rows=FILES)
 def test_every_source_row_is_good_or_quarantined_or_a_repeat(rows, corner_at):
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:

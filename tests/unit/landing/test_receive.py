@@ -11,7 +11,6 @@ import subprocess
 import sys
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import duckdb
 import openpyxl
@@ -329,8 +328,9 @@ def test_all_formats_land_the_same_rows(drops, shop_with, view, data_folder, mon
 
 def test_parquet_is_read_natively(drops, land, landed):
     duckdb.execute(
-        "copy (select 'e' || range as event_id, 'view' as event_type, timestamptz '2024-03-01 10:00:00+01' as occurred_at, "
-        "42 as customer_id, case when range = 0 then 9.9::double else 'nan'::double end as price_amount from range(2)) "
+        "copy (select 'e' || range as event_id, 'view' as event_type, "
+        "timestamptz '2024-03-01 10:00:00+01' as occurred_at, 42 as customer_id, "
+        "case when range = 0 then 9.9::double else 'nan'::double end as price_amount from range(2)) "
         f"to '{drops / f'events_{DAY}.parquet'}' (format parquet)"
     )
     land()
