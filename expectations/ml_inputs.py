@@ -160,10 +160,13 @@ class ExpectFeaturesInRange(BorderExpectation):
     query = """
         select 'fct_user_features' as table_name, null as file_id,
             f.column_name || ' on ' || f.as_of_date || ': ' || f.low || ' to ' || f.high as observed
-        from batch as b, column_fact as f
+        from batch as b, (
+            -- A window is no measure: refunds alone in 30 days are a negative amount.
+            select *, regexp_replace(column_name, '_last_[0-9]+_days$', '') as window_free_name from column_fact
+        ) as f
         where not f.is_previous and (
             (regexp_matches(f.column_name, '_share$') and (f.low < 0 or f.high > 1))
-            or (regexp_matches(f.column_name, '(_count|_days)(_|$)') and f.low < 0)
+            or (regexp_matches(f.window_free_name, '(_count|_days)$|^days_') and f.low < 0)
             or (f.column_name = 'review_score_avg' and (f.low < 1 or f.high > 5))
             or f.high = 'inf'::double or f.low = '-inf'::double or isnan(f.high)
         )
