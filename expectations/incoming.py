@@ -43,7 +43,8 @@ from (
         count(*) over days as judged_days,
         count(*) filter (where <odd>) over days as odd_days
     from trailing_measure as m cross join batch as b
-    where m.measure = '<measure>' and m.baseline_days >= b.min_baseline_days
+    join subject as s on s.table_name = m.table_name
+    where m.measure = '<measure>' and m.baseline_days >= b.min_baseline_days and <which>
     window days as (partition by m.table_name, m.column_name)
 ) as j
 cross join batch as b
@@ -53,13 +54,11 @@ where j.is_odd and (
 )
 """
 OUT_OF_LINE = """(
-    (m.value * b.max_ratio < m.baseline_median and m.value * b.beyond_extremes < m.baseline_low)
-    or (m.value > b.max_ratio * m.baseline_median and m.value > b.beyond_extremes * m.baseline_high)
+    (m.value * b.<ratio> < m.baseline_median and m.value * b.beyond_extremes < m.baseline_low)
+    or (m.value > b.<ratio> * m.baseline_median and m.value > b.beyond_extremes * m.baseline_high)
 )"""
 # A small table's count moves by three times its root by chance alone.
-OUT_OF_LINE_AND_NOT_BY_CHANCE = (
-    f"({OUT_OF_LINE} and abs(m.value - m.baseline_median) > 3 * sqrt(m.baseline_median))"
-)
+NOT_BY_CHANCE = "abs(m.value - m.baseline_median) > 3 * sqrt(m.baseline_median)"
 SHIFTED = """(
     abs(m.value - m.baseline_median) > b.max_unknown_user_shift
     and m.value not between m.baseline_low - 0.1 and m.baseline_high + 0.1
@@ -100,27 +99,41 @@ class ExpectLandedRowsToEqualTheLedger(BorderExpectation):
     subjects = DELIVERED
 
 
-class ExpectDailyVolumeNearItsTrailingMedian(BorderExpectation):
-    """A feed that breaks half-way, or is sent five times, shows in its row count."""
+VOLUME = _filled(
+    ODD_DAYS,
+    measure="rows",
+    which="s.is_daily",
+    odd=f"({OUT_OF_LINE} and {NOT_BY_CHANCE})",
+    text="j.event_date || ': ' || j.value::bigint || ' rows, median of the days before ' "
+    "|| j.baseline_median",
+)
 
-    sentence = "a daily table's rows per day stay within a fifth and five times of the 28 days before"
-    query = _filled(
-        ODD_DAYS,
-        measure="rows",
-        odd=OUT_OF_LINE_AND_NOT_BY_CHANCE,
-        text="j.event_date || ': ' || j.value::bigint || ' rows, median of the days before ' "
-        "|| j.baseline_median",
-    )
+
+class ExpectDailyVolumeNearItsTrailingMedian(BorderExpectation):
+    """A feed that breaks off, or is sent ten times, shows in its row count."""
+
+    sentence = "a daily table's rows per day stay within a tenth and ten times of the 28 days before"
+    query = _filled(VOLUME, ratio="max_volume_ratio")
     subjects = _filled(DAILY, measure="rows", which="s.is_daily")
+
+
+class ExpectUsualDailyVolume(BorderExpectation):
+    """Worth a look: a holiday, a campaign, or half of a file."""
+
+    sentence = "a daily table's rows per day stay within a third and three times of the 28 days before"
+    query = _filled(VOLUME, ratio="usual_volume_ratio")
+    subjects = _filled(DAILY, measure="rows", which="s.is_daily")
+    level = "warning"
 
 
 class ExpectUnknownUserShareNearItsPast(BorderExpectation):
     """A customer id that goes missing turns users into strangers."""
 
-    sentence = "the share of rows without a user stays within 30 points of the 28 days before"
+    sentence = "the share of rows without a user stays within 50 points of the 28 days before"
     query = _filled(
         ODD_DAYS,
         measure="unknown_user_share",
+        which="s.has_user_key",
         odd=SHIFTED,
         text="j.event_date || ': ' || round(j.value, 3) || ', median of the days before ' "
         "|| round(j.baseline_median, 3)",
@@ -132,11 +145,12 @@ class ExpectUnknownUserShareNearItsPast(BorderExpectation):
 class ExpectAmountsInTheirUsualRange(BorderExpectation):
     """Cents for euros, or another currency, shift every amount at once."""
 
-    sentence = "the daily median of an amount stays within a fifth and five times of the 28 days before"
+    sentence = "the daily median of an amount stays within a twentieth and twenty times of the 28 days before"
     query = _filled(
         ODD_DAYS,
         measure="amount_median",
-        odd=OUT_OF_LINE,
+        which="s.has_amount",
+        odd=_filled(OUT_OF_LINE, ratio="max_amount_ratio"),
         text="j.column_name || ' on ' || j.event_date || ': median ' || round(j.value, 2) "
         "|| ', before ' || round(j.baseline_median, 2)",
     )
@@ -233,6 +247,7 @@ EXPECTATIONS: tuple[type[BorderExpectation], ...] = (
     ExpectSourceRowsToBeConserved,
     ExpectLandedRowsToEqualTheLedger,
     ExpectDailyVolumeNearItsTrailingMedian,
+    ExpectUsualDailyVolume,
     ExpectUnknownUserShareNearItsPast,
     ExpectAmountsInTheirUsualRange,
     ExpectKnownVocabularyOnly,

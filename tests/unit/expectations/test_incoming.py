@@ -18,7 +18,7 @@ from expectations.validate import Outcome
 from landing import empty, ledger
 from settings import ShopPaths
 from tests.unit.expectations.conftest import Judge
-from tests.unit.expectations.shop_feed import KEY, TODAY, Feed, rows
+from tests.unit.expectations.shop_feed import TODAY, Feed, rows
 
 Spoiler = Callable[[Feed], None]
 
@@ -32,8 +32,12 @@ def write_fewer_rows_than_told(feed: Feed) -> None:
     feed.file("events", TODAY, "b-today", rows("events", TODAY, 99), rows_in=100, rows_good=100, tables=told)
 
 
-def send_a_tenth_of_a_day(feed: Feed) -> None:
-    feed.file("events", TODAY, "b-today", rows("events", TODAY, 10, user_key=KEY))
+def send_nine_of_a_hundred_rows(feed: Feed) -> None:
+    feed.file("events", TODAY, "b-today", rows("events", TODAY, 9))
+
+
+def send_a_fifth_of_a_day(feed: Feed) -> None:
+    feed.file("events", TODAY, "b-today", rows("events", TODAY, 20))
 
 
 def forget_who_the_users_are(feed: Feed) -> None:
@@ -75,7 +79,11 @@ def come_without_events(feed: Feed) -> None:
 SPOILERS: dict[type, tuple[Spoiler, set[type]]] = {
     incoming.ExpectSourceRowsToBeConserved: (lose_a_source_row, set()),
     incoming.ExpectLandedRowsToEqualTheLedger: (write_fewer_rows_than_told, set()),
-    incoming.ExpectDailyVolumeNearItsTrailingMedian: (send_a_tenth_of_a_day, set()),
+    incoming.ExpectDailyVolumeNearItsTrailingMedian: (
+        send_nine_of_a_hundred_rows,
+        {incoming.ExpectUsualDailyVolume},
+    ),
+    incoming.ExpectUsualDailyVolume: (send_a_fifth_of_a_day, set()),
     incoming.ExpectUnknownUserShareNearItsPast: (forget_who_the_users_are, set()),
     incoming.ExpectAmountsInTheirUsualRange: (write_cents_for_euros, set()),
     incoming.ExpectKnownVocabularyOnly: (invent_a_word, set()),
@@ -265,7 +273,7 @@ def test_as_of_leaves_out_what_was_delivered_later(feed: Feed, paths: ShopPaths)
 
 
 def test_gate_holds_the_files_at_fault_and_says_which_and_why(feed: Feed, paths: ShopPaths):
-    send_a_tenth_of_a_day(feed)
+    send_nine_of_a_hundred_rows(feed)
     feed.file("orders", TODAY, "b-today", rows("orders", TODAY))
     with pytest.raises(GateStoppedError) as stopped:
         gates.incoming(paths, None)
@@ -275,8 +283,7 @@ def test_gate_holds_the_files_at_fault_and_says_which_and_why(feed: Feed, paths:
     held = {file.file_id: file.reasons for file in ledger.files(paths) if file.status == "held"}
     assert held == {
         f"f-events-{TODAY}": (
-            f"expect_daily_volume_near_its_trailing_median: {TODAY}: 10 rows, "
-            "median of the days before 100.0",
+            f"expect_daily_volume_near_its_trailing_median: {TODAY}: 9 rows, median of the days before 100.0",
         )
     }
     # What is held is out of the way: the rest passes.
