@@ -9,6 +9,7 @@ from datetime import date
 from rich.table import Table
 
 import cli
+import settings
 from cli import UsageError, console
 from settings import ShopPaths
 
@@ -58,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="seed of split and training (default: 7)")
     train.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")
     cli.add_as_of(_verb(verbs, "score", "score every eligible user of a date", _score))
-    cli.add_as_of(_verb(verbs, "champion", "print the champion that may score a date, nothing if none", _champion))
+    cli.add_as_of(
+        _verb(verbs, "champion", "print the champion that may score a date, nothing if none", _champion)
+    )
     _verb(verbs, "status", "list the champions", _status)
     runs = _verb(verbs, "runs", "list the newest MLflow runs", _runs)
     runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
@@ -80,11 +83,20 @@ def _verb(
 
 def _train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
-    from ml import configs
-    from ml.train import train
+    from ml import configs, reuse
 
     paths, as_of = _where(arguments)
-    train(paths, as_of, configs.make(arguments.seed, arguments.steps))
+    config = configs.make(arguments.seed, arguments.steps)
+    found = None if settings.forced() else reuse.find(paths, as_of, config)
+    if found is None:
+        from ml.train import train
+
+        train(paths, as_of, config)
+    else:
+        console.print(
+            f"reused the models of {found.tags['as_of_date']} ({found.name} version {found.version}): "
+            "data, config and code are unchanged (FORCE=1 trains again)"
+        )
     console.print(f"train {paths.shop} {as_of}: done in {time.monotonic() - started:.0f} s")
 
 
@@ -140,7 +152,8 @@ def _runs(arguments: argparse.Namespace) -> None:
     for run in tracking.recent_runs(arguments.shop, arguments.limit):
         metrics, tags = run["metrics"], run["tags"]
         auc, low, high, cpu = (
-            metrics.get(name) for name in ("test/roc_auc", "test/roc_auc_low", "test/roc_auc_high", "cost/cpu_seconds")
+            metrics.get(name)
+            for name in ("test/roc_auc", "test/roc_auc_low", "test/roc_auc_high", "cost/cpu_seconds")
         )
         table.add_row(
             run["run_id"][:8],
@@ -161,7 +174,9 @@ def _promote(arguments: argparse.Namespace) -> None:
     name = tracking.registered_name(arguments.shop, arguments.model)
     found = {one.version: one for one in tracking.versions(name)}
     if arguments.version not in found:
-        raise UsageError(f"{name} has no version {arguments.version!r}: known are {', '.join(found) or 'none'}")
+        raise UsageError(
+            f"{name} has no version {arguments.version!r}: known are {', '.join(found) or 'none'}"
+        )
     promote.promote(found[arguments.version], f"by hand: {arguments.reason}")
     console.print(f"{name} version {arguments.version} is champion")
 

@@ -16,8 +16,7 @@ from ml import packages
 from ml.configs import GateConfig
 from ml.encoder.classifier import Classifier
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
-from ml.segments import value
-from ml.segments.naming import WORDS
+from ml.segments import WORDS, value
 from ml.warehouse import Cut
 
 Floats = NDArray[np.float64]
@@ -41,7 +40,14 @@ class HighValue:
 
     @classmethod
     def freeze(
-        cls, model: Model, test: Cut, scores: Floats, horizon_days: int, known_through: date, as_of: date, gate: GateConfig
+        cls,
+        model: Model,
+        test: Cut,
+        scores: Floats,
+        horizon_days: int,
+        known_through: date,
+        as_of: date,
+        gate: GateConfig,
     ) -> HighValue:
         """Set tiers and expected values from the test cut, whose users the model didn't learn from."""
         assert test.outcomes is not None
@@ -113,7 +119,9 @@ def score(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None)
     return model.score(cut.features)
 
 
-def reasons(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None, top: int = 3) -> NDArray[np.object_]:
+def reasons(
+    model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None, top: int = 3
+) -> NDArray[np.object_]:
     """Return per user the features that moved the score most, in words, as association.
 
     Returns
@@ -129,7 +137,11 @@ def reasons(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = Non
     words = pd.read_csv(WORDS).set_index("feature")["en"].to_dict()
     order = np.argsort(-np.abs(np.round(moved, 6)), axis=1, kind="stable")[:, :top]
     found = np.full((len(cut), top), "", dtype=object)
-    columns = {name: cut.features[name].to_numpy(dtype="float64", na_value=np.nan) for name in names if name in cut.features}
+    columns = {
+        name: cut.features[name].to_numpy(dtype="float64", na_value=np.nan)
+        for name in names
+        if name in cut.features
+    }
     for rank in range(order.shape[1]):
         for row, place in enumerate(order[:, rank]):
             found[row, rank] = _reason(names[place], moved[row, place], columns, row, words)

@@ -55,10 +55,10 @@ def check(folder: Path) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write readable JSON with stable key order."""
+def write_json(path: Path, content: Any, sort_keys: bool = True) -> None:
+    """Write readable JSON in a stable order of keys: sorted, or as given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False))
+    path.write_text(json.dumps(content, indent=1, sort_keys=sort_keys, ensure_ascii=False))
 
 
 def read_json(path: Path) -> Any:

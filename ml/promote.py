@@ -47,7 +47,9 @@ def choose(verdict: Verdict) -> Decision:
     return Decision(choice, True, "; ".join(reasons) or f"{choice} is the only model")
 
 
-def decide(choice: Decision, verdict: Verdict | None, champion_kind: str | None, gate: GateConfig) -> Decision:
+def decide(
+    choice: Decision, verdict: Verdict | None, champion_kind: str | None, gate: GateConfig
+) -> Decision:
     """Decide whether the chosen model replaces the champion in force.
 
     Parameters
@@ -65,7 +67,9 @@ def decide(choice: Decision, verdict: Verdict | None, champion_kind: str | None,
     gap = verdict.gap(choice.choice, CHAMPION)
     is_cheaper = COST_ORDER.index(choice.choice) < COST_ORDER.index(champion_kind)
     if gap.low > 0:
-        return Decision(choice.choice, True, f"{choice.reason}; beats the champion ({champion_kind}) by {gap}")
+        return Decision(
+            choice.choice, True, f"{choice.reason}; beats the champion ({champion_kind}) by {gap}"
+        )
     if is_cheaper and gap.low > -gate.equal_loss:
         why = f"as good as the champion ({champion_kind}, {gap}) and cheaper"
         return Decision(choice.choice, True, f"{choice.reason}; {why}")
@@ -74,7 +78,11 @@ def decide(choice: Decision, verdict: Verdict | None, champion_kind: str | None,
 
 
 def decide_segments(
-    champion_known_through: date | None, known_through: date, agreement: float | None, smallest_share: float | None, gate: GateConfig
+    champion_known_through: date | None,
+    known_through: date,
+    agreement: float | None,
+    smallest_share: float | None,
+    gate: GateConfig,
 ) -> Decision:
     """Decide whether new behaviour clusters replace those in force.
 

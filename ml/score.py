@@ -21,7 +21,10 @@ from settings import ShopPaths
 Frames = dict[str, list[pd.DataFrame]]
 
 TIERS_TOLD = {
-    "high": ("Scored like the best tenth on the day the model was frozen.", "得分相当于模型冻结时最高的一成。"),
+    "high": (
+        "Scored like the best tenth on the day the model was frozen.",
+        "得分相当于模型冻结时最高的一成。",
+    ),
     "medium": ("Scored like the next three tenths.", "得分相当于其后的三成。"),
     "low": ("Scored like the remaining six tenths.", "得分相当于其余的六成。"),
 }
@@ -53,7 +56,9 @@ def score(paths: ShopPaths, as_of: date) -> Scored:
     frames: Frames = {name: [] for name in TABLES}
     encoded, reused = _place(cut, paths, behaviour, frames)
     if high_value is None:
-        console.print(f"no model of high_value may speak about {as_of}: scheme value is absent", style="yellow")
+        console.print(
+            f"no model of high_value may speak about {as_of}: scheme value is absent", style="yellow"
+        )
     else:
         _value(cut, paths, high_value, frames)
     run_id = settings.run_id() or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
@@ -143,6 +148,6 @@ def _stamped(name: str, frames: list[pd.DataFrame], stamp: Mapping[str, object])
     if not frames:
         return pd.DataFrame({column: pd.Series(dtype="object") for column in columns})
     known = {column: value for column, value in stamp.items() if column in columns}
-    return pd.concat([frame.astype({c: "object" for c in frame if frame[c].isna().all()}) for frame in frames]).assign(
-        **known
-    )[columns]
+    return pd.concat(
+        [frame.astype({c: "object" for c in frame if frame[c].isna().all()}) for frame in frames]
+    ).assign(**known)[columns]

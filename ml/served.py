@@ -26,7 +26,9 @@ class Served(mlflow.pyfunc.PythonModel):
         kind = BehaviourSegments if (folder / "behaviour.json").is_file() else HighValue
         self.model = kind.load(folder, None)
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return ``score`` and ``tier``, or ``segment_code`` and ``distance``."""
         from ml.encoder.tokens import LISTS, Sequences
         from ml.high_value import HighValue
@@ -35,7 +37,9 @@ class Served(mlflow.pyfunc.PythonModel):
         cut = Cut(
             as_of_date=self.model.known_through,
             users=model_input.index.astype(str).to_numpy(dtype=object),
-            sequences=Sequences.from_arrow(pa.Table.from_pandas(model_input[list(LISTS)], preserve_index=False)),
+            sequences=Sequences.from_arrow(
+                pa.Table.from_pandas(model_input[list(LISTS)], preserve_index=False)
+            ),
             features=model_input.drop(columns=list(LISTS)),
             outcomes=None,
         )

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
 HIGH_VALUE, BEHAVIOUR = "high_value", "behaviour_segments"
 PACKAGE = "package"
-PINNED = ("torch", "transformers", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scikit-learn", "duckdb")
+PINNED = (
+    "torch",
+    "transformers",
+    "lightgbm",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "scikit-learn",
+    "duckdb",
+)
 
 
 def registered_name(shop: str, model: str) -> str:
@@ -81,7 +92,9 @@ class Run:
         """Keep a small table as an artefact."""
         client().log_text(self.run_id, frame.to_csv(index=False), name)
 
-    def log_model(self, name: str, save: Callable[[Path], str], example: pd.DataFrame, register: str | None) -> Version | None:
+    def log_model(
+        self, name: str, save: Callable[[Path], str], example: pd.DataFrame, register: str | None
+    ) -> Version | None:
         """Log a sealed package as a model from code, and register it where a name is given.
 
         Parameters
@@ -104,7 +117,9 @@ class Run:
                     artifacts={PACKAGE: str(Path(folder) / PACKAGE)},
                     code_paths=[str(settings.ROOT / part) for part in CODE],
                     input_example=example,
-                    pip_requirements=[f"{package}=={importlib.metadata.version(package)}" for package in PINNED],
+                    pip_requirements=[
+                        f"{package}=={importlib.metadata.version(package)}" for package in PINNED
+                    ],
                     registered_model_name=register,
                 )
         self.set_tags({"package_digest": digest})
@@ -126,7 +141,11 @@ CODE = ("ml", "settings.py", "cli.py", "warehouse")
 
 @contextmanager
 def run(
-    experiment: str, name: str, tags: Mapping[str, object], params: Mapping[str, object], parent: Run | None = None
+    experiment: str,
+    name: str,
+    tags: Mapping[str, object],
+    params: Mapping[str, object],
+    parent: Run | None = None,
 ) -> Iterator[Run]:
     """Open an MLflow run; it ends as failed when its block raises."""
     import mlflow

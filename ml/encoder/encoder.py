@@ -69,7 +69,9 @@ class Encoder:
         size = self.config.training.encode_batch_size
         batches = list(same_shape_batches(tokens.lengths[users], size, LENGTHS))
         vectors = np.zeros((len(users), 2 * self.network.config.hidden_size), dtype=np.float32)
-        for members, length in track(batches, "encoding users", console=console, transient=True, disable=not console.is_terminal):
+        for members, length in track(
+            batches, "encoding users", console=console, transient=True, disable=not console.is_terminal
+        ):
             batch = collate(tokens, users[members], length, rows=size)
             vectors[members] = self.network(batch, projected)[: len(members)].numpy()
         return vectors
@@ -84,7 +86,10 @@ class Encoder:
         width = self.network.sizes.text_width
         padded = np.zeros((-(-max(len(used), 1) // TEXT_BLOCK) * TEXT_BLOCK, width), np.float32)
         padded[: len(used)] = table
-        blocks = [self.network.text(torch.from_numpy(block)) for block in np.split(padded, len(padded) // TEXT_BLOCK)]
+        blocks = [
+            self.network.text(torch.from_numpy(block))
+            for block in np.split(padded, len(padded) // TEXT_BLOCK)
+        ]
         projected = torch.zeros(len(texts), self.network.config.hidden_size)
         projected[torch.from_numpy(used)] = torch.cat(blocks)[: len(used)]
         return projected

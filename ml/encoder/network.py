@@ -25,6 +25,7 @@ class Sizes:
     event_types: int
     channels: int
     features: int
+    profile: int
     max_tokens: int
 
 
@@ -112,7 +113,7 @@ class BehaviourBert(nn.Module):
         )
         self.outcomes = nn.Linear(config.join_size, len(OUTPUTS))
         self.straight = nn.Linear(sizes.features, len(OUTPUTS))
-        self.profile = nn.Linear(2 * width, sizes.features)
+        self.profile = nn.Linear(2 * width, sizes.profile)
         for embedding in (self.event_type, self.channel, self.gap, self.hour_of_day, self.day_of_week):
             nn.init.normal_(embedding.weight, std=0.02)
         for layer in (self.outcomes, self.straight):

@@ -119,15 +119,21 @@ class TextEncoder:
         model = model.eval().to(DEVICE)
         return model.to(torch.bfloat16) if bf16_is_fast() else model
 
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+    @cached_property
+    def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
-        pieces = tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)["input_ids"]
+        return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
+        width = self.width  # loads the model first, whose absence has the clearer error
+        pieces = self._tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)["input_ids"]
         torch.set_num_threads(self.config.threads)
-        vectors = np.zeros((len(texts), self.width), dtype=np.float16)
+        vectors = np.zeros((len(texts), width), dtype=np.float16)
         batches = list(same_shape_batches([len(ids) for ids in pieces], self.config.batch_size, LENGTHS))
-        for members, length in track(batches, "encoding texts", console=console, transient=True, disable=not console.is_terminal):
+        for members, length in track(
+            batches, "encoding texts", console=console, transient=True, disable=not console.is_terminal
+        ):
             vectors[members] = self._pool([pieces[index] for index in members], length)
         return vectors
 

@@ -9,6 +9,7 @@ so a silent user's embedding stays valid for ever.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ class Sequences:
         words = pc.if_else(pc.equal(words, ""), pc.fill_null(flat["categories"], ""), words)
         texts, text = _codes(words)
         return cls(
-            offsets=np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(types), 0))]).astype(np.int64),
+            offsets=np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(types), 0))]).astype(
+                np.int64
+            ),
             texts=texts,
             text=text,
             event_type=np.asarray(pc.fill_null(flat["event_types"], "").to_pylist(), dtype=object),
@@ -73,7 +76,16 @@ class Sequences:
         return len(self.offsets) - 1
 
 
-LISTS = ("event_types", "texts", "categories", "channels", "gap_seconds", "hours_of_week", "amounts", "quantities")
+LISTS = (
+    "event_types",
+    "texts",
+    "categories",
+    "channels",
+    "gap_seconds",
+    "hours_of_week",
+    "amounts",
+    "quantities",
+)
 
 
 @dataclass(frozen=True)
@@ -196,12 +208,14 @@ def _keys(
     channels, channel = np.unique(sequences.channel[starts].astype("U"), return_inverse=True)
     kind_keys = np.array([digest_of(str(name)) for name in kinds] or [b""], dtype="S32")
     channel_keys = np.array([digest_of(str(name)) for name in channels] or [b""], dtype="S32")
-    facts = np.empty(len(starts), dtype=[("k", "S32"), ("c", "S32"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)])
+    facts = np.empty(
+        len(starts), dtype=[("k", "S32"), ("c", "S32"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)]
+    )
     facts["k"], facts["c"] = kind_keys[kind], channel_keys[channel]
     facts["g"], facts["h"] = sequences.gap_seconds[starts], sequences.hour_of_week[starts]
     facts["n"] = numbers
     keys = []
-    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, last in pairwise(offsets):
         words = slice(text_offsets[first], text_offsets[last])
         keys.append(digest_of(facts[first:last].tobytes() + b"|" + text_keys[words].tobytes()))
     return keys
@@ -218,7 +232,7 @@ def _most_frequent(values: NDArray[np.object_], limit: int) -> list[str]:
     return sorted(str(names[index]) for index in np.lexsort((names, -counts))[:limit])
 
 
-def _signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _signed_log(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
@@ -227,7 +241,11 @@ def _one_chunk(column: pa.ChunkedArray) -> Any:
 
 
 def _codes(words: Any) -> tuple[list[str], Ints]:
-    encoded = words.dictionary_encode() if isinstance(words, pa.Array) else words.combine_chunks().dictionary_encode()
+    encoded = (
+        words.dictionary_encode()
+        if isinstance(words, pa.Array)
+        else words.combine_chunks().dictionary_encode()
+    )
     names = encoded.dictionary.to_pylist()
     order = sorted(set(names) | {""})  # "" sorts first
     place = {name: index for index, name in enumerate(order)}

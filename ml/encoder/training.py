@@ -22,26 +22,14 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """What users did in the horizon after a cut: (users,) arrays."""
-
-    is_high_value: NDArray[np.bool_]
-    is_buyer: NDArray[np.bool_]
-    net_revenue: NDArray[np.float64]
-
-    def as_targets(self) -> Floats:
-        """Return (users, 3): high value, buys, log net revenue in standard units; refunds beyond 0 count as 0."""
-        revenue = np.log1p(np.maximum(self.net_revenue, 0.0))
-        standard = (revenue - revenue.mean()) / max(float(revenue.std()), 1e-9)
-        return np.stack([self.is_high_value, self.is_buyer, standard], axis=1).astype(np.float32)
-
-
-@dataclass(frozen=True)
 class Examples:
     """What the network learns from, one row per user of the training cut."""
 
     tokens: Tokens
     features: Floats
+    """What joins after the pooling, (users, columns)."""
+    profile: Floats
+    """What an embedding alone should be able to tell, (users, columns)."""
     targets: Floats | None
     """None where no horizon has closed: then only the profile is learned."""
     is_validation: NDArray[np.bool_]
@@ -57,7 +45,7 @@ class LearningPoint:
 
 
 def held_out(users: NDArray[np.object_], share: float, seed: int) -> NDArray[np.bool_]:
-    """Mark users held out of training, by hash of the user: the same user on the same side, whatever else comes.
+    """Mark users held out of training, by hash: a user's side doesn't depend on who else is there.
 
     >>> held_out(np.array(["a", "b"], dtype=object), 1.0, 7).tolist()
     [True, True]
@@ -93,6 +81,7 @@ def fine_tune(
         event_types=len(vocabulary.event_types),
         channels=len(vocabulary.channels),
         features=examples.features.shape[1],
+        profile=examples.profile.shape[1],
         max_tokens=config.tokens.max_tokens,
     )
     learner = _Learner(BehaviourBert(sizes, config.network), examples, text_table, config.training)
@@ -101,13 +90,21 @@ def fine_tune(
 
 
 class _Learner:
-    def __init__(self, network: BehaviourBert, examples: Examples, text_table: Floats, config: TrainingConfig) -> None:
+    def __init__(
+        self, network: BehaviourBert, examples: Examples, text_table: Floats, config: TrainingConfig
+    ) -> None:
         self.network, self.examples, self.config = network, examples, config
         self.table = torch.from_numpy(text_table)
         self.features = torch.from_numpy(examples.features)
+        self.profile = torch.from_numpy(examples.profile)
         self.targets = None if examples.targets is None else torch.from_numpy(examples.targets)
+        straight = list(network.straight.parameters())
+        others = [one for name, one in network.named_parameters() if not name.startswith("straight.")]
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            [{"params": others}, {"params": straight, "lr": config.straight_learning_rate}],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.best = math.inf
@@ -168,11 +165,10 @@ class _Learner:
         projected = self.network.text(self.table[used])
         embedding = self.network(replace(batch, text=text), projected)
         rows = torch.from_numpy(members)
-        features = self.features[rows]
-        profile = nn.functional.mse_loss(self.network.profile(embedding), features)
+        profile = nn.functional.mse_loss(self.network.profile(embedding), self.profile[rows])
         if self.targets is None:
             return profile
-        verdict, target = self.network.judge(embedding, features), self.targets[rows]
+        verdict, target = self.network.judge(embedding, self.features[rows]), self.targets[rows]
         with_logits = nn.functional.binary_cross_entropy_with_logits
         high_value = with_logits(verdict[:, 0], target[:, 0])
         if score_only:

@@ -74,18 +74,24 @@ def judge(
         if values.shape != truth.shape or not np.isfinite(values).all():
             raise ValueError(f"model {name} has {values.shape} finite scores for {truth.shape} test rows")
     drawn = _resampled(truth, scores, resamples, seed)
-    plain = {name: {key: float(f(truth, values, None)[0]) for key, f in METRICS.items()} for name, values in scores.items()}
+    plain = {
+        name: {key: float(f(truth, values, None)[0]) for key, f in METRICS.items()}
+        for name, values in scores.items()
+    }
     tail = (1 - confidence) / 2
     return Verdict(
         rows_digest=rows_digest(users, truth),
         users=len(truth),
         positives=int(truth.sum()),
         metrics={
-            name: {key: _interval(plain[name][key], drawn[name][key], tail) for key in METRICS} for name in scores
+            name: {key: _interval(plain[name][key], drawn[name][key], tail) for key in METRICS}
+            for name in scores
         },
         differences={
             (name, other): {
-                key: _interval(plain[name][key] - plain[other][key], drawn[name][key] - drawn[other][key], tail)
+                key: _interval(
+                    plain[name][key] - plain[other][key], drawn[name][key] - drawn[other][key], tail
+                )
                 for key in METRICS
             }
             for name in scores
@@ -107,7 +113,9 @@ def _resampled(
         for name, values in scores.items():
             for key, metric in METRICS.items():
                 parts[name][key].append(metric(truth, values, weights))
-    return {name: {key: np.concatenate(found) for key, found in by_key.items()} for name, by_key in parts.items()}
+    return {
+        name: {key: np.concatenate(found) for key, found in by_key.items()} for name, by_key in parts.items()
+    }
 
 
 def _interval(value: float, drawn: Floats, tail: float) -> Interval:

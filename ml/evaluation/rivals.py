@@ -1,4 +1,8 @@
-"""The simple models that BERT must beat: an unfitted RFM rank, RFM logistic, LightGBM."""
+"""The simple models that BERT must beat: an unfitted RFM rank, RFM logistic, LightGBM.
+
+LightGBM and scikit-learn are imported where they are used: together they cost seconds, and
+scoring a day seldom needs both.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
 
 from ml.configs import RivalConfig
 from ml.encoder.features import Scaler, numeric
@@ -35,18 +36,22 @@ class RfmRank:
     def score(self, features: pd.DataFrame) -> Floats:
         """Return (users,) in (0, 1]; equal users tie.
 
-        >>> two = {"days_since_last_order": [9.0, 1.0], "order_count": [1, 5], "net_revenue_amount": [5.0, 50.0]}
-        >>> RfmRank().score(pd.DataFrame(two)).tolist()
+        >>> r, f, m = RFM
+        >>> RfmRank().score(pd.DataFrame({r: [9.0, 1.0], f: [1, 5], m: [5.0, 50.0]})).tolist()
         [0.5, 1.0]
         """
         values = features.reindex(columns=list(RFM)).astype("float64")
         values["days_since_last_order"] = -values["days_since_last_order"].fillna(np.inf)
-        ranks = [rankdata(values[name].fillna(0.0), method="average") / len(values) for name in RFM]
+        ranks = [values[name].fillna(0.0).rank().to_numpy() / len(values) for name in RFM]
         return np.asarray(np.mean(ranks, axis=0))
 
     def contributions(self, features: pd.DataFrame) -> tuple[list[str], Floats]:
         """Return how far each rank lies from the middle."""
-        ranks = [rankdata(features[name].fillna(0.0)) / len(features) - 0.5 for name in RFM if name in features]
+        ranks = [
+            features[name].fillna(0.0).rank().to_numpy() / len(features) - 0.5
+            for name in RFM
+            if name in features
+        ]
         signs = [-1.0 if name == "days_since_last_order" else 1.0 for name in RFM if name in features]
         return [name for name in RFM if name in features], np.stack(ranks, axis=1) * np.array(signs)
 
@@ -71,6 +76,8 @@ class RfmLogistic:
     @classmethod
     def fit(cls, features: pd.DataFrame, truth: NDArray[np.bool_], config: RivalConfig) -> RfmLogistic:
         """Fit on the users of the training cut."""
+        from sklearn.linear_model import LogisticRegression
+
         values = numeric(features.reindex(columns=list(RFM)))
         scaler = Scaler.fit(values)
         fitted = LogisticRegression(C=config.rfm_c, max_iter=1000).fit(scaler.apply(values), truth)
@@ -109,6 +116,8 @@ class GradientTrees:
     @classmethod
     def fit(cls, features: pd.DataFrame, truth: NDArray[np.bool_], config: RivalConfig) -> GradientTrees:
         """Fit on the users of the training cut; one thread and fixed seeds give the same trees."""
+        import lightgbm
+
         values = numeric(features)
         parameters = {
             "objective": "binary",
@@ -125,7 +134,9 @@ class GradientTrees:
         boosters = tuple(
             lightgbm.train(
                 {**parameters, "seed": seed},
-                lightgbm.Dataset(values.to_numpy(), label=truth.astype(int), feature_name=list(values.columns)),
+                lightgbm.Dataset(
+                    values.to_numpy(), label=truth.astype(int), feature_name=list(values.columns)
+                ),
                 num_boost_round=config.trees,
             )
             for seed in config.seeds
@@ -135,12 +146,16 @@ class GradientTrees:
     def score(self, features: pd.DataFrame) -> Floats:
         """Return probabilities of high value, (users,)."""
         inputs = self._inputs(features)
-        return np.asarray(np.mean([booster.predict(inputs, num_threads=1) for booster in self.boosters], axis=0))
+        return np.asarray(
+            np.mean([booster.predict(inputs, num_threads=1) for booster in self.boosters], axis=0)
+        )
 
     def contributions(self, features: pd.DataFrame) -> tuple[list[str], Floats]:
         """Return tree SHAP values in log odds (Lundberg et al. 2018), (users, columns)."""
         inputs = self._inputs(features)
-        found = [booster.predict(inputs, pred_contrib=True, num_threads=1)[:, :-1] for booster in self.boosters]
+        found = [
+            booster.predict(inputs, pred_contrib=True, num_threads=1)[:, :-1] for booster in self.boosters
+        ]
         return list(self.columns), np.mean(found, axis=0)
 
     def _inputs(self, features: pd.DataFrame) -> NDArray[np.float64]:
@@ -156,6 +171,8 @@ class GradientTrees:
     @classmethod
     def load(cls, folder: Path) -> GradientTrees:
         """Read what :meth:`save` wrote."""
+        import lightgbm
+
         content = read_json(folder / "lightgbm.json")
         files = [folder / f"lightgbm_{index}.txt" for index in range(content["boosters"])]
         return cls(

@@ -1,7 +1,7 @@
 """Behaviour clusters: k-means on standardised embeddings, k chosen without labels.
 
 The clusters are fitted on the users of the training run's as_of_date, known on that day,
-and then frozen: daily scoring places users, it never refits.
+and then frozen: daily scoring places users, it never refits (and never imports scikit-learn).
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, silhouette_score
-from threadpoolctl import threadpool_limits
 
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -87,7 +87,9 @@ class Clusters:
     def named(self, codes: tuple[str, ...]) -> Clusters:
         """Return the same clusters under names, kept in the order of their codes."""
         if len(set(codes)) != len(self.centroids):
-            raise ShoalError(f"{len(self.centroids)} clusters need as many distinct codes, got {', '.join(codes)}")
+            raise ShoalError(
+                f"{len(self.centroids)} clusters need as many distinct codes, got {', '.join(codes)}"
+            )
         order = np.argsort(np.array(codes))
         return replace(self, centroids=self.centroids[order], codes=tuple(codes[index] for index in order))
 
@@ -116,6 +118,8 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
     ShoalError
         When there are fewer users than clusters to tell apart.
     """
+    from threadpoolctl import threadpool_limits
+
     if len(embeddings) < config.smallest_k * config.min_users:
         raise ShoalError(
             f"{len(embeddings)} users are too few for {config.smallest_k} clusters of {config.min_users}: "
@@ -146,10 +150,14 @@ def _space(embeddings: NDArray[Any], components: int) -> Clusters:
 
 
 def _fits(points: Floats, k: int, config: ClusterConfig) -> list[KMeans]:
+    from sklearn.cluster import KMeans
+
     return [KMeans(k, n_init=2, random_state=seed).fit(points) for seed in config.seeds]
 
 
 def _judged(points: Floats, k: int, fits: list[KMeans], config: ClusterConfig) -> Trial:
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
     best = min(fits, key=lambda one: one.inertia_)
     agreement = [adjusted_rand_score(one.labels_, other.labels_) for one, other in combinations(fits, 2)]
     sample = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.sample]
@@ -167,4 +175,6 @@ def _choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
     if not sized:
         return max(trials, key=lambda trial: trial.smallest)
     most = max(trial.stability for trial in sized)
-    return max((trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k)
+    return max(
+        (trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k
+    )

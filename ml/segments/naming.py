@@ -14,16 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-import settings
 from cli import ShoalError
 from ml.encoder.features import numeric
-
-SEEDS = settings.ROOT / "dbt_project" / "seeds"
-RULES = SEEDS / "behaviour_naming_rules.csv"
-NAMES = SEEDS / "segment_names.csv"
-WORDS = Path(__file__).with_name("feature_words.csv")
+from ml.segments import NAMES, RULES, WORDS
 
 IMPOSSIBLE = -1e6
 """The score of a name whose features this shop doesn't have."""
@@ -106,6 +100,8 @@ def name_clusters(profile: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
     ShoalError
         When fewer codes are possible for this shop than there are clusters.
     """
+    from scipy.optimize import linear_sum_assignment
+
     fits = rules.fit(profile)
     rows, columns = linear_sum_assignment(fits.to_numpy(), maximize=True)
     chosen = fits.to_numpy()[rows, columns]
@@ -131,14 +127,18 @@ def _fit_of(rules: pd.DataFrame, profile: pd.DataFrame) -> NDArray[np.float64]:
     used = rules[present]
     capped = profile[used["feature"]].clip(-CAP, CAP).to_numpy()
     direction = used["direction"].to_numpy()
-    told = np.where(direction == "high", capped, np.where(direction == "low", -capped, ORDINARY - np.abs(capped)))
+    told = np.where(
+        direction == "high", capped, np.where(direction == "low", -capped, ORDINARY - np.abs(capped))
+    )
     return np.asarray(told @ used["weight"].to_numpy(dtype=np.float64) / used["weight"].sum())
 
 
 def _sentence(row: pd.Series[Any], words: pd.DataFrame, language: str, top: int) -> str:
     known = row[[name for name in row.index if name in words.index]]
     strongest = known.reindex(known.abs().sort_values(ascending=False, kind="stable").index)[:top]
-    parts = [_PHRASES[language](str(words.loc[name, language]), float(value)) for name, value in strongest.items()]
+    parts = [
+        _PHRASES[language](str(words.loc[name, language]), float(value)) for name, value in strongest.items()
+    ]
     return _JOINED[language].format(_COMMAS[language].join(parts)) if parts else ""
 
 

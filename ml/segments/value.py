@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +32,9 @@ class Tiers:
 
     def of(self, scores: Floats) -> NDArray[np.object_]:
         """Return each user's tier."""
-        return np.where(scores >= self.high, "high", np.where(scores >= self.medium, "medium", "low")).astype(object)
+        return np.where(scores >= self.high, "high", np.where(scores >= self.medium, "medium", "low")).astype(
+            object
+        )
 
     def runner_up(self, scores: Floats) -> NDArray[np.object_]:
         """Return the tier across the nearest border."""
@@ -60,6 +61,8 @@ class ValueCurve:
     @classmethod
     def fit(cls, scores: Floats, net_revenue: Floats) -> ValueCurve:
         """Fit a monotone curve (pool adjacent violators) through groups of about a fiftieth of the users."""
+        from sklearn.isotonic import IsotonicRegression
+
         order = np.argsort(scores, kind="stable")
         groups = np.array_split(order, max(1, min(50, len(order) // 20)))
         x = np.array([scores[group].mean() for group in groups])

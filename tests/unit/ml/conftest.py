@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,21 @@ QUICK = Config(
 )
 
 
+@contextmanager
+def fresh_tracking() -> Iterator[None]:
+    """Forget the store of the test before."""
+    for remembered in (tracking.client, tracking._experiment):
+        remembered.cache_clear()
+    yield
+    for remembered in (tracking.client, tracking._experiment):
+        remembered.cache_clear()
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a test its own data folder and its own MLflow store."""
     monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("FORCE", raising=False)
-    tracking.client.cache_clear()
-    tracking._experiment.cache_clear()
-    yield tmp_path
-    tracking.client.cache_clear()
-    tracking._experiment.cache_clear()
+    with fresh_tracking():
+        yield tmp_path

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -100,7 +99,9 @@ def _user(user: str, group: str, cut: date, rng: np.random.Generator) -> dict[st
         "categories": ["home" if group == "buyer" else "outdoor"] * count,
         "channels": rng.choice(["web", "app"], size=count).tolist(),
         "gap_seconds": [0, *(int(value) for value in rng.exponential(40000, size=count - 1))],
-        "hours_of_week": [int(day * 24 + (night + rng.integers(0, 4))) for day in rng.integers(0, 7, size=count)],
+        "hours_of_week": [
+            int(day * 24 + (night + rng.integers(0, 4))) for day in rng.integers(0, 7, size=count)
+        ],
         "amounts": amounts,
         "quantities": [1.0] * count,
         "last_event_at": last,

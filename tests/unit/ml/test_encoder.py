@@ -1,0 +1,131 @@
+"""The behaviour BERT: memorises, repeats itself, and encodes nobody twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
+from ml.encoder.classifier import Classifier
+from ml.encoder.features import Scaler, numeric
+from ml.encoder.outcomes import Outcomes
+from ml.encoder.texts import TextEncoder
+from ml.evaluation.metrics import roc_auc
+from ml.warehouse import Cut, Inputs
+from tests.unit.ml import synthetic
+from tests.unit.ml.conftest import QUICK
+
+
+@pytest.fixture
+def cut(data: Path) -> Cut:
+    world = synthetic.write(users=150)
+    return Inputs.of(world.paths, world.as_of).cut(world.train, with_outcomes=True)
+
+
+def _fit(cut: Cut, config: Config, folder: Path, outcomes: Outcomes | None = None) -> Classifier:
+    return Classifier.fit(cut.users, cut.sequences, cut.features, outcomes or cut.outcomes, config, folder)[0]
+
+
+def test_network_memorises_32_sequences(data: Path) -> None:
+    world = synthetic.write(users=32, digest="few")
+    small = Inputs.of(world.paths, world.as_of).cut(world.train)
+    coin = np.random.default_rng(5).random(32) < 0.5  # nothing in the features tells it
+    blind = small.features.assign(**dict.fromkeys(small.features, 0.0))
+    config = Config(
+        network=NetworkConfig(hidden_size=64, intermediate_size=128, dropout=0.0),
+        training=TrainingConfig(
+            steps=200,
+            batch_size=32,
+            validation_share=0.0,
+            profile_weight=0.0,
+            weight_decay=0.0,
+            evaluate_every=200,
+        ),
+    )
+    outcomes = Outcomes(coin, coin, coin.astype(float))
+    fitted, _ = Classifier.fit(small.users, small.sequences, blind, outcomes, config, data)
+    assert roc_auc(coin, fitted.score(fitted.embed(small.sequences).vectors, blind))[0] == 1.0
+
+
+def test_training_twice_gives_the_same_weights(cut: Cut, data: Path) -> None:
+    first, second = _fit(cut, QUICK, data / "a"), _fit(cut, QUICK, data / "b")
+    assert first.encoder.weights_hash == second.encoder.weights_hash
+    other = QUICK.model_copy(update={"training": QUICK.training.model_copy(update={"seed": 8})})
+    assert _fit(cut, other, data / "a").encoder.weights_hash != first.encoder.weights_hash
+
+
+def test_embedding_does_not_depend_on_who_is_beside(cut: Cut, data: Path) -> None:
+    encoder = _fit(cut, QUICK, data).encoder
+    tokens = encoder.tokens(cut.sequences)
+    everybody = encoder._encode(tokens, cut.sequences.texts, np.arange(len(cut)))
+    some = np.array([3, 17, 140])
+    assert (encoder._encode(tokens, cut.sequences.texts, some) == everybody[some]).all()
+
+
+def test_unchanged_users_are_not_encoded_again(cut: Cut, data: Path) -> None:
+    fitted = _fit(cut, QUICK, data)
+    first = fitted.embed(cut.sequences)
+    assert (first.encoded, first.reused) == (len(cut), 0)
+    hours = cut.sequences.hour_of_week.copy()
+    hours[-1] = (hours[-1] + 1) % 168  # the last user did one thing an hour later
+    second = fitted.embed(replace(cut.sequences, hour_of_week=hours))
+    assert (second.encoded, second.reused) == (1, len(cut) - 1)
+    assert (second.vectors[:-1] == first.vectors[:-1]).all()
+    assert (second.vectors[-1] != first.vectors[-1]).any()
+
+
+def test_silent_user_decays_without_being_encoded_again(cut: Cut, data: Path) -> None:
+    fitted = _fit(cut, QUICK, data)
+    fitted.embed(cut.sequences)
+    later = cut.features.assign(recency_days=cut.features["recency_days"] + 60)
+    again = fitted.embed(cut.sequences)
+    assert again.encoded == 0
+    assert fitted.score(again.vectors, later).mean() != fitted.score(again.vectors, cut.features).mean()
+
+
+def test_saved_classifier_scores_as_before(cut: Cut, data: Path) -> None:
+    fitted = _fit(cut, QUICK, data)
+    fitted.save(data / "package")
+    loaded = Classifier.load(data / "package", data)
+    assert loaded.encoder.weights_hash == fitted.encoder.weights_hash
+    vectors = fitted.embed(cut.sequences).vectors
+    assert (loaded.score(vectors, cut.features) == fitted.score(vectors, cut.features)).all()
+
+
+def test_texts_are_encoded_once_and_silence_is_zero(data: Path) -> None:
+    encoder = TextEncoder(TextConfig(), data)
+    first = encoder.vectors(["", "red tea pot", "running shoes"])
+    assert encoder.encoded == 2
+    again = encoder.vectors(["running shoes", "a crimson tea kettle", ""])
+    assert encoder.encoded == 1
+    assert (again[0] == first[2]).all()
+    assert not first[0].any()
+    assert again[1] @ first[1] > again[1] @ first[2]
+
+
+def test_text_vector_does_not_depend_on_who_is_beside(data: Path) -> None:
+    many = [f"gift number {index}" for index in range(40)]
+    together = TextEncoder(TextConfig(), None).vectors(many)
+    alone = TextEncoder(TextConfig(), None).vectors([many[17]])
+    assert (alone[0] == together[17]).all()
+
+
+def test_unknown_checkpoint_is_refused_with_remedy(data: Path) -> None:
+    with pytest.raises(Exception, match=r"text.checkpoint 'no-such-bert' can't be loaded: name a folder"):
+        TextEncoder(TextConfig(checkpoint="no-such-bert"), data).vectors(["tea"])
+
+
+def test_scaler_shows_missing_as_missing_and_refuses_absent_columns() -> None:
+    frame = pd.DataFrame(
+        {"order_count": [0.0, 1.0, None], "refund_share": [0.0, 0.5, 1.0], "country": ["a", "b", "c"]}
+    )
+    scaler = Scaler.fit(numeric(frame))
+    assert scaler.names == ["order_count", "refund_share", "order_count is missing"]
+    assert scaler.apply(numeric(frame))[2].tolist()[0] == 0.0
+    assert scaler.apply(numeric(frame))[:, 2].tolist() == [0.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match="fct_user_features lacks refund_share"):
+        scaler.apply(numeric(frame[["order_count"]]))

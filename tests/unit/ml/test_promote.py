@@ -1,0 +1,98 @@
+"""The gate, red and green, and packages that refuse a changed byte."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli import ShoalError
+from ml import packages, promote
+from ml.configs import GateConfig
+from ml.evaluation.judge import Interval, Verdict
+
+GATE = GateConfig()
+
+
+def _verdict(gaps: dict[tuple[str, str], tuple[float, float, float]]) -> Verdict:
+    names = {name for pair in gaps for name in pair}
+    metrics = {name: {"roc_auc": Interval(0.8, 0.7, 0.9)} for name in names}
+    differences = {pair: {"roc_auc": Interval(*gap)} for pair, gap in gaps.items()}
+    return Verdict("rows", 1000, 200, metrics, differences)
+
+
+def test_costlier_model_that_is_only_as_good_does_not_serve() -> None:
+    verdict = _verdict(
+        {("lightgbm", "rfm_logistic"): (0.02, 0.01, 0.03), ("bert", "lightgbm"): (0.004, -0.001, 0.009)}
+    )
+    chosen = promote.choose(verdict)
+    assert chosen.choice == "lightgbm"
+    assert "bert does not beat the cheaper lightgbm: 0.004 [-0.001, 0.009] ROC-AUC" in chosen.reason
+
+
+def test_bert_serves_when_it_beats_the_best_rival() -> None:
+    verdict = _verdict(
+        {("lightgbm", "rfm_logistic"): (0.02, 0.01, 0.03), ("bert", "lightgbm"): (0.01, 0.001, 0.02)}
+    )
+    assert promote.choose(verdict).choice == "bert"
+
+
+def test_bert_is_measured_against_the_choice_so_far() -> None:
+    verdict = _verdict(
+        {("lightgbm", "rfm_logistic"): (0.0, -0.01, 0.01), ("bert", "rfm_logistic"): (-0.02, -0.03, -0.01)}
+    )
+    assert promote.choose(verdict).choice == "rfm_logistic"
+
+
+@pytest.mark.parametrize(
+    ("gap", "kind", "is_promoted", "why"),
+    [
+        ((0.01, 0.001, 0.02), "bert", True, "beats the champion (bert)"),
+        ((0.0, 0.0, 0.0), "lightgbm", False, "the champion stays"),
+        ((0.0, -0.004, 0.004), "bert", True, "and cheaper"),
+        ((0.0, -0.006, 0.006), "bert", False, "the champion stays"),
+        ((0.0, -0.004, 0.004), "rfm_logistic", False, "the champion stays"),
+    ],
+)
+def test_challenger_must_beat_the_champion_or_be_as_good_and_cheaper(
+    gap: tuple[float, float, float], kind: str, is_promoted: bool, why: str
+) -> None:
+    verdict = _verdict({("lightgbm", promote.CHAMPION): gap})
+    decision = promote.decide(promote.Decision("lightgbm", True, "chosen"), verdict, kind, GATE)
+    assert decision.is_promoted is is_promoted
+    assert why in decision.reason
+
+
+def test_first_model_is_promoted_and_an_unjudged_one_never_replaces_a_champion() -> None:
+    choice = promote.Decision("rfm_rank", True, "too few")
+    assert promote.decide(choice, None, None, GATE).is_promoted
+    assert not promote.decide(choice, None, "lightgbm", GATE).is_promoted
+
+
+def test_segments_in_force_stay_until_they_are_old_or_one_has_emptied() -> None:
+    made = date(2026, 6, 1)
+    assert promote.decide_segments(None, made, None, None, GATE).is_promoted
+    assert not promote.decide_segments(made, date(2026, 6, 28), 0.9, 0.1, GATE).is_promoted
+    assert promote.decide_segments(made, date(2026, 6, 29), 0.9, 0.1, GATE).is_promoted
+    assert promote.decide_segments(made, date(2026, 6, 2), 0.9, 0.001, GATE).is_promoted
+
+
+def test_package_refuses_a_changed_byte_a_missing_and_an_added_file(tmp_path: Path) -> None:
+    packages.save_tensors(tmp_path / "weights.safetensors", {"a": np.arange(4.0)})
+    packages.write_json(tmp_path / "model.json", {"kind": "bert"})
+    digest = packages.seal(tmp_path)
+    assert packages.check(tmp_path) == digest
+    content = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(ShoalError, match=r"weights.safetensors is not what was sealed"):
+        packages.check(tmp_path)
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(ShoalError, match=r"weights.safetensors is not what was sealed"):
+        packages.check(tmp_path)
+    packages.save_tensors(tmp_path / "weights.safetensors", {"a": np.arange(4.0)})
+    (tmp_path / "extra.py").write_text("print('hello')")
+    with pytest.raises(ShoalError, match=r"extra.py is not what was sealed"):
+        packages.check(tmp_path)

@@ -1,0 +1,155 @@
+"""Clusters with planted groups, names by rule, value tiers and deciles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from cli import ShoalError
+from ml.configs import ClusterConfig
+from ml.segments import clusters, naming
+from ml.segments.value import Tiers, ValueCurve, deciles, percentiles
+
+CONFIG = ClusterConfig(smallest_k=2, largest_k=4, components=4, seeds=(11, 12, 13))
+
+
+@pytest.fixture
+def planted() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 2, 300)
+    return truth, rng.normal(size=(300, 6)) + 8 * truth[:, None]
+
+
+def test_fit_finds_two_planted_groups(planted: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, points = planted
+    found, trials = clusters.fit(points, CONFIG.model_copy(update={"largest_k": 2}))
+    assert adjusted_rand_score(truth, found.labels(points)) == 1.0
+    assert [trial.k for trial in trials if trial.is_chosen] == [2]
+
+
+def test_fit_rejects_a_k_with_a_cluster_under_the_floor(planted: tuple[np.ndarray, np.ndarray]) -> None:
+    _, points = planted
+    lonely = np.vstack([points, np.full((3, 6), 90.0)])  # three users far away: k = 2 would make them a group
+    found, trials = clusters.fit(lonely, CONFIG.model_copy(update={"largest_k": 3}))
+    sizes = np.bincount(found.labels(lonely))
+    assert {trial.k: trial.smallest for trial in trials}[2] == 3 or sizes.min() >= CONFIG.min_users
+
+
+def test_placement_does_not_depend_on_the_order_of_users_or_codes(
+    planted: tuple[np.ndarray, np.ndarray],
+) -> None:
+    _, points = planted
+    found, _ = clusters.fit(points, CONFIG.model_copy(update={"largest_k": 2}))
+    named, swapped = found.named(("searchers", "newcomers")), found.named(("searchers", "newcomers"))
+    order = np.random.default_rng(0).permutation(len(points))
+    assert (named.place(points).code[order] == swapped.place(points[order]).code).all()
+    assert named.codes == ("newcomers", "searchers")
+
+
+def test_placement_on_the_border_has_no_margin() -> None:
+    two = clusters.Clusters(np.zeros(1), np.ones(1), np.eye(1), np.array([[-1.0], [1.0]]), ("left", "right"))
+    placed = two.place(np.array([[0.0], [1.0]]))
+    assert placed.code.tolist() == ["left", "right"]
+    assert placed.runner_up.tolist() == ["right", "left"]
+    assert placed.margin.tolist() == [1 - 1 / 1, 1 - 0 / 2]
+
+
+def test_fit_refuses_too_few_users() -> None:
+    with pytest.raises(ShoalError, match="7 users are too few for 4 clusters of 10"):
+        clusters.fit(np.zeros((7, 3)), ClusterConfig())
+
+
+def _rules(rows: list[tuple[str, str, str, float]]) -> naming.Rules:
+    return naming.Rules(pd.DataFrame(rows, columns=["segment_code", "feature", "direction", "weight"]))
+
+
+def test_names_follow_what_sets_a_cluster_apart_and_are_unique() -> None:
+    rules = _rules(
+        [
+            ("night_owls", "night_share", "high", 1),
+            ("loyal_regulars", "order_count", "high", 1),
+            ("newcomers", "tenure_days", "low", 1),
+        ]
+    )
+    # Both clusters buy much, the first most: it takes the name, the second takes its next best.
+    profile = pd.DataFrame({"order_count": [2.0, 1.5], "night_share": [0.1, 1.0], "tenure_days": [0.0, 0.0]})
+    assert naming.name_clusters(profile, rules) == ("loyal_regulars", "night_owls")
+
+
+def test_names_need_features_that_the_shop_has() -> None:
+    rules = _rules(
+        [("searchers", "search_count_last_30_days", "high", 1), ("newcomers", "tenure_days", "low", 1)]
+    )
+    profile = pd.DataFrame({"tenure_days": [5.0, -1.0]})
+    with pytest.raises(
+        ShoalError, match="2 clusters need names, but the features of this shop allow only 1 codes"
+    ):
+        naming.name_clusters(profile, rules)
+
+
+def test_profile_leaves_out_what_does_not_vary_and_what_is_missing() -> None:
+    features = pd.DataFrame(
+        {"order_count": [0, 0, 9, 9], "view_count": [0, 0, 0, 0], "night_share": [None, 0.2, 0.4, None]}
+    )
+    found = naming.profile(features, np.array([0, 0, 1, 1]))
+    assert list(found.columns) == ["order_count", "night_share"]
+    assert found["order_count"].tolist() == [-1.0, 1.0]
+    assert found["night_share"].tolist() == [-1.0, 1.0]
+
+
+def test_every_behaviour_code_has_a_rule_and_every_rule_a_code() -> None:
+    names = pd.read_csv(naming.NAMES)
+    vocabulary = set(names.loc[names["scheme"] == "behaviour", "segment_code"])
+    assert set(naming.Rules.load().table["segment_code"]) == vocabulary
+
+
+def test_every_feature_of_a_rule_has_words_in_both_languages() -> None:
+    words = pd.read_csv(naming.WORDS)
+    assert set(naming.Rules.load().table["feature"]) <= set(words["feature"])
+    assert words.notna().all().all()
+
+
+def test_rule_with_an_unknown_code_is_refused(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.csv"
+    rules.write_text("segment_code,feature,direction,weight\nwhales,order_count,high,1\n")
+    with pytest.raises(ShoalError, match=r"rules.csv names the behaviour codes whales"):
+        naming.Rules.load(rules)
+
+
+def test_descriptions_say_what_is_far_from_average_first() -> None:
+    profile = pd.DataFrame({"order_count": [1.4], "night_share": [-0.5], "tenure_days": [0.1]})
+    (english,), (chinese,) = naming.describe(profile, "en"), naming.describe(profile, "zh")
+    assert english.startswith(
+        "Compared with all customers: number of orders far above average, share of activity at night below"
+    )
+    assert "订单数远高于平均" in chinese
+
+
+def test_tiers_put_a_score_on_the_border_above_it() -> None:
+    tiers = Tiers(high=0.8, medium=0.5)
+    scores = np.array([0.8, 0.79, 0.5, 0.49])
+    assert tiers.of(scores).tolist() == ["high", "medium", "medium", "low"]
+    assert tiers.runner_up(scores).tolist() == ["medium", "high", "low", "medium"]
+    assert tiers.margin(scores)[0] == 0.0
+
+
+def test_deciles_are_stable_when_everybody_ties() -> None:
+    users = np.array([f"u{index:02}" for index in range(20)], dtype=object)
+    found = deciles(np.zeros(20), users)
+    assert found.tolist() == [index // 2 + 1 for index in range(20)]
+    order = np.random.default_rng(0).permutation(20)
+    assert (deciles(np.zeros(20), users[order]) == found[order]).all()
+    assert percentiles(np.array([0.1, 0.9]), users[:2]).tolist() == [0.5, 1.0]
+
+
+def test_value_curve_never_falls_with_the_score() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(1000)
+    curve = ValueCurve.fit(scores, 100 * scores + rng.normal(size=1000) * 50)
+    amounts = curve.of(np.linspace(0, 1, 50))
+    assert (np.diff(amounts) >= 0).all()
+    assert abs(amounts.mean() - 50) < 5

@@ -1,0 +1,263 @@
+"""Train and score on a planted snapshot, from the command down to the tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import journal
+import settings
+from cli import ShoalError
+from ml import promote, reuse, tracking
+from ml.high_value import HighValue
+from ml.score import score
+from ml.train import train
+from ml.warehouse import Inputs
+from tests.unit.ml import synthetic
+from tests.unit.ml.conftest import QUICK, fresh_tracking
+
+USERS = 500
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[synthetic.World]:
+    """One training that the tests of this file look at; each of them leaves it as it was."""
+    with pytest.MonkeyPatch.context() as patch, fresh_tracking():
+        patch.setenv("SHOAL_DATA", str(tmp_path_factory.mktemp("trained")))
+        patch.setenv("SHOAL_RUN_ID", "run-1")
+        world = synthetic.write(users=USERS)
+        train(world.paths, world.as_of, QUICK)
+        yield world
+
+
+def _rows(world: synthetic.World, table: str) -> list[tuple[object, ...]]:
+    """Return a table without what may differ between two runs."""
+    stamps = "run_id" if table == "segment_definitions" else "run_id, scored_at"
+    with duckdb.connect(str(world.paths.warehouse), read_only=True) as connection:
+        return connection.sql(f"select * exclude ({stamps}) from ml.{table} order by all").fetchall()
+
+
+def test_training_judges_all_models_on_the_same_rows(trained: synthetic.World) -> None:
+    runs = {run["name"]: run for run in tracking.recent_runs("tiny", 20)}
+    assert {"bert", "lightgbm", "rfm_logistic"} < set(runs)
+    for name in ("bert", "lightgbm", "rfm_logistic"):
+        metrics, tags = runs[name]["metrics"], runs[name]["tags"]
+        assert metrics["test/roc_auc_low"] <= metrics["test/roc_auc"] <= metrics["test/roc_auc_high"]
+        assert (tags["data_digest"], tags["shop"], tags["stage"]) == ("d1", "tiny", name)
+    assert runs["bert"]["metrics"]["test/roc_auc"] > 0.7
+    assert runs["bert"]["metrics"]["baseline/lightgbm/roc_auc"] == runs["lightgbm"]["metrics"]["test/roc_auc"]
+
+
+def test_training_leaves_a_champion_that_knows_no_later_day(trained: synthetic.World) -> None:
+    for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR):
+        name = tracking.registered_name("tiny", model)
+        champion, challenger = tracking.with_alias(name, "champion"), tracking.with_alias(name, "challenger")
+        assert champion is not None and challenger is not None
+        assert champion.version == challenger.version == "1"
+        assert champion.known_through <= trained.as_of
+        assert champion.tags["promotion_reason"]
+
+
+def test_training_journals_the_decision_of_every_model(trained: synthetic.World) -> None:
+    records = list(journal.read(trained.paths.ops / "model_run.jsonl"))
+    assert [record["model"] for record in records] == [
+        "rfm_logistic",
+        "lightgbm",
+        "bert",
+        "behaviour_segments",
+    ]
+    assert sum(record["decision"] == "promoted" for record in records) == 2
+    assert all(record["run_id"] == "run-1" and record["cpu_seconds"] >= 0 for record in records)
+
+
+def test_behaviour_clusters_find_the_planted_groups(trained: synthetic.World) -> None:
+    score(trained.paths, trained.as_of)
+    with duckdb.connect(str(trained.paths.warehouse), read_only=True) as connection:
+        placed = dict(
+            connection.sql(
+                "select user_key, segment_code from ml.user_segments where scheme = 'behaviour'"
+            ).fetchall()
+        )
+    purity = 0
+    for code in set(placed.values()):
+        groups = [trained.truth[user] for user, found in placed.items() if found == code]
+        purity += max(groups.count("buyer"), groups.count("carter"))
+    assert purity / len(placed) > 0.9
+
+
+def test_scoring_twice_gives_the_same_rows_and_encodes_nobody_again(trained: synthetic.World) -> None:
+    score(trained.paths, trained.as_of)
+    before = {
+        table: _rows(trained, table) for table in ("user_scores", "user_segments", "segment_definitions")
+    }
+    again = score(trained.paths, trained.as_of)
+    assert (again.encoded, again.reused) == (0, USERS)
+    shutil.rmtree(trained.paths.models / "embeddings")  # a lost cache changes nothing either
+    assert score(trained.paths, trained.as_of).encoded == USERS
+    assert {table: _rows(trained, table) for table in before} == before
+
+
+def test_every_user_has_one_row_per_scheme_and_three_reasons(trained: synthetic.World) -> None:
+    score(trained.paths, trained.as_of)
+    with duckdb.connect(str(trained.paths.warehouse), read_only=True) as connection:
+        schemes = connection.sql(
+            "select scheme, count(*), count(distinct user_key) from ml.user_segments group by all order by 1"
+        )
+        assert schemes.fetchall() == [("behaviour", USERS, USERS), ("value", USERS, USERS)]
+        deciles = connection.sql(
+            "select decile, count(*), min(score), max(score) from ml.user_scores group by 1 order by 1"
+        ).fetchall()
+        silent = connection.sql(
+            "select count(*) from ml.user_scores where '' in (reason_1, reason_3) or expected_value is null"
+        )
+        assert silent.fetchall() == [(0,)]
+        known = connection.sql("from ml.segment_definitions select distinct scheme, segment_code").fetchall()
+        used = connection.sql("from ml.user_segments select distinct scheme, segment_code").fetchall()
+    assert [row[:2] for row in deciles] == [(decile, USERS // 10) for decile in range(1, 11)]
+    assert all(better[2] >= worse[3] for better, worse in pairwise(deciles))
+    assert set(used) <= set(known)
+
+
+def test_history_keeps_what_each_run_wrote(trained: synthetic.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_RUN_ID", "run-history")
+    score(trained.paths, trained.as_of)
+    kept = trained.paths.history / "ml" / "user_segments" / str(trained.as_of) / "run-history.parquet"
+    assert duckdb.sql(f"select count(*), any_value(run_id) from '{kept}'").fetchall() == [
+        (2 * USERS, "run-history")
+    ]
+
+
+def test_scoring_an_earlier_date_is_refused_with_remedy(trained: synthetic.World) -> None:
+    with pytest.raises(
+        ShoalError, match=r"version 1 knows days through 2026-06-30\): run python -m ml train"
+    ):
+        score(trained.paths, trained.test)
+
+
+def test_changed_byte_in_a_registered_model_is_refused(trained: synthetic.World, tmp_path: Path) -> None:
+    champion = promote.in_force("tiny.high_value", trained.as_of)
+    assert champion is not None
+    copy = tmp_path / "copy"
+    shutil.copytree(champion.package(), copy)
+    content = json.loads((copy / "high_value.json").read_text())
+    (copy / "high_value.json").write_text(json.dumps(content | {"horizon_days": 31}))
+    with pytest.raises(ShoalError, match=r"high_value.json is not what was sealed"):
+        HighValue.load(copy, None)
+
+
+def test_nothing_registered_is_a_pickle(trained: synthetic.World) -> None:
+    kinds = {path.suffix for path in (settings.mlflow_dir() / "artifacts").rglob("*") if path.is_file()}
+    assert kinds <= {".safetensors", ".json", ".txt", ".py", ".csv", ".yaml", ".yml", ".lock", "", ".pyc"}
+    assert ".safetensors" in kinds
+
+
+@pytest.mark.slow
+def test_registered_model_answers_in_a_process_without_our_checkout(
+    trained: synthetic.World, tmp_path: Path
+) -> None:
+    model, uri = "models:/tiny.high_value@champion", settings.mlflow_uri()
+    program = (
+        f"import mlflow, sys, json; assert {str(settings.ROOT)!r} not in sys.path;"
+        f"mlflow.set_tracking_uri({uri!r}); mlflow.set_registry_uri({uri!r});"
+        f"m = mlflow.pyfunc.load_model({model!r}); out = m.predict(m.input_example);"
+        "print(json.dumps([list(out.columns), len(out), float(out['score'].min())]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    columns, rows, least = json.loads(done.stdout.splitlines()[-1])
+    assert (columns, rows) == (["score", "tier"], 3)
+    assert 0 <= least <= 1
+
+
+def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synthetic.World) -> None:
+    found = reuse.find(trained.paths, trained.as_of, QUICK)
+    assert found is not None and found.version == "1"
+    other = QUICK.model_copy(update={"training": QUICK.training.model_copy(update={"steps": 41})})
+    assert reuse.find(trained.paths, trained.as_of, other) is None
+    decisions = train(trained.paths, trained.as_of, QUICK)  # what FORCE=1 does
+    assert [decision.is_promoted for decision in decisions] == [False, False]
+    first, second = (run for run in reversed(tracking.recent_runs("tiny", 50)) if run["name"] == "bert")
+    tested = [name for name in first["metrics"] if name.startswith("test/")]
+    assert len(tested) > 10
+    assert [second["metrics"][name] for name in tested] == pytest.approx(
+        [first["metrics"][name] for name in tested], abs=1e-6
+    )
+
+
+def test_rows_after_the_cut_change_no_verdict(data: Path) -> None:
+    """A future that differs only after the test cut leaves what was learned and judged untouched."""
+    found = []
+    for digest, later_rows in (("a", False), ("b", True)):
+        world = synthetic.write(shop=f"leak_{digest}", users=300, digest=digest, later_rows=later_rows)
+        train(world.paths, world.as_of, QUICK)
+        runs = {run["name"]: run["metrics"] for run in tracking.recent_runs(world.paths.shop, 20)}
+        found.append(
+            {name: runs["bert"][name] for name in runs["bert"] if name.startswith(("test/", "validation/"))}
+        )
+        sequences = Inputs.of(world.paths, world.as_of).cut(world.as_of).sequences
+        found[-1]["now"] = float(np.sum(sequences.gap_seconds))
+    assert found[0].pop("now") != found[1].pop("now")
+    assert found[0] == found[1]
+
+
+def test_event_after_its_as_of_date_stops_training(data: Path) -> None:
+    world = synthetic.write(users=60)
+    file = world.paths.snapshots / "d1" / "fct_user_sequences.parquet"
+    rows = duckdb.sql(
+        f"select * replace (last_event_at + interval 90 days as last_event_at) from '{file}'"
+    ).to_arrow_table()
+    pq.write_table(rows, file)
+    with pytest.raises(ShoalError, match="after its as_of_date: a model trained on it would know the future"):
+        Inputs.of(world.paths, world.as_of).cut(world.train)
+
+
+def test_tables_that_disagree_about_users_are_refused(data: Path) -> None:
+    world = synthetic.write(users=60)
+    file = world.paths.snapshots / "d1" / "fct_user_features.parquet"
+    rows = duckdb.sql(
+        f"from '{file}' where user_key <> (select min(user_key) from '{file}')"
+    ).to_arrow_table()
+    pq.write_table(rows, file)
+    with pytest.raises(ShoalError, match="fct_user_features and fct_user_sequences name different users"):
+        Inputs.of(world.paths, world.as_of).cut(world.as_of)
+
+
+def test_too_few_positives_serve_the_simple_score(data: Path) -> None:
+    world = synthetic.write(users=120)
+    decisions = train(world.paths, world.as_of, QUICK)
+    assert decisions[0].choice == "rfm_rank"
+    assert decisions[0].reason.startswith("too few users of high value")
+    done = score(world.paths, world.as_of)
+    assert done.rows["user_scores"] == 120
+    with duckdb.connect(str(world.paths.warehouse), read_only=True) as connection:
+        assert connection.sql("select distinct model_name from ml.user_scores").fetchall() == [("rfm_rank",)]
+
+
+def test_without_a_horizon_there_are_groups_but_no_scheme_value(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = synthetic.write(users=150, horizon_days=None)
+    assert [decision.choice for decision in train(world.paths, world.as_of, QUICK)] == [tracking.BEHAVIOUR]
+    done = score(world.paths, world.as_of)
+    assert done.rows["user_scores"] == 0
+    assert done.rows["user_segments"] == 150
+    assert "scheme value is absent" in capsys.readouterr().err
+
+
+def test_champion_serves_later_days_and_alias_stays_with_the_newest(trained: synthetic.World) -> None:
+    name = tracking.registered_name("tiny", tracking.BEHAVIOUR)
+    assert promote.in_force(name, trained.as_of + timedelta(days=30)) is not None
+    assert promote.in_force(name, trained.as_of - timedelta(days=1)) is None
