@@ -43,7 +43,9 @@ def lock(paths: ShopPaths, purpose: str, timeout_seconds: float = LOCK_TIMEOUT_S
         _wait(file, paths, timeout_seconds)
         file.seek(0)
         file.truncate()
-        json.dump({"pid": os.getpid(), "purpose": purpose, "since": time.strftime("%FT%TZ", time.gmtime())}, file)
+        json.dump(
+            {"pid": os.getpid(), "purpose": purpose, "since": time.strftime("%FT%TZ", time.gmtime())}, file
+        )
         file.flush()
         yield
 

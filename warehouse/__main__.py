@@ -13,10 +13,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m warehouse", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    build = verbs.add_parser("build", help="build a leg: core (clean, merge, model inputs) or bi (what BI reads)")
+    build = verbs.add_parser(
+        "build", help="build a leg: core (clean, merge, model inputs) or bi (what BI reads)"
+    )
     build.add_argument("leg", choices=("core", "bi"))
     build.add_argument(
-        "--full-refresh", action="store_true", help="build core from all landed files instead of from new ones"
+        "--full-refresh",
+        action="store_true",
+        help="build core from all landed files instead of from new ones",
     )
     cli.add_shop(build)
     cli.add_as_of(build)

@@ -31,7 +31,9 @@ def choose_split(paths: ShopPaths, as_of: date | None) -> Split:
         )
     as_of = as_of or last_day
     if as_of < first_day:
-        raise UsageError(f"as of {as_of} nothing is known: the first complete day of {paths.shop} is {first_day}")
+        raise UsageError(
+            f"as of {as_of} nothing is known: the first complete day of {paths.shop} is {first_day}"
+        )
     return horizon.choose(first_day, as_of)
 
 
@@ -53,7 +55,7 @@ def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool =
             console.print("the models or the shop's settings have changed: building everything anew")
         console.print(f"following {touched} new or changed files")
         with console.status("building the core: cleaning, merging, measuring"):
-            dbt.build(paths, "core", _variables(paths, split), full_refresh or is_outdated)
+            dbt.build(paths, "core", variables(paths, split), full_refresh or is_outdated)
         with warehouse.open_locked(paths) as connection:
             follow.mark_processed(connection, digest)
             written = snapshot.export(connection, paths, split)
@@ -70,12 +72,25 @@ def build_bi(paths: ShopPaths, as_of: date | None = None) -> None:
             ops.create(connection)
             ops.load_journals(connection, paths)
         with console.status("building what BI reads"):
-            dbt.build(paths, "bi", _variables(paths, split))
+            dbt.build(paths, "bi", variables(paths, split))
 
 
 def run_id() -> str:
     """Return the run handed down by the DAG, or a new one for a typed command."""
     return settings.run_id() or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+
+
+def variables(paths: ShopPaths, split: Split) -> dict[str, Any]:
+    """Return the dbt variables of one build."""
+    return _shaping(paths) | {
+        "landing_dir": str(paths.landing),
+        "run_id": run_id(),
+        "as_of_date": str(split.as_of_date),
+        "as_of_dates": [str(day) for day in split.as_of_dates],
+        "train_cut": split.train_cut and str(split.train_cut),
+        "test_cut": split.test_cut and str(split.test_cut),
+        "horizon_days": split.horizon_days,
+    }
 
 
 def _shaping(paths: ShopPaths) -> dict[str, Any]:
@@ -87,16 +102,4 @@ def _shaping(paths: ShopPaths) -> dict[str, Any]:
         "time_zone": shop.time_zone,
         "currency": shop.currency,
         "snapshot_tables": whole,
-    }
-
-
-def _variables(paths: ShopPaths, split: Split) -> dict[str, Any]:
-    return _shaping(paths) | {
-        "landing_dir": str(paths.landing),
-        "run_id": run_id(),
-        "as_of_date": str(split.as_of_date),
-        "as_of_dates": [str(day) for day in split.as_of_dates],
-        "train_cut": split.train_cut and str(split.train_cut),
-        "test_cut": split.test_cut and str(split.test_cut),
-        "horizon_days": split.horizon_days,
     }

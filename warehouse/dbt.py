@@ -47,7 +47,9 @@ def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]
     )
     _close_connections()
     if not result.success:
-        raise ShoalError(f"dbt {arguments[0]} failed: {_failures(result)}; the log is {home / 'logs' / 'dbt.log'}")
+        raise ShoalError(
+            f"dbt {arguments[0]} failed: {_failures(result)}; the log is {home / 'logs' / 'dbt.log'}"
+        )
     (home / "parsed").write_text(_project_digest())
     return result
 

@@ -57,7 +57,8 @@ def data_model(manifest: Any) -> str:
 
 def _table(node: Any) -> str:
     columns = "\n".join(f"| `{c.name}` | {_cell(c.description)} |" for c in node.columns.values())
-    return f"### `{node.schema}.{node.name}`\n\n{' '.join(node.description.split())}\n\n| column | |\n|---|---|\n{columns}"
+    said = " ".join(node.description.split())
+    return f"### `{node.schema}.{node.name}`\n\n{said}\n\n| column | |\n|---|---|\n{columns}"
 
 
 def _cell(text: str) -> str:

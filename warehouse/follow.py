@@ -17,7 +17,9 @@ def load_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None
     """Load the ledger and the quarantine, as they are now."""
     files = [file.model_dump(mode="json") for file in ledger.files(paths)]
     days = [
-        {"file_id": file["file_id"], "table_name": day["table"], **day} for file in files for day in file["tables"]
+        {"file_id": file["file_id"], "table_name": day["table"], **day}
+        for file in files
+        for day in file["tables"]
     ]
     rows = ({**row, "table_name": row["table"]} for row in quarantine.rows(paths))
     ops.replace(connection, "landing_ledger", files)
@@ -55,10 +57,11 @@ def mark_processed(connection: duckdb.DuckDBPyConnection, models_digest: str) ->
     connection.execute("begin")
     connection.execute("delete from ops.processed_file")
     connection.execute(
-        "insert into ops.processed_file select file_id, decided_at from ops.landing_ledger where status = 'accepted'"
+        "insert into ops.processed_file "
+        "select file_id, decided_at from ops.landing_ledger where status = 'accepted'"
     )
     for table in ("touched_file", "touched_day", "touched_key", "touched_span", "build_state"):
-        connection.execute(f"delete from ops.{table}")
+        connection.execute(f"delete from ops.{table}")  # noqa: S608  names from this very list
     connection.execute("insert into ops.build_state values (?, now()::timestamp)", [models_digest])
     connection.execute("commit")
 
@@ -67,4 +70,3 @@ def last_models_digest(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Return the digest of the models that built this warehouse; None for an unfinished one."""
     rows = connection.execute("select models_digest from ops.build_state").fetchall()
     return str(rows[0][0]) if rows else None
-

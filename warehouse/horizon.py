@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 HORIZONS_DAYS = (90, 60, 45, 30)
 MIN_HISTORY_DAYS = 60
-"""Days up to the train cut, the cut included: two months, so that "last 30 days" has a month to compare with."""
+"""Days up to the train cut, the cut included: two months, so that the last 30 days have 30 beside them."""
 
 
 @dataclass(frozen=True)

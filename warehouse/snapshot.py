@@ -82,7 +82,7 @@ def content_hash(
     row_hash = ", ".join(f'"{name}"' for name, _ in columns)
     only = "where list_contains(?, as_of_date)" if as_of_dates is not None else ""
     [(rows, total)] = connection.execute(
-        f"select count(*), coalesce(sum(hash({row_hash})::hugeint), 0) from {table} {only}",
+        f"select count(*), coalesce(sum(hash({row_hash})::hugeint), 0) from {table} {only}",  # noqa: S608
         [as_of_dates] if as_of_dates is not None else [],
     ).fetchall()
     text = json.dumps([columns, int(rows), str(total)])
@@ -105,12 +105,14 @@ def _describe(paths: ShopPaths, split: Split, hashes: dict[str, dict[str, Any]])
     return {"digest": digest, **said}
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path, split: Split, manifest: dict[str, Any]) -> None:
+def _write(
+    connection: duckdb.DuckDBPyConnection, folder: Path, split: Split, manifest: dict[str, Any]
+) -> None:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     aside.mkdir(parents=True, mode=0o700)
     for name, table in TABLES.items():
         connection.sql(
-            f"select * from {table} where list_contains(?, as_of_date) order by as_of_date, user_key",
+            f"select * from {table} where list_contains(?, as_of_date) order by as_of_date, user_key",  # noqa: S608
             params=[split.as_of_dates],
         ).write_parquet(str(aside / f"{name}.parquet"), compression="zstd")
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -125,4 +127,4 @@ def _point(link: Path, folder: Path) -> None:
     aside = link.with_name(f".{link.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     aside.symlink_to(folder.name)
-    os.replace(aside, link)
+    aside.replace(link)

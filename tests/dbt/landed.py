@@ -21,6 +21,7 @@ from landing.ledger import LandedDay, LedgerFile
 from settings import ShopPaths
 
 Row = dict[str, Any]
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 def deliver(
@@ -28,7 +29,6 @@ def deliver(
     on: date | None,
     table: str,
     rows: Iterable[Row],
-    zone: ZoneInfo = ZoneInfo("Europe/Berlin"),
     name: str | None = None,
 ) -> str:
     """Land one file of one table; return its file_id. ``on=None`` delivers each row on its own day."""
@@ -38,7 +38,7 @@ def deliver(
     contract = contracts.load()[table]
     days: dict[date, list[Row]] = {}
     for number, row in enumerate(rows, start=1):
-        landed = _landed(contract, row, zone)
+        landed = _landed(contract, row)
         landed["event_date"] = landed["event_date"] or on
         landed |= {"delivered_on": on or landed["event_date"], "file_id": file_id, "row_number": number}
         days.setdefault(landed["event_date"], []).append(landed)
@@ -62,7 +62,9 @@ def deliver(
                 contract_version="test",
                 mapping_version="test",
                 delivers=(table,),
-                tables=tuple(LandedDay(table=table, event_date=day, rows_written=len(r)) for day, r in days.items()),
+                tables=tuple(
+                    LandedDay(table=table, event_date=day, rows_written=len(r)) for day, r in days.items()
+                ),
                 decided_at=journal.now(),
             )
         ],
@@ -70,14 +72,14 @@ def deliver(
     return file_id
 
 
-def _landed(contract: contracts.Contract, row: Row, zone: ZoneInfo) -> Row:
+def _landed(contract: contracts.Contract, row: Row) -> Row:
     landed: Row = {"event_date": None, "is_repeated_hour": False}
     for name, column in contract.columns.items():
         if column.identifies != "dropped":
             landed[contracts.landed_name(name, column)] = row.get(name) or None
     if contract.happened_at:
         moment = datetime.fromisoformat(row[contract.happened_at]).replace(tzinfo=ZoneInfo("UTC"))
-        landed["event_date"] = moment.astimezone(zone).date()
+        landed["event_date"] = moment.astimezone(ZONE).date()
     return landed
 
 
@@ -88,5 +90,7 @@ def _write(path: Path, contract: contracts.Contract, rows: list[Row]) -> None:
         columns = ", ".join(f'"{name}" {type_}' for name, type_ in types.items())
         connection.execute(f"create table landed ({columns})")
         marks = ", ".join("?" for _ in types)
-        connection.executemany(f"insert into landed values ({marks})", [[row[name] for name in types] for row in rows])
+        connection.executemany(
+            f"insert into landed values ({marks})", [[row[name] for name in types] for row in rows]
+        )
         connection.table("landed").write_parquet(str(path))

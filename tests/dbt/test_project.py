@@ -48,7 +48,11 @@ def test_every_model_and_column_is_described(manifest: Any) -> None:
 
 def test_every_built_column_is_declared_and_the_other_way_round(manifest: Any, ask: Any) -> None:
     built: dict[str, set[str]] = {}
-    query = "select table_schema || '.' || table_name, column_name from information_schema.columns where table_schema in ('staging', 'intermediate', 'core', 'ml_inputs', 'reference')"
+    query = """
+        select table_schema || '.' || table_name, column_name
+        from information_schema.columns
+        where table_schema in ('staging', 'intermediate', 'core', 'ml_inputs', 'reference')
+    """
     for table, column in ask(query):
         built.setdefault(table, set()).add(column)
     declared = {
@@ -57,12 +61,18 @@ def test_every_built_column_is_declared_and_the_other_way_round(manifest: Any, a
         if node.resource_type in ("model", "seed")
     }
     assert len(built) > 40
-    assert {table: columns ^ declared[table] for table, columns in built.items() if columns != declared[table]} == {}
+    assert {
+        table: columns ^ declared[table] for table, columns in built.items() if columns != declared[table]
+    } == {}
 
 
 def test_staging_reads_what_the_contracts_say(ask: Any) -> None:
+    query = """
+        select column_name, data_type from information_schema.columns
+        where table_schema = 'staging' and table_name = ? order by ordinal_position
+    """
     for table, contract in contracts.load().items():
-        found = dict(ask("select column_name, data_type from information_schema.columns where table_schema = 'staging' and table_name = ? order by ordinal_position", f"stg_shop__{table}"))
+        found = dict(ask(query, f"stg_shop__{table}"))
         assert found == contract.landed_columns, table
 
 
@@ -80,7 +90,9 @@ def test_deduplication_goes_by_the_contracts_keys(manifest: Any) -> None:
 
 
 def test_ml_inputs_are_contracted_and_handed_out(manifest: Any) -> None:
-    models = {n.name: n for n in manifest.nodes.values() if n.resource_type == "model" and n.schema == "ml_inputs"}
+    models = {
+        n.name: n for n in manifest.nodes.values() if n.resource_type == "model" and n.schema == "ml_inputs"
+    }
     assert set(models) == {"fct_user_sequences", "fct_user_features", "fct_user_labels"}
     assert all(node.config.contract.enforced for node in models.values())
     [exposure] = [e for e in manifest.exposures.values() if e.type.value == "ml"]
@@ -111,6 +123,8 @@ def rows(seed: str) -> list[dict[str, str]]:
 
 def test_every_seed_is_described() -> None:
     described = {
-        seed["name"] for path in SEEDS.glob("*.yml") for seed in yaml.safe_load(path.read_text()).get("seeds", [])
+        seed["name"]
+        for path in SEEDS.glob("*.yml")
+        for seed in yaml.safe_load(path.read_text()).get("seeds", [])
     }
     assert described == {path.stem for path in SEEDS.glob("*.csv")}

@@ -1,8 +1,10 @@
--- Which customer a device tells, as of each as_of_date. Time before the first link belongs to the first customer;
--- a public device tells nobody and has no rows.
+-- Which customer a device tells, as of each as_of_date, and as of the end of time: as is known now. Time before the
+-- first link belongs to the first customer; a public device tells nobody and has no rows.
 with
 list_as_of_dates as (
     {{ as_of_dates() }}
+    union all
+    select date '9999-12-31' as as_of_date
 ),
 
 see_what_was_known as (

@@ -41,7 +41,9 @@ def touched(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> list[tup
     return connection.execute("select file_id, is_accepted from ops.touched_file order by all").fetchall()
 
 
-def test_new_file_is_touched_until_a_build_succeeds(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None:
+def test_new_file_is_touched_until_a_build_succeeds(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths
+) -> None:
     file_id = drop(paths, "a")
     assert touched(connection, paths) == [(file_id, True)]
     assert connection.execute("select * from ops.touched_day").fetchall() == [("events", DAY)]
@@ -78,4 +80,6 @@ def test_what_arrives_during_a_build_waits_for_the_next(
 def test_held_files_are_not_read(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None:
     ledger.set_status(paths, [drop(paths, "a")], "held", ["a test"])
     assert touched(connection, paths) == []
-    assert connection.execute("select status, reasons from ops.landing_ledger").fetchall() == [("held", ["a test"])]
+    assert connection.execute("select status, reasons from ops.landing_ledger").fetchall() == [
+        ("held", ["a test"])
+    ]

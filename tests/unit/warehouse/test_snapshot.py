@@ -12,7 +12,9 @@ from warehouse import snapshot
 
 
 def content(connection: duckdb.DuckDBPyConnection, rows: str) -> dict:
-    connection.execute(f"create or replace table t as select * from (values {rows}) as r (as_of_date, user_key)")
+    connection.execute(
+        f"create or replace table t as select * from (values {rows}) as r (as_of_date, user_key)"
+    )
     return snapshot.content_hash(connection, "t")
 
 
@@ -20,7 +22,12 @@ def test_content_hash_ignores_order_and_sees_every_change() -> None:
     with duckdb.connect() as connection:
         one = content(connection, "(1, 'a'), (2, 'b')")
         assert one == content(connection, "(2, 'b'), (1, 'a')")
-        for other in ("(1, 'b'), (2, 'a')", "(1, 'a')", "(1, 'a'), (2, 'b'), (2, 'b')", "('1', 'a'), ('2', 'b')"):
+        for other in (
+            "(1, 'b'), (2, 'a')",
+            "(1, 'a')",
+            "(1, 'a'), (2, 'b'), (2, 'b')",
+            "('1', 'a'), ('2', 'b')",
+        ):
             assert one != content(connection, other)
 
 

@@ -1,19 +1,9 @@
 -- Customers, and the devices that tell no customer.
 with
-find_private_devices as (
-    select
-        device_key,
-        max(user_key) as user_key
-    from {{ ref('int_identities') }}
-    where superseded_on is null
-    group by device_key
-    having count(distinct user_key) <= {{ var('max_customers_per_device') }}
-),
-
 name_users as (
     select
-        coalesce(events.user_key, case when devices.device_key is null then events.device_key end) as user_key,
-        events.user_key is not null as is_identified,
+        coalesce(events.user_key, devices.user_key, events.device_key) as user_key,
+        coalesce(events.user_key, devices.user_key) is not null as is_identified,
         events.device_key,
         events.session_id,
         events.order_id,
@@ -22,7 +12,13 @@ name_users as (
         events.event_date,
         events.net_amount
     from {{ ref('int_events_sessionized') }} as events
-    left join find_private_devices as devices on events.device_key = devices.device_key
+    left join {{ ref('int_devices_stitched') }} as devices
+        on
+            events.user_key is null
+            and devices.as_of_date = date '9999-12-31'
+            and events.device_key = devices.device_key
+            and events.occurred_at >= devices.valid_from
+            and events.occurred_at < devices.valid_to
 ),
 
 summarise_events as (

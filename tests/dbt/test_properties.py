@@ -1,0 +1,196 @@
+"""The two definitions with the largest input spaces, against the plainest possible reading of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from settings import ShopPaths
+from warehouse import dbt
+from warehouse.build import choose_split, variables
+
+DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
+CHECK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def models(world_paths: ShopPaths) -> dict[str, str]:
+    """The compiled SQL of a full build, by model."""
+    names = [
+        "int_orders_deduplicated",
+        "int_order_lines_deduplicated",
+        "int_products_deduplicated",
+        "int_events_sessionized",
+    ]
+    said = variables(world_paths, choose_split(world_paths, None))
+    result = dbt.invoke(world_paths, ["compile", "--full-refresh", "--select", *names], said)
+    return {found.node.name: found.node.compiled_code for found in result.result.results}
+
+
+@pytest.fixture
+def database(world_paths: ShopPaths) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty warehouse with the world's table definitions."""
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as warehouse")
+        connection.execute(f"attach '{world_paths.warehouse}' as world (read_only)")
+        for schema, table in [
+            ("staging", "stg_shop__orders"),
+            ("staging", "stg_shop__order_lines"),
+            ("staging", "stg_shop__products"),
+            ("intermediate", "int_events_merged"),
+            ("reference", "event_types"),
+        ]:
+            connection.execute(f"create schema if not exists warehouse.{schema}")
+            connection.execute(f"create table warehouse.{schema}.{table} as from world.{schema}.{table}")
+        connection.execute("detach world")
+        yield connection
+
+
+def refill(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    connection.execute(f"delete from warehouse.{table}")
+    for row in rows:
+        names, marks = ", ".join(row), ", ".join("?" for _ in row)
+        connection.execute(f"insert into warehouse.{table} ({names}) values ({marks})", list(row.values()))
+
+
+def seen(connection: duckdb.DuckDBPyConnection, model: str, columns: str, day: date) -> list[tuple]:
+    return connection.execute(
+        f"select {columns} from ({model}) as m where delivered_on <= ? "
+        "and (superseded_on is null or superseded_on > ?) order by all",
+        [day, day],
+    ).fetchall()
+
+
+arrivals = st.lists(
+    st.tuples(
+        st.sampled_from(DAYS),
+        st.sampled_from("fg"),
+        st.integers(1, 3),
+        st.none() | st.integers(1, 3),
+        st.sampled_from("xy"),
+    ),
+    max_size=8,
+    unique_by=lambda row: row[:3],
+)
+
+
+@CHECK
+@given(arrivals)
+def test_newest_version_is_seen_on_every_day(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
+) -> None:
+    """Newest = version, else delivered_on, else row number, among what was delivered by then."""
+    landed = [
+        {
+            "order_id": "o",
+            "delivered_on": day,
+            "file_id": file,
+            "row_number": number,
+            "updated_at": version and datetime(2026, 1, version),
+            "channel": channel,
+        }
+        for day, file, number, version, channel in rows
+    ]
+    refill(database, "staging.stg_shop__orders", landed)
+    for day in DAYS:
+        known = [row for row in rows if row[0] <= day]
+        newest = max(known, key=lambda row: (row[3] or 0, row[0], row[1], row[2]), default=None)
+        expected = [(newest[4], newest[3] and datetime(2026, 1, newest[3]))] if newest else []
+        assert seen(database, models["int_orders_deduplicated"], "channel, updated_at", day) == expected
+
+
+lines = st.lists(
+    st.tuples(
+        st.sampled_from(DAYS),
+        st.sampled_from("fg"),
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.sampled_from("xy"),
+    ),
+    max_size=10,
+    unique_by=lambda row: row[:3],
+)
+
+
+@CHECK
+@given(lines)
+def test_last_delivery_of_an_order_is_all_that_is_seen(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
+) -> None:
+    landed = [
+        {
+            "order_id": "o",
+            "delivered_on": d,
+            "file_id": f,
+            "row_number": n,
+            "line_number": line,
+            "product_id": product,
+        }
+        for d, f, n, line, product in rows
+    ]
+    refill(database, "staging.stg_shop__order_lines", landed)
+    for day in DAYS:
+        last = max(((d, f) for d, f, *_ in rows if d <= day), default=None)
+        told = {line: product for d, f, _, line, product in sorted(rows) if (d, f) == last}
+        found = seen(database, models["int_order_lines_deduplicated"], "line_number, product_id", day)
+        assert found == sorted(told.items())
+
+
+@CHECK
+@given(lines)
+def test_absence_from_a_snapshot_ends_a_product(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
+) -> None:
+    landed = [
+        {"product_id": str(product), "delivered_on": d, "file_id": f, "row_number": n, "title": title}
+        for d, f, n, product, title in rows
+    ]
+    refill(database, "staging.stg_shop__products", landed)
+    for day in DAYS:
+        last = max((d for d, *_ in rows if d <= day), default=None)
+        told = {str(product): title for d, f, n, product, title in sorted(rows) if d == last}
+        found = seen(database, models["int_products_deduplicated"], "product_id, title", day)
+        assert found == sorted(told.items())
+
+
+@CHECK
+@given(st.lists(st.tuples(st.sampled_from(["d1", "d2"]), st.integers(0, 4 * 3600)), max_size=15))
+def test_visits_split_where_more_than_the_gap_passed(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection, clicks: list
+) -> None:
+    start = datetime(2026, 1, 1)
+    # Multiples of ten minutes meet the gap exactly; what is left over does not.
+    moments = [(device, start + timedelta(seconds=s - s % 600 if s % 3 else s)) for device, s in clicks]
+    rows = [
+        {
+            "event_key": str(n),
+            "event_type": "view",
+            "device_key": device,
+            "occurred_at": at,
+            "delivered_on": DAYS[0],
+        }
+        for n, (device, at) in enumerate(moments)
+    ]
+    refill(database, "intermediate.int_events_merged", rows)
+    found = database.execute(
+        "select device_key, session_started_at, session_ended_at, count(*) "
+        f"from ({models['int_events_sessionized']}) as m group by all order by all"
+    ).fetchall()
+    assert found == sorted(visits(moments))
+
+
+def visits(moments: list[tuple[str, datetime]]) -> Iterator[tuple[str, datetime, datetime, int]]:
+    for device in {device for device, _ in moments}:
+        open_visit: list[datetime] = []
+        for at in sorted(at for found, at in moments if found == device):
+            if open_visit and at - open_visit[-1] > timedelta(minutes=30):
+                yield device, open_visit[0], open_visit[-1], len(open_visit)
+                open_visit = []
+            open_visit.append(at)
+        yield device, open_visit[0], open_visit[-1], len(open_visit)
