@@ -74,7 +74,7 @@ def _publish(arguments: argparse.Namespace) -> None:
         console.print(f"degraded: {outcome.degraded_because}", style="yellow")
     if not outcome.is_in_force:
         console.print(
-            f"a version is pinned, so this one is not shown: python -m serving release --shop {arguments.shop}",
+            f"a version is pinned; this one is shown after python -m serving release --shop {arguments.shop}",
             style="yellow",
             soft_wrap=True,
         )

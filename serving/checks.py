@@ -15,7 +15,11 @@ IDENTIFYING_NAME = (
 )
 EMAIL = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}"
 # Written with a plus, in groups, or a Chinese mobile number; never inside a longer code or hash.
-PHONE = r"(^|[^0-9A-Za-z])(\+[0-9][0-9 ()-]{6,}[0-9]|\(?[0-9]{3}\)?[ -][0-9]{3,4}[ -][0-9]{4}|1[3-9][0-9]{9})($|[^0-9A-Za-z])"
+PHONE = (
+    r"(^|[^0-9A-Za-z])"
+    r"(\+[0-9][0-9 ()-]{6,}[0-9]|\(?[0-9]{3}\)?[ -][0-9]{3,4}[ -][0-9]{4}|1[3-9][0-9]{9})"
+    r"($|[^0-9A-Za-z])"
+)
 
 
 def failures(connection: duckdb.DuckDBPyConnection, database: str, as_of: date) -> list[str]:
@@ -73,8 +77,11 @@ def _unequal_schemes(connection: duckdb.DuckDBPyConnection, database: str) -> st
 
 def _repeated_rows(connection: duckdb.DuckDBPyConnection, database: str, table: Table) -> str | None:
     key = ", ".join(map(quoted, table.key))
-    query = f"select count(*) from (select 1 from {database}.bi.{quoted(table.name)} group by {key} having count(*) > 1)"  # noqa: S608
-    repeats = _value(connection, query)
+    repeats = _value(
+        connection,
+        f"select count(*) from (from {database}.bi.{quoted(table.name)} "  # noqa: S608
+        f"select {key} group by {key} having count(*) > 1)",
+    )
     return f"{table.name} repeats {repeats} keys ({', '.join(table.key)})" if repeats else None
 
 
@@ -102,7 +109,8 @@ def _unequal_profiles(connection: duckdb.DuckDBPyConnection, database: str) -> s
             select as_of_date, scheme, count(*) as users from {database}.bi.user_segment_daily group by all
         ),
         sum_profiles as (
-            select as_of_date, scheme, sum(users) as users from {database}.bi.segment_profile_daily group by all
+            select as_of_date, scheme, sum(users) as users
+            from {database}.bi.segment_profile_daily group by all
         )
         select as_of_date, scheme, count_users.users, sum_profiles.users
         from count_users full join sum_profiles using (as_of_date, scheme)
@@ -111,7 +119,7 @@ def _unequal_profiles(connection: duckdb.DuckDBPyConnection, database: str) -> s
     if not rows:
         return None
     day, scheme, users, summed = rows[0]
-    return f"profiles of scheme {scheme} on {day} sum to {summed or 0} users, user_segment_daily has {users or 0}"
+    return f"profiles of {scheme} on {day} sum to {summed or 0} users, user_segment_daily has {users or 0}"
 
 
 def _text_columns(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str, str, str]]:
@@ -132,17 +140,25 @@ def _identifying_columns(connection: duckdb.DuckDBPyConnection, database: str) -
 
 
 def _identifying_values(connection: duckdb.DuckDBPyConnection, database: str) -> list[str]:
-    found = []
+    columns: dict[tuple[str, str], list[str]] = {}
     for schema, table, column, data_type in _text_columns(connection, database):
-        if data_type != "VARCHAR" or column == "user_key":
-            continue
+        if data_type == "VARCHAR" and column != "user_key":
+            columns.setdefault((schema, table), []).append(column)
+    found = []
+    for (schema, table), names in columns.items():
         # Distinct first: a column of codes costs nothing then.
-        query = f"""
-            select count(*) from (select distinct {quoted(column)} as text from {database}.{quoted(schema)}.{quoted(table)})
-            where regexp_matches(text, ?) or regexp_matches(text, ?)
-        """  # noqa: S608
-        if count := _value(connection, query, [EMAIL, PHONE]):
-            found.append(
-                f"{schema}.{table}.{column} has {count} values that look like an e-mail address or phone number"
-            )
+        texts = " union all ".join(
+            f"select distinct '{name}' as name, {quoted(name)} as text "  # noqa: S608
+            f"from {database}.{quoted(schema)}.{quoted(table)}"
+            for name in names
+        )
+        rows = connection.execute(
+            f"select name, count(*) from ({texts}) "  # noqa: S608
+            "where regexp_matches(text, ?) or regexp_matches(text, ?) group by name order by name",
+            [EMAIL, PHONE],
+        ).fetchall()
+        found += [
+            f"{schema}.{table}.{name} has {count} values like an e-mail address or phone number"
+            for name, count in rows
+        ]
     return found

@@ -58,7 +58,7 @@ def keep(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str,
         where valid_from <= ? and (valid_to is null or ? < valid_to) order by all
     """  # noqa: S608
     _write(connection, query, [as_of] * 3, part / f"{DEFINITIONS}.parquet")
-    os.rename(part, final)
+    part.rename(final)
     sync_folder(final.parent)
 
 

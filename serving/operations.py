@@ -7,6 +7,7 @@ declared below are published, so a journal may say more than BI should read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,28 +27,31 @@ JOURNALS: dict[str, dict[str, str]] = {
         "stage": "VARCHAR",
         "as_of_date": "DATE",
         "status": "VARCHAR",
+        "version": "VARCHAR",
         "started_at": "TIMESTAMP",
         "finished_at": "TIMESTAMP",
         "code_version": "VARCHAR",
+        "row_run_ids": "VARCHAR",
         "dbt_invocation_id": "VARCHAR",
         "mlflow_run_ids": "VARCHAR",
-        "expectation_run_id": "VARCHAR",
-        "version": "VARCHAR",
+        "validation_ids": "VARCHAR",
         "inputs": "VARCHAR",
         "outputs": "VARCHAR",
-        "message": "VARCHAR",
     },
     "data_quality": {
         "run_id": "VARCHAR",
-        "dag_run_id": "VARCHAR",
-        "shop": "VARCHAR",
-        "as_of_date": "DATE",
+        "validation_id": "VARCHAR",
         "border": "VARCHAR",
+        "as_of_date": "DATE",
         "expectation": "VARCHAR",
         "table_name": "VARCHAR",
+        "column_name": "VARCHAR",
         "outcome": "VARCHAR",
+        "severity": "VARCHAR",
         "observed": "VARCHAR",
-        "message": "VARCHAR",
+        "expected": "VARCHAR",
+        "unexpected_count": "BIGINT",
+        "batch_ids": "VARCHAR",
         "checked_at": "TIMESTAMP",
     },
     "model_run": {
@@ -55,18 +59,18 @@ JOURNALS: dict[str, dict[str, str]] = {
         "dag_run_id": "VARCHAR",
         "mlflow_run_id": "VARCHAR",
         "as_of_date": "DATE",
-        "model_name": "VARCHAR",
+        "model": "VARCHAR",
         "model_version": "VARCHAR",
         "recipe": "VARCHAR",
         "data_digest": "VARCHAR",
         "params_hash": "VARCHAR",
         "metrics": "VARCHAR",
         "decision": "VARCHAR",
-        "reason": "VARCHAR",
+        "decision_reason": "VARCHAR",
         "cpu_seconds": "DOUBLE",
-        "peak_memory_bytes": "BIGINT",
-        "cost_per_1000_users": "DOUBLE",
-        "finished_at": "TIMESTAMP",
+        "peak_memory_mb": "DOUBLE",
+        "cpu_seconds_per_1000_users": "DOUBLE",
+        "recorded_at": "TIMESTAMP",
     },
 }
 """Journals by table, with the columns of each; a value that is a list or an object becomes its JSON."""
@@ -104,6 +108,9 @@ LEDGERS: dict[str, dict[str, str]] = {
 }
 """Tables that the warehouse holds as it read them; published as they were when it did."""
 
+WRITTEN_AS = {"table_name": "table", "column_name": "column"}
+"""What the journals call by a word that SQL keeps for itself."""
+
 
 def create_ledgers(connection: duckdb.DuckDBPyConnection, source: str, target: str) -> None:
     """Copy the ledgers from the warehouse; one that it does not hold yet is published empty.
@@ -121,7 +128,8 @@ def create_ledgers(connection: duckdb.DuckDBPyConnection, source: str, target: s
             names = ", ".join(shared)
             values = ", ".join(_cast(name, columns[name], held[name]) for name in columns if name in held)
             connection.execute(
-                f"insert into {target}.ops.{quoted(table)} ({names}) select {values} from {source}.ops.{quoted(table)}"  # noqa: S608
+                f"insert into {target}.ops.{quoted(table)} ({names}) "  # noqa: S608
+                f"select {values} from {source}.ops.{quoted(table)}"
             )
 
 
@@ -151,7 +159,7 @@ def load(
     part = scratch / "records.jsonl"
     with part.open("w", encoding="utf-8") as file:
         for record in records:
-            plain = {name: _plain(record.get(name)) for name in columns}
+            plain = {name: _plain(record.get(WRITTEN_AS.get(name, name))) for name in columns}
             file.write(json.dumps(plain, ensure_ascii=False) + "\n")
     try:
         if part.stat().st_size:
@@ -166,7 +174,8 @@ def load(
 def _plain(value: object) -> object:
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return value
+    # JSON knows no NaN: a measure that could not be taken is empty.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _create(connection: duckdb.DuckDBPyConnection, target: str, table: str, columns: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ version in force as it was; the next publish sweeps up.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ import journal
 import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
-from serving import checks, facts, operations, versions
+from serving import checks, facts, operations, provenance, versions
 from serving.content import content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
@@ -83,13 +84,16 @@ def publish(paths: ShopPaths, as_of: date) -> Outcome:
             _add_current(connection)
             hashes = _hashes(connection)
             _describe(connection, outcome)
-            run = _run_record(paths, outcome, started_at, hashes)
+            run = _run_record(connection, paths, outcome, started_at, hashes)
             _add_operations(connection, paths, outcome, run, building)
             _check(connection, as_of)
-            if same := _unchanged(paths, hashes):
-                return _stay(paths, same, outcome, run)
-            facts.keep(connection, paths, "published", as_of)
-            _write_parquet(connection, paths, building)
+            same = _unchanged(paths, hashes)
+            if same is None:
+                facts.keep(connection, paths, "published", as_of)
+                _write_parquet(connection, paths, building)
+        if same is not None:
+            shutil.rmtree(building)
+            return _stay(paths, same, outcome, run)
         version = versions.finish(paths, building, _manifest(outcome, run, hashes))
         return _put_in_force(paths, version, outcome, run)
 
@@ -138,7 +142,8 @@ def _copy_from_warehouse(connection: duckdb.DuckDBPyConnection, paths: ShopPaths
 
 def _require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute(
-        "select table_name from information_schema.tables where table_catalog = 'working' and table_schema = 'bi'"
+        "select table_name from information_schema.tables "
+        "where table_catalog = 'working' and table_schema = 'bi'"
     ).fetchall()
     missing = [table.name for table in BI_TABLES if (table.name,) not in rows]
     if missing:
@@ -162,9 +167,10 @@ def _add_history(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of:
     kept = sorted({*known, as_of})[-KEPT_SNAPSHOTS:]
     for table in FACT_TABLES:
         if found := facts.files(paths, table.name, [day for day in known if day in kept]):
+            key = ", ".join(map(quoted, table.key))
             connection.execute(
                 f"insert into published.bi.{quoted(table.name)} by name "  # noqa: S608
-                f"select * from read_parquet(?, union_by_name = true) order by {', '.join(map(quoted, table.key))}",
+                f"select * from read_parquet(?, union_by_name = true) order by {key}",
                 [found],
             )
 
@@ -208,8 +214,13 @@ def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:
 
 
 def _run_record(
-    paths: ShopPaths, outcome: Outcome, started_at: str, hashes: dict[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    paths: ShopPaths,
+    outcome: Outcome,
+    started_at: str,
+    hashes: dict[str, str],
 ) -> journal.Record:
+    """Return the row of ``ops.run_manifest`` that ties what is published to what made it."""
     return {
         "run_id": settings.run_id() or f"manual-{outcome.version}",
         "dag_run_id": settings.dag_run_id(),
@@ -220,6 +231,7 @@ def _run_record(
         "finished_at": journal.now(),
         "code_version": code_version(),
         "outputs": hashes,
+        **provenance.trace(connection, paths, outcome.as_of_date),
     }
 
 
@@ -245,12 +257,13 @@ def _add_operations(
     operations.load(
         connection, "published.ops.run_manifest", operations.JOURNALS["run_manifest"], [own], scratch
     )
-    records = [*_published_before(paths), _published_record(outcome, run)]
+    before = _published_before(paths)
+    outcome.row_counts["published_version"] = len(before) + 1
+    records = [*before, _published_record(outcome, run)]
     pin = versions.pinned(paths)
     for record in records:
         record["is_pinned"] = record["version"] == pin
     operations.load(connection, "published.bi.published_version", PUBLISHED_VERSION, records, scratch)
-    outcome.row_counts["published_version"] = len(records)
 
 
 def _published_before(paths: ShopPaths) -> list[journal.Record]:

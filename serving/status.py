@@ -14,6 +14,8 @@ from serving import versions
 from serving.publish import age
 from settings import ShopPaths
 
+STOPPING = ("fail", "could_not_check")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -79,15 +81,19 @@ def _pin(paths: ShopPaths) -> Iterator[Line]:
 
 
 def _held(paths: ShopPaths) -> Iterator[Line]:
-    held = [file for file in ledger.files(paths) if file.status == "held"]
-    for batch in sorted({file.batch_id for file in held}):
-        names = [file.file_name for file in held if file.batch_id == batch]
-        reasons = "; ".join(
-            sorted({reason for file in held if file.batch_id == batch for reason in file.reasons})
+    batches: dict[str, list[ledger.LedgerFile]] = {}
+    for file in ledger.files(paths):
+        if file.status == "held":
+            batches.setdefault(file.batch_id, []).append(file)
+    for batch, held in batches.items():
+        names = ", ".join(file.file_name for file in held[:3]) + (" …" if len(held) > 3 else "")
+        reasons = "; ".join(sorted({reason for file in held for reason in file.reasons}))
+        yield Line(
+            f"held batch {batch}",
+            f"{len(held)} files ({names}): {reasons}",
+            "compare them with their source, then deliver corrected ones: "
+            f"python -m landing receive <folder> --shop {paths.shop}",
         )
-        state = f"{len(names)} files ({', '.join(names[:3])}{' …' if len(names) > 3 else ''}): {reasons}"
-        command = f"python -m landing accept {batch} --shop {paths.shop}   (or withdraw, replay)"
-        yield Line(f"held batch {batch}", state, command)
 
 
 def _quarantine(paths: ShopPaths) -> Iterator[Line]:
@@ -95,25 +101,34 @@ def _quarantine(paths: ShopPaths) -> Iterator[Line]:
     for row in quarantine.rows(paths):
         reasons.update((row["status"], str(row["table"]), reason) for reason in row["reasons"])
     for (status, table, reason), count in reasons.most_common():
-        repair = None
-        if status == "open":
-            repair = (
-                f"correct the rows at their source, then python -m landing receive <file> --shop {paths.shop}"
-            )
-        yield Line(f"quarantine, {status}", f"{count:,} rows of {table}: {reason}", repair)
+        yield Line(f"quarantine, {status}", f"{count:,} rows of {table}: {reason}")
+    if any(status == "open" for status, _, _ in reasons):
+        yield Line(
+            "quarantine",
+            f"python -m landing quarantine --shop {paths.shop} lists the files",
+            "correct the rows at their source, then deliver them: "
+            f"python -m landing receive <folder> --shop {paths.shop}",
+        )
 
 
 def _gates(paths: ShopPaths) -> Iterator[Line]:
-    latest: dict[str, list[journal.Record]] = {}
+    last: dict[str, list[journal.Record]] = {}
     for record in journal.read(paths.ops / "data_quality.jsonl"):
-        border = str(record.get("border"))
-        run = latest.get(border, [{}])[0].get("run_id")
-        latest[border] = [*latest[border], record] if run == record.get("run_id") and run else [record]
-    for border, records in latest.items():
-        outcomes = Counter(str(record.get("outcome")) for record in records)
-        yield Line(f"gate {border}", ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
-        for record in records:
-            if record.get("outcome") not in ("pass", "not-applicable", "not_applicable"):
-                name = f"{record.get('table_name') or record.get('table') or ''} {record.get('expectation')}".strip()
-                state = f"{record.get('outcome')}: {name}: {record.get('message') or record.get('observed')}"
-                yield Line(f"gate {border}", state, f"python -m expectations {border} --shop {paths.shop}")
+        border = str(record["border"])
+        is_same = border in last and last[border][0]["validation_id"] == record["validation_id"]
+        last[border] = [*last[border], record] if is_same else [record]
+    for border, records in last.items():
+        outcomes = Counter(str(record["outcome"]) for record in records)
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        yield Line(f"gate {border}", f"as of {records[0].get('as_of_date')}: {counts}")
+        yield from (_finding(paths, record) for record in records if record["outcome"] in STOPPING)
+
+
+def _finding(paths: ShopPaths, record: journal.Record) -> Line:
+    where = ".".join(str(record[name]) for name in ("table", "column") if record.get(name))
+    state = f"{record['outcome']}: {record['expectation']} on {where}: found {record['observed']}"
+    if record.get("severity") != "error":
+        return Line(f"gate {record['border']}", f"warning, {state}")
+    as_of = f" --as-of {record['as_of_date']}" if record.get("as_of_date") else ""
+    again = f"python -m expectations {record['border']} --shop {paths.shop}{as_of}"
+    return Line(f"gate {record['border']}", state, f"repair what it names, then {again}")

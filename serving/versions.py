@@ -79,7 +79,7 @@ def find(paths: ShopPaths, name: str) -> Version:
 def current_folder(paths: ShopPaths) -> Path | None:
     """Return the folder that ``current`` points to now, or None before the first publish."""
     try:
-        target = os.readlink(paths.serving / "current")
+        target = (paths.serving / "current").readlink()
     except FileNotFoundError:
         return None
     return paths.serving / target
@@ -127,7 +127,7 @@ def finish(paths: ShopPaths, building: Path, manifest: dict[str, Any]) -> Versio
     """Give a completely built version its name; nobody sees it before :func:`swap`."""
     write_whole(building / "manifest.json", json.dumps(manifest, indent=1, default=str))
     folder = building.with_name(building.name.removeprefix(_BUILDING))
-    os.rename(building, folder)
+    building.rename(folder)
     sync_folder(folder.parent)
     return find(paths, folder.name)
 
@@ -137,7 +137,7 @@ def swap(paths: ShopPaths, name: str) -> None:
     link = paths.serving / ".current.new"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions") / name)
-    os.replace(link, paths.serving / "current")
+    link.replace(paths.serving / "current")
     sync_folder(paths.serving)
 
 
@@ -148,7 +148,7 @@ def prune(paths: ShopPaths) -> list[str]:
     for version in old:
         # Out of sight first: a half deleted folder must not look like a version.
         doomed = version.folder.with_name(f"{_BUILDING}{version.name}")
-        os.rename(version.folder, doomed)
+        version.folder.rename(doomed)
         shutil.rmtree(doomed)
     return [version.name for version in old]
 
@@ -209,7 +209,7 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,7 +30,7 @@ create table bi.dim_segment (
 );
 create table bi.user_segment_daily (
     as_of_date date, user_key varchar, scheme varchar, segment_code varchar, segment_name_en varchar,
-    segment_name_zh varchar, score double, days_in_segment integer, run_id varchar
+    segment_name_zh varchar, score double, days_in_segment integer, model_version varchar, run_id varchar
 );
 create view bi.user_segment_current as
 select * from bi.user_segment_daily where as_of_date = (select max(as_of_date) from bi.user_segment_daily);
@@ -39,8 +39,8 @@ create table bi.segment_profile_daily (
     net_revenue_amount decimal(18, 2), run_id varchar
 );
 create table bi.user_score_daily (
-    as_of_date date, user_key varchar, score_name varchar, score double, decile integer, scored_at timestamp,
-    run_id varchar
+    as_of_date date, user_key varchar, score_name varchar, score double, decile integer, model_version varchar,
+    scored_at timestamp, run_id varchar
 );
 create table bi.customer_cohort_monthly (
     cohort_month date, month_number integer, users bigint, net_revenue_amount decimal(18, 2), run_id varchar
@@ -70,12 +70,13 @@ class Warehouse:
     def build(self, day: date, run_id: str = "run-1", score: float = 1.0) -> None:
         """Write one as_of_date as leg 2 would; a second call for the same day replaces it."""
         with duckdb.connect(str(self.paths.warehouse)) as connection:
+            connection.begin()
             for table in ("user_segment_daily", "segment_profile_daily", "user_score_daily"):
                 connection.execute(f"delete from bi.{table} where as_of_date = ?", [day])
             for scheme, users in SEGMENTS.items():
                 for user, code in users.items():
                     connection.execute(
-                        "insert into bi.user_segment_daily values (?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                        "insert into bi.user_segment_daily values (?, ?, ?, ?, ?, ?, ?, 1, '4', ?)",
                         [day, user, scheme, code, code.title(), "名", score, run_id],
                     )
                     connection.execute(
@@ -89,9 +90,10 @@ class Warehouse:
                     )
             for user in REVENUE:
                 connection.execute(
-                    "insert into bi.user_score_daily values (?, ?, 'high_value', ?, 1, now(), ?)",
+                    "insert into bi.user_score_daily values (?, ?, 'high_value', ?, 1, '4', now(), ?)",
                     [day, user, score, run_id],
                 )
+            connection.commit()
 
 
 @pytest.fixture

@@ -115,7 +115,8 @@ def test_versions_share_the_parquet_of_older_days(working, paths):
         working.build(day)
         publish(paths, day)
     copies = [
-        version.folder / "parquet/user_segment_daily" / f"{FIRST}.parquet" for version in versions.versions(paths)
+        version.folder / "parquet/user_segment_daily" / f"{FIRST}.parquet"
+        for version in versions.versions(paths)
     ]
     assert len(copies) == 2
     assert len({file.stat().st_ino for file in copies}) == 1
@@ -148,17 +149,44 @@ def test_the_published_file_carries_the_last_90_snapshots_and_parquet_all(workin
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ("delete from bi.user_segment_daily where scheme = 'rfm' and user_key = 'u1'", "users per scheme differ"),
-        ("insert into bi.user_segment_daily from bi.user_segment_daily limit 1", "user_segment_daily repeats 1 keys"),
-        ("update bi.user_segment_daily set segment_code = 'k7' where user_key = 'u1'", "does not have on their date"),
-        ("update bi.dim_segment set valid_from = date '2026-03-02'", "does not have on their date: lifecycle/aware"),
-        ("update bi.dim_segment set valid_to = date '2026-03-01'", "does not have on their date: lifecycle/aware"),
+        (
+            "delete from bi.user_segment_daily where scheme = 'rfm' and user_key = 'u1'",
+            "users per scheme differ",
+        ),
+        (
+            "insert into bi.user_segment_daily from bi.user_segment_daily limit 1",
+            "user_segment_daily repeats 1 keys",
+        ),
+        (
+            "update bi.user_segment_daily set segment_code = 'k7' where user_key = 'u1'",
+            "does not have on their date",
+        ),
+        (
+            "update bi.dim_segment set valid_from = date '2026-03-02'",
+            "does not have on their date: lifecycle/aware",
+        ),
+        (
+            "update bi.dim_segment set valid_to = date '2026-03-01'",
+            "does not have on their date: lifecycle/aware",
+        ),
         ("update bi.segment_profile_daily set users = 2 where segment_code = 'aware'", "sum to 4 users"),
         ("delete from bi.segment_profile_daily where scheme = 'rfm'", "sum to 0 users"),
-        ("alter table bi.user_score_daily add column email varchar", "column bi.user_score_daily.email is named"),
-        ("update bi.dim_segment set description_en = 'ask ann@shop.example'", "bi.dim_segment.description_en has 1"),
-        ("update bi.dim_segment set description_en = 'call +49 30 1234567'", "bi.dim_segment.description_en has 1"),
-        ("update bi.dim_segment set description_zh = '电话13812345678'", "bi.dim_segment.description_zh has 1"),
+        (
+            "alter table bi.user_score_daily add column email varchar",
+            "column bi.user_score_daily.email is named",
+        ),
+        (
+            "update bi.dim_segment set description_en = 'ask ann@shop.example'",
+            "bi.dim_segment.description_en has 1",
+        ),
+        (
+            "update bi.dim_segment set description_en = 'call +49 30 1234567'",
+            "bi.dim_segment.description_en has 1",
+        ),
+        (
+            "update bi.dim_segment set description_zh = '电话13812345678'",
+            "bi.dim_segment.description_zh has 1",
+        ),
         ("delete from bi.user_segment_daily", "no row for 2026-03-01"),
     ],
 )
@@ -175,7 +203,9 @@ def test_a_failed_check_leaves_the_version_in_force(working, paths):
     working.build(FIRST)
     first = publish(paths, FIRST)
     working.build(NEXT)
-    working.execute("delete from bi.user_segment_daily where as_of_date = '2026-03-02' and scheme = 'rfm' and user_key = 'u1'")
+    working.execute(
+        "delete from bi.user_segment_daily where as_of_date = '2026-03-02' and scheme = 'rfm' and user_key = 'u1'"
+    )
     with pytest.raises(GateStoppedError):
         publish(paths, NEXT)
     assert ask(paths, "select version from published_version") == [(first.version,)]
@@ -188,7 +218,9 @@ def test_publish_without_a_warehouse_says_what_to_run(paths):
 
 def test_publish_without_bi_tables_names_them(working, paths):
     working.execute("drop view bi.user_segment_current; drop table bi.funnel_daily")
-    with pytest.raises(ShoalError, match="user_segment_current, bi.funnel_daily: run python -m warehouse build bi"):
+    with pytest.raises(
+        ShoalError, match="user_segment_current, bi.funnel_daily: run python -m warehouse build bi"
+    ):
         publish(paths, FIRST)
 
 
@@ -256,19 +288,42 @@ def test_ops_tables_publish_declared_columns_only(working, paths):
     working.build(FIRST)
     working.execute("create table ops.landing_ledger (file_id varchar, file_name varchar, secret varchar)")
     working.execute("insert into ops.landing_ledger values ('f1', 'orders.csv', 'ann@shop.example')")
-    journal.append(paths.ops / "model_run.jsonl", [{"run_id": "r", "metrics": {"auc": 0.7}, "secret": "x"}])
+    run = {"run_id": "r", "mlflow_run_id": "m", "model_version": "4", "metrics": {"auc": 0.7}, "secret": "x"}
+    journal.append(paths.ops / "model_run.jsonl", [run])
     publish(paths, FIRST)
-    assert ask(paths, "select file_id, file_name, rows_in from ops.landing_ledger") == [("f1", "orders.csv", None)]
+    assert ask(paths, "select file_id, file_name, rows_in from ops.landing_ledger") == [
+        ("f1", "orders.csv", None)
+    ]
     [(metrics,)] = ask(paths, "select metrics from ops.model_run")
     assert json.loads(metrics) == {"auc": 0.7}
     names = ask(paths, "select column_name from duckdb_columns() where column_name = 'secret'")
     assert names == []
 
 
+def test_run_manifest_ties_the_rows_to_what_made_them(working, paths):
+    working.build(FIRST, run_id="run-7")
+    journal.append(
+        paths.ops / "model_run.jsonl",
+        [{"mlflow_run_id": "m3", "model_version": "3"}, {"mlflow_run_id": "m4", "model_version": "4"}],
+    )
+    checks = [{"border": "bi", "validation_id": name, "as_of_date": f"{FIRST}"} for name in ("v1", "v2")]
+    journal.append(paths.ops / "data_quality.jsonl", checks)
+    snapshot = paths.snapshots / f"latest-{FIRST}"
+    snapshot.mkdir(parents=True)
+    (snapshot / "manifest.json").write_text('{"digest": "abc"}')
+    publish(paths, FIRST)
+    [row] = ask(paths, "select row_run_ids, mlflow_run_ids, validation_ids, inputs from ops.run_manifest")
+    assert [json.loads(text) for text in row] == [["run-7"], ["m4"], {"bi": "v2"}, {"snapshot_digest": "abc"}]
+
+
 def test_content_hash_ignores_order_and_provenance_but_counts_repeats():
     with duckdb.connect() as connection:
-        connection.execute("create table a as select * from (values (1, 'x', 'r1'), (2, null, 'r1')) t(n, s, run_id)")
-        connection.execute("create table b as select * from (values ('r2', null, 2), ('r3', 'x', 1)) t(run_id, s, n)")
+        connection.execute(
+            "create table a as select * from (values (1, 'x', 'r1'), (2, null, 'r1')) t(n, s, run_id)"
+        )
+        connection.execute(
+            "create table b as select * from (values ('r2', null, 2), ('r3', 'x', 1)) t(run_id, s, n)"
+        )
         connection.execute("create table c as from a union all from a limit 3")
         connection.execute("create table d as select n, coalesce(s, '') as s, run_id from a")
         connection.execute("create table e as from a limit 0")

@@ -1,0 +1,158 @@
+"""The on-call page of a shop: every line that names trouble names the command that repairs it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+import cli
+import journal
+from landing import ledger, quarantine
+from landing.ledger import LandedDay, LedgerFile
+from serving import versions
+from serving.__main__ import parser
+from serving.publish import publish
+from serving.status import lines
+from settings import ShopPaths
+
+FIRST = date(2026, 3, 1)
+NEXT = FIRST + timedelta(days=1)
+
+
+@pytest.fixture
+def deliver(paths, monkeypatch):
+    """Deliver the shop's one daily table."""
+    monkeypatch.setattr(ledger, "complete_days", lambda shop: _days(ShopPaths(shop)))
+
+    def deliver(day: date, status: str = "accepted", quarantined: int = 0, reasons: tuple[str, ...] = ()) -> None:
+        file = LedgerFile(
+            file_id=f"f{day}",
+            batch_id=f"b{day}",
+            shop=paths.shop,
+            source="events",
+            file_name=f"events-{day}.csv",
+            content_hash="x",
+            status=status,
+            rows_quarantined=quarantined,
+            delivered_on=day,
+            landed_at=journal.now(),
+            contract_version="1",
+            mapping_version="1",
+            delivers=("events",),
+            tables=(LandedDay(table="events", event_date=day, rows_written=1),),
+            reasons=reasons,
+            decided_at=journal.now(),
+        )
+        if quarantined:
+            row = {"table": "events", "row_number": 1, "reasons": ["missing:event_id"], "columns": {}, "raw": "…"}
+            quarantine.write(paths, file.file_id, [row] * quarantined)
+        ledger.commit(paths, [file])
+
+    return deliver
+
+
+def _days(paths: ShopPaths) -> set[date]:
+    return {file.delivered_on for file in ledger.accepted(paths) if file.delivered_on}
+
+
+def page(paths) -> dict[str, tuple[str, str | None]]:
+    return {line.subject: (line.state, line.repair) for line in lines(paths)}
+
+
+def test_an_empty_shop_is_told_how_to_begin(paths, deliver):
+    assert page(paths) == {
+        "last complete day": ("none", "python -m landing receive <folder> --shop simulated"),
+        "version": ("nothing published", "python -m serving publish --shop simulated"),
+    }
+
+
+def test_a_healthy_shop_has_nothing_to_repair(working, paths, deliver):
+    deliver(FIRST)
+    working.build(FIRST)
+    publish(paths, FIRST)
+    assert [line.repair for line in lines(paths)] == [None, None]
+
+
+def test_a_complete_day_that_is_not_published_is_named(working, paths, deliver):
+    deliver(FIRST)
+    deliver(NEXT)
+    working.build(FIRST)
+    publish(paths, FIRST)
+    repair = page(paths)["version"][1]
+    assert repair is not None and f"publish --shop simulated --as-of {NEXT}" in repair
+
+
+def test_a_pin_is_named_with_what_waits_behind_it(working, paths, deliver):
+    deliver(FIRST)
+    for day in (FIRST, NEXT):
+        working.build(day)
+        publish(paths, day)
+    pinned = versions.rollback(paths, None)
+    assert page(paths)["pin"] == (
+        f"pinned to {pinned.name}; 1 newer built and not shown",
+        "python -m serving release --shop simulated",
+    )
+
+
+def test_held_batches_and_quarantine_are_counted_by_reason(paths, deliver):
+    deliver(FIRST, quarantined=3)
+    deliver(NEXT, status="held", reasons=("volume: 3 rows, 900 usual",))
+    found = page(paths)
+    assert found[f"held batch b{NEXT}"][0] == f"1 files (events-{NEXT}.csv): volume: 3 rows, 900 usual"
+    assert found["quarantine, open"] == ("3 rows of events: missing:event_id", None)
+    repair = found["quarantine"][1]
+    assert repair is not None and "python -m landing receive" in repair
+
+
+def test_only_the_last_validation_of_a_gate_is_shown(paths, deliver):
+    def judge(validation: str, outcome: str, severity: str = "error") -> journal.Record:
+        return {
+            "border": "bi",
+            "validation_id": validation,
+            "as_of_date": f"{FIRST}",
+            "expectation": "no_unnamed_segment",
+            "table": "user_segment_daily",
+            "column": None,
+            "outcome": outcome,
+            "severity": severity,
+            "observed": 4,
+        }
+
+    records = [judge("v1", "fail"), judge("v2", "pass"), judge("v2", "could_not_check")]
+    journal.append(paths.ops / "data_quality.jsonl", records)
+    found = [line for line in lines(paths) if line.subject == "gate bi"]
+    assert [line.state for line in found] == [
+        "as of 2026-03-01: 1 pass, 1 could_not_check",
+        "could_not_check: no_unnamed_segment on user_segment_daily: found 4",
+    ]
+    assert found[1].repair == (
+        "repair what it names, then python -m expectations bi --shop simulated --as-of 2026-03-01"
+    )
+
+
+def test_the_verbs_say_what_they_did(working, paths, deliver, capsys):
+    deliver(FIRST)
+    working.build(FIRST)
+    assert cli.run(parser(), ["publish"]) == cli.DONE
+    assert "as of 2026-03-01: 3 users" in capsys.readouterr().out
+    assert cli.run(parser(), ["publish"]) == cli.DONE
+    assert "nothing changed but run ids" in capsys.readouterr().out
+    working.build(NEXT)
+    assert cli.run(parser(), ["publish", "--as-of", f"{NEXT}"]) == cli.DONE
+    assert cli.run(parser(), ["rollback"]) == cli.DONE
+    assert cli.run(parser(), ["versions"]) == cli.DONE
+    assert "pinned" in capsys.readouterr().out
+    assert cli.run(parser(), ["status"]) == cli.DONE
+    assert "→ python -m serving release" in capsys.readouterr().out
+    assert cli.run(parser(), ["release"]) == cli.DONE
+    assert cli.run(parser(), ["query", "select count(*) as n from user_segment_current"]) == cli.DONE
+    assert capsys.readouterr().out.splitlines()[-3:] == ["─", "6", "(1 row)"]
+    assert cli.run(parser(), ["query", "select"]) == cli.WRONG_USAGE
+
+
+def test_publish_stopped_by_a_check_exits_with_3(working, paths, deliver):
+    deliver(FIRST)
+    working.build(FIRST)
+    working.execute("delete from bi.segment_profile_daily")
+    assert cli.run(parser(), ["publish"]) == cli.GATE_STOPPED
