@@ -59,7 +59,9 @@ keep_what_counts as (
     left join find_orders_inside as orders
         on events.as_of_date = orders.as_of_date and events.order_id = orders.order_id
     left join find_known_orders
-        on events.order_id = find_known_orders.order_id and find_known_orders.first_delivered_on <= events.known_on
+        on
+            events.order_id = find_known_orders.order_id
+            and events.known_on >= find_known_orders.first_delivered_on
     where
         events.event_date <= events.ends_on
         or (

@@ -26,7 +26,7 @@ keep_favourites as (
     select *
     from count_choices
     qualify row_number() over (
-        partition by as_of_date, user_key, kind order by choice_count desc, choice
+        partition by as_of_date, user_key, kind order by choice_count desc, choice asc
     ) = 1
 ),
 
