@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 import pyarrow as pa
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 
-class Served(mlflow.pyfunc.PythonModel):
+class Served(PythonModel):
     """One row per user in (lists of events and plain features), one row per user out."""
 
     def load_context(self, context: Any) -> None:
@@ -50,4 +51,4 @@ class Served(mlflow.pyfunc.PythonModel):
         return pd.DataFrame({"segment_code": placed.code, "distance": placed.distance})
 
 
-mlflow.models.set_model(Served())
+set_model(Served())

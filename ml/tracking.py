@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import settings
+from cli import ShoalError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class Run:
             with warnings.catch_warnings():
                 # The signature test of MLflow warns about integer columns; ours are all float64 or lists.
                 warnings.simplefilter("ignore")
-                mlflow.pyfunc.log_model(
+                logged = mlflow.pyfunc.log_model(
                     name=name,
                     python_model=str(Path(__file__).with_name("served.py")),
                     artifacts={PACKAGE: str(Path(folder) / PACKAGE)},
@@ -122,6 +123,10 @@ class Run:
                     ],
                     registered_model_name=register,
                 )
+        if logged.signature is None:
+            raise ShoalError(
+                f"model {name} has no signature: its input example can't be described, see the warning"
+            )
         self.set_tags({"package_digest": digest})
         return None if register is None else _newest(register)
 
@@ -155,7 +160,7 @@ def run(
         experiment_id=_experiment(experiment),
         run_name=name,
         nested=parent is not None,
-        parent_run_id=parent and parent.run_id,
+        parent_run_id=None if parent is None else parent.run_id,
     ) as active:
         mlflow.log_params({key: str(value) for key, value in params.items()})
         current = Run(active.info.run_id, name)

@@ -142,9 +142,10 @@ class Inputs:
 
     def example(self, as_of: date, rows: int = 3) -> pd.DataFrame:
         """Return a few users' sequences and features as a served model takes them, without their keys."""
-        sequences = self._rows("fct_user_sequences", as_of).slice(0, rows).select(LISTS).to_pandas()
+        # Python lists, not arrays of small integers: MLflow infers a signature from the former only.
+        lists = self._rows("fct_user_sequences", as_of).slice(0, rows).select(LISTS).to_pydict()
         features = numeric_columns(self._rows("fct_user_features", as_of).slice(0, rows).to_pandas())
-        return pd.concat([sequences.map(list), features], axis=1)
+        return pd.concat([pd.DataFrame(lists), features], axis=1)
 
     def closes_on(self, as_of: date) -> date | None:
         """Return the last day that the labels of a cut look at."""

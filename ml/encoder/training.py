@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,8 +101,12 @@ class _Learner:
         self.targets = None if examples.targets is None else torch.from_numpy(examples.targets)
         straight = list(network.straight.parameters())
         others = [one for name, one in network.named_parameters() if not name.startswith("straight.")]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": straight, "lr": config.straight_learning_rate},
+        ]
         self.optimizer = torch.optim.AdamW(
-            [{"params": others}, {"params": straight, "lr": config.straight_learning_rate}],
+            groups,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ml import packages
 from ml.configs import ClusterConfig
 from ml.encoder.classifier import Classifier
-from ml.segments import clusters, naming
+from ml.segments import naming
+from ml.segments.clusters import Clusters, Placement, Trial, fit
 from ml.warehouse import Cut
 
 
@@ -21,7 +22,7 @@ class BehaviourSegments:
     """Named clusters of BERT embeddings, frozen on the day they were made."""
 
     classifier: Classifier
-    clusters: clusters.Clusters
+    clusters: Clusters
     descriptions: dict[str, dict[str, str]]
     """By code and language."""
     known_through: date
@@ -35,16 +36,16 @@ class BehaviourSegments:
         known_through: date,
         config: ClusterConfig,
         rules: naming.Rules,
-    ) -> tuple[BehaviourSegments, list[clusters.Trial]]:
+    ) -> tuple[BehaviourSegments, list[Trial]]:
         """Cluster the users of a cut and name the clusters from their profile."""
-        fitted, trials = clusters.fit(embeddings, config)
+        fitted, trials = fit(embeddings, config)
         profile = naming.profile(cut.features, fitted.labels(embeddings))
         codes = naming.name_clusters(profile, rules)
         told = zip(codes, naming.describe(profile, "en"), naming.describe(profile, "zh"), strict=True)
         descriptions = {code: {"en": english, "zh": chinese} for code, english, chinese in told}
         return cls(classifier, fitted.named(codes), descriptions, known_through), trials
 
-    def place(self, cut: Cut) -> tuple[clusters.Placement, int, int]:
+    def place(self, cut: Cut) -> tuple[Placement, int, int]:
         """Place every user of a cut; also say how many embeddings were computed and how many reused."""
         embedded = self.classifier.embed(cut.sequences)
         return self.clusters.place(embedded.vectors), embedded.encoded, embedded.reused
@@ -66,7 +67,7 @@ class BehaviourSegments:
         content = packages.read_json(folder / "behaviour.json")
         return cls(
             classifier=Classifier.load(folder, cache_folder),
-            clusters=clusters.Clusters.load(folder),
+            clusters=Clusters.load(folder),
             descriptions=content["descriptions"],
             known_through=date.fromisoformat(content["known_through"]),
         )

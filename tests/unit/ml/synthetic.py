@@ -60,7 +60,11 @@ def write(
                 labels.append(_label(user, group, row["features"], cut, horizon, cut_rng))
     folder = paths.snapshots / digest
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(sequences), folder / "fct_user_sequences.parquet")
+    table = pa.Table.from_pylist(sequences)
+    place = table.schema.get_field_index("hours_of_week")
+    # As the warehouse types it.
+    table = table.set_column(place, "hours_of_week", table["hours_of_week"].cast(pa.list_(pa.int16())))
+    pq.write_table(table, folder / "fct_user_sequences.parquet")
     pd.DataFrame(features).to_parquet(folder / "fct_user_features.parquet")
     pd.DataFrame(labels).to_parquet(folder / "fct_user_labels.parquet")
     cuts = {"train": str(train), "test": str(test), "score": str(as_of)}

@@ -38,12 +38,12 @@ def test_network_memorises_32_sequences(data: Path) -> None:
     config = Config(
         network=NetworkConfig(hidden_size=64, intermediate_size=128, dropout=0.0),
         training=TrainingConfig(
-            steps=200,
+            steps=120,
             batch_size=32,
             validation_share=0.0,
             profile_weight=0.0,
             weight_decay=0.0,
-            evaluate_every=200,
+            evaluate_every=120,
         ),
     )
     outcomes = Outcomes(coin, coin, coin.astype(float))

@@ -97,8 +97,8 @@ def test_profile_leaves_out_what_does_not_vary_and_what_is_missing() -> None:
     )
     found = naming.profile(features, np.array([0, 0, 1, 1]))
     assert list(found.columns) == ["order_count", "night_share"]
-    assert found["order_count"].tolist() == [-1.0, 1.0]
-    assert found["night_share"].tolist() == [-1.0, 1.0]
+    assert found["order_count"].tolist() == pytest.approx([-1.0, 1.0])
+    assert found["night_share"].tolist() == pytest.approx([-1.0, 1.0])
 
 
 def test_every_behaviour_code_has_a_rule_and_every_rule_a_code() -> None:

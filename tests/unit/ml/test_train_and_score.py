@@ -12,17 +12,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import journal
 import settings
 from cli import ShoalError
-from ml import promote, reuse, tracking
+from ml import high_value, promote, reuse, tracking
 from ml.high_value import HighValue
 from ml.score import score
-from ml.train import train
+from ml.train import Material, _fit_bert, _fit_rivals, _judge, train
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
@@ -171,14 +170,16 @@ def test_registered_model_answers_in_a_process_without_our_checkout(
         f"import mlflow, sys, json; assert {str(settings.ROOT)!r} not in sys.path;"
         f"mlflow.set_tracking_uri({uri!r}); mlflow.set_registry_uri({uri!r});"
         f"m = mlflow.pyfunc.load_model({model!r}); out = m.predict(m.input_example);"
-        "print(json.dumps([list(out.columns), len(out), float(out['score'].min())]))"
+        "names = m.metadata.signature.inputs.input_names();"
+        "least = float(out['score'].min());"
+        "print(json.dumps([list(out.columns), len(out), least, 'hours_of_week' in names]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    columns, rows, least = json.loads(done.stdout.splitlines()[-1])
-    assert (columns, rows) == (["score", "tier"], 3)
+    columns, rows, least, is_described = json.loads(done.stdout.splitlines()[-1])
+    assert (columns, rows, is_described) == (["score", "tier"], 3, True)
     assert 0 <= least <= 1
 
 
@@ -199,17 +200,17 @@ def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synt
 
 def test_rows_after_the_cut_change_no_verdict(data: Path) -> None:
     """A future that differs only after the test cut leaves what was learned and judged untouched."""
-    found = []
+    found, futures = [], []
     for digest, later_rows in (("a", False), ("b", True)):
-        world = synthetic.write(shop=f"leak_{digest}", users=300, digest=digest, later_rows=later_rows)
-        train(world.paths, world.as_of, QUICK)
-        runs = {run["name"]: run["metrics"] for run in tracking.recent_runs(world.paths.shop, 20)}
-        found.append(
-            {name: runs["bert"][name] for name in runs["bert"] if name.startswith(("test/", "validation/"))}
-        )
-        sequences = Inputs.of(world.paths, world.as_of).cut(world.as_of).sequences
-        found[-1]["now"] = float(np.sum(sequences.gap_seconds))
-    assert found[0].pop("now") != found[1].pop("now")
+        world = synthetic.write(users=500, digest=digest, later_rows=later_rows)
+        material = Material.read(world.paths, world.as_of, QUICK, Inputs.of(world.paths, world.as_of))
+        assert material.has_enough and material.test is not None
+        classifier, curve = _fit_bert(material)
+        models, _ = _fit_rivals(material, classifier)
+        scores = {name: high_value.score(model, material.test) for name, model in models.items()}
+        found.append((curve, _judge(material, scores)))
+        futures.append(int(material.now.sequences.gap_seconds.sum()))
+    assert futures[0] != futures[1]
     assert found[0] == found[1]
 
 
