@@ -20,9 +20,12 @@ from settings import ShopPaths
 SITE = "static"
 
 REMOTE_TAG = re.compile(
-    r'<script[^>]*\bsrc="https?:[^>]*>\s*</script>|<link[^>]*\bhref="https?:[^>]*>|<img[^>]*\bsrc="https?:[^>]*>',
+    r'<script[^>]*\bsrc="https?:[^>]*>\s*</script>|<link[^>]*\bhref="https?:[^>]*>'
+    r'|<(img|source)[^>]*\bsrc(set)?="https?:[^>]*>',
     re.DOTALL,
 )
+
+REMOTE_IMAGE = re.compile(r"url\('https?:[^']*'\)")
 
 STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
@@ -51,7 +54,7 @@ def build(context: EphemeralDataContext, paths: ShopPaths, border: str) -> Path:
     context.build_data_docs([SITE])
     for name in ("images", "fonts"):
         shutil.rmtree(aside / "static" / name, ignore_errors=True)
-    for page in aside.rglob("*.html"):
+    for page in (*aside.rglob("*.html"), *aside.rglob("*.css")):
         page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     aside.replace(target)
@@ -59,4 +62,4 @@ def build(context: EphemeralDataContext, paths: ShopPaths, border: str) -> Path:
 
 
 def _offline(html: str) -> str:
-    return REMOTE_TAG.sub("", html).replace("</head>", STYLE, 1)
+    return REMOTE_IMAGE.sub("none", REMOTE_TAG.sub("", html)).replace("</head>", STYLE, 1)

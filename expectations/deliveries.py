@@ -6,7 +6,7 @@ newest batch. A file that was held and that a person accepted afterwards is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -39,7 +39,7 @@ def find(paths: ShopPaths, as_of: date | None = None) -> Delivery:
     accepted = [file for file in ledger_files(paths) if file.status == "accepted" and _is_known(file, as_of)]
     overruled = {line["file_id"] for line in journal.read(paths.ledger) if line["status"] == "held"}
     passed = passed_batches(paths)
-    judged = [file for file in accepted if file.batch_id not in passed]
+    judged = [file for file in accepted if not _has_passed(file, passed)]
     if not judged and accepted:
         newest = max(accepted, key=lambda file: file.landed_at).batch_id
         judged = [file for file in accepted if file.batch_id == newest]
@@ -48,17 +48,30 @@ def find(paths: ShopPaths, as_of: date | None = None) -> Delivery:
     )
 
 
-def passed_batches(paths: ShopPaths) -> set[str]:
-    """Return the batches of which some validation of this border let everything through."""
-    stopped: dict[str, bool] = {}
-    batches: dict[str, set[str]] = {}
+def passed_batches(paths: ShopPaths) -> dict[str, date]:
+    """Return the batches that some validation of this border let through, and up to which day."""
+    validations: dict[str, list[journal.Record]] = {}
     for record in journal.read(paths.ops / "data_quality.jsonl"):
         if record["border"] == "incoming":
-            check = record["validation_id"]
-            stops = record["severity"] == "error" and record["outcome"] in ("fail", "could_not_check")
-            stopped[check] = stopped.get(check, False) or stops
-            batches.setdefault(check, set()).update(record["batch_ids"])
-    return {batch for check, found in batches.items() if not stopped[check] for batch in found}
+            validations.setdefault(record["validation_id"], []).append(record)
+    passed: dict[str, date] = {}
+    for records in validations.values():
+        if not any(_stops(record) for record in records):
+            day = date.fromisoformat(records[0]["as_of_date"])
+            for batch_id in records[0]["batch_ids"]:
+                passed[batch_id] = max(day, passed.get(batch_id, day))
+    return passed
+
+
+def _stops(record: journal.Record) -> bool:
+    return record["severity"] == "error" and record["outcome"] in ("fail", "could_not_check")
+
+
+def _has_passed(file: LedgerFile, passed: Mapping[str, date]) -> bool:
+    """Whether the file was among those judged: a validation as of a day leaves out the later files."""
+    if file.batch_id not in passed:
+        return False
+    return file.delivered_on is None or file.delivered_on <= passed[file.batch_id]
 
 
 def _is_known(file: LedgerFile, as_of: date | None) -> bool:

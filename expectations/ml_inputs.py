@@ -162,7 +162,8 @@ class ExpectFeaturesInRange(BorderExpectation):
             f.column_name || ' on ' || f.as_of_date || ': ' || f.low || ' to ' || f.high as observed
         from batch as b, (
             -- A window is no measure: refunds alone in 30 days are a negative amount.
-            select *, regexp_replace(column_name, '_last_[0-9]+_days$', '') as window_free_name from column_fact
+            select *, regexp_replace(column_name, '_last_[0-9]+_days$', '') as window_free_name
+            from column_fact
         ) as f
         where not f.is_previous and (
             (regexp_matches(f.column_name, '_share$') and (f.low < 0 or f.high > 1))

@@ -1,6 +1,6 @@
 """A shop's landed days as the border `incoming` meets them: 28 quiet days, then one to judge.
 
-Each day: 100 events (20 by unknown visitors), 40 orders and 40 order lines at 10.00.
+Each day: 100 events (20 by unknown visitors), 60 orders and 60 order lines at 10.00.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def order_line(number: int, day: date, **changes: Any) -> Row:
 
 
 def rows(table: str, day: date, count: int | None = None, **changes: Any) -> list[Row]:
-    make, usual = {"events": (event, 100), "orders": (order, 40), "order_lines": (order_line, 40)}[table]
+    make, usual = {"events": (event, 100), "orders": (order, 60), "order_lines": (order_line, 60)}[table]
     return [make(number, day, **changes) for number in range(usual if count is None else count)]
 
 

@@ -56,6 +56,8 @@ def features(day: date) -> Iterator[Row]:
             "discount_share": 0.0,
             "review_score_avg": 4.5,
             "net_revenue_amount": 12.5,
+            # Refunds of earlier purchases: a month may be negative.
+            "net_revenue_amount_last_30_days": -3.0,
             "top_category": "shoes",
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -100,7 +100,7 @@ SPOILERS: dict[type, tuple[Spoiler, set[type]]] = {
 
 @pytest.fixture(scope="session")
 def quiet_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Land the four quiet weeks once; each test takes a copy."""
+    """Land the four quiet weeks once; each test points at their days."""
     folder = tmp_path_factory.mktemp("quiet_weeks")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SHOAL_DATA", str(folder))
@@ -110,12 +110,17 @@ def quiet_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def feed(paths: ShopPaths, quiet_weeks: Path) -> Feed:
-    shutil.copytree(quiet_weeks / paths.shop, paths.root)
+    landed = quiet_weeks / paths.shop / "landing"
+    for table in ("events", "orders", "order_lines"):
+        (paths.landing / table).mkdir(parents=True)
+        for day in (landed / table).iterdir():
+            (paths.landing / table / day.name).symlink_to(day)
+    shutil.copy(landed / "ledger.jsonl", paths.ledger)
     pass_batch(paths, "b-past")
     return Feed(paths)
 
 
-def pass_batch(paths: ShopPaths, batch_id: str) -> None:
+def pass_batch(paths: ShopPaths, batch_id: str, as_of: date = TODAY) -> None:
     """Note that a batch passed, as a validation does."""
     finding = {
         "border": "incoming",
@@ -123,6 +128,7 @@ def pass_batch(paths: ShopPaths, batch_id: str) -> None:
         "severity": "error",
         "outcome": "pass",
         "batch_ids": [batch_id],
+        "as_of_date": str(as_of),
     }
     journal.append(paths.ops / "data_quality.jsonl", [finding])
 
@@ -265,6 +271,14 @@ def test_a_file_that_a_person_accepted_after_it_was_held_is_not_judged_again(fee
     ledger.set_status(paths, [f"f-events-{TODAY}"], "accepted", ["a sale, says the shop"])
     judged = {file.file_id for file in deliveries.find(paths).judged}
     assert judged == {f"f-orders-{TODAY}", f"f-order_lines-{TODAY}"}
+
+
+def test_a_batch_that_passed_up_to_a_day_is_still_judged_for_its_later_days(feed: Feed, paths: ShopPaths):
+    feed.day(TODAY, "b-today")
+    feed.day(TODAY + timedelta(days=1), "b-today")
+    pass_batch(paths, "b-today")
+    judged = deliveries.find(paths).judged
+    assert {file.delivered_on for file in judged} == {TODAY + timedelta(days=1)}
 
 
 def test_as_of_leaves_out_what_was_delivered_later(feed: Feed, paths: ShopPaths):
