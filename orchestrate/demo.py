@@ -13,7 +13,9 @@ from cli import ShoalError, UsageError, console
 from orchestrate import airflow_server, follow
 
 SEGMENTS = """
-    select scheme, segment_name_en as segment, users, user_share, revenue_share, recency_days_median
+    select
+        scheme, segment_name_en as segment, users,
+        round(user_share, 3) as user_share, round(revenue_share, 3) as revenue_share, recency_days_median
     from bi.segment_profile_daily
     where as_of_date = (select max(as_of_date) from bi.segment_profile_daily)
     order by scheme, users desc
@@ -30,7 +32,7 @@ def run(shop: str, folder: Path | None) -> None:
     console.print(follow.table(chain))
     console.print(f"\nThe segments of {shop}, as BI reads them:")
     _python("-m", "serving", "query", "--shop", shop, SEGMENTS)
-    console.print(_where_to_look(shop), highlight=False)
+    console.print(_where_to_look(shop), soft_wrap=True)
     console.print(f"[bold green]done[/] in {time.monotonic() - started:.0f} s")
 
 
@@ -42,11 +44,11 @@ def _drops(shop: str, folder: Path | None) -> Path:
         return folder.resolve()
     if shop != "simulated":
         raise UsageError(f"SOURCE={shop} needs its files: make demo SOURCE={shop} FROM=<folder>")
-    drops = settings.ShopPaths(shop).root / "drops"
-    if drops.exists():
+    drops, truth = (settings.ShopPaths(shop).root / name for name in ("drops", "truth"))
+    if truth.is_dir() and any(truth.iterdir()):  # the truth is written last
         console.print(f"simulated shop: its files are in {drops} already")
     else:
-        _python("-m", "landing", "simulate", "--out", str(drops))
+        _python("-m", "landing", "simulate", "--out", str(drops), "--truth", str(truth))
     return drops
 
 

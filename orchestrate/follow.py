@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -52,6 +54,7 @@ class Step:
     started_at: str
     seconds: float
     attempt: int
+    said: str = ""
 
     @property
     def name(self) -> str:
@@ -110,7 +113,17 @@ def _look(client: Client, chain: Chain, run: Run) -> None:
             asked = Run("train_models", f"asked_by_{run.run_id}_{step.attempt}")
             if asked not in chain.asked and _exists(client, asked):
                 chain.asked.append(asked)
+        known = chain.steps.get((run, step.task_id))
+        if step.state == "success":
+            step.said = (known and known.said) or _said(client, step)
         chain.steps[run, step.task_id] = step
+
+
+def _said(client: Client, step: Step) -> str:
+    """Return what the command of a task said, in short."""
+    path = f"{step.run.path}/taskInstances/{step.task_id}/xcomEntries"
+    keys = [entry["key"] for entry in client.get(path)["xcom_entries"] if entry["key"].endswith(" said")]
+    return "\n".join(str(client.get(f"{path}/{quote(key)}")["value"]) for key in sorted(keys))
 
 
 def _exists(client: Client, run: Run) -> bool:
@@ -204,6 +217,8 @@ def _as_lines(chain: Chain) -> Iterator[Callable[[], None]]:
             if step.state not in ("scheduled", "queued") and (step.state != state or still_running):
                 said[key] = (step.state, step.seconds)
                 console.print(f"  {step.name}: {step.state} {step.seconds:.0f} s", soft_wrap=True)
+                if step.said:
+                    console.print(f"    {escape(step.said)}", style="dim", soft_wrap=True)
 
     yield refresh
 
@@ -216,6 +231,8 @@ def table(chain: Chain) -> Table:
     shown.add_column("task")
     shown.add_column("state")
     shown.add_column("seconds", justify="right")
+    shown.add_column("what it said", style="dim", overflow="fold")
     for step in sorted(chain.steps.values(), key=lambda step: step.started_at):
-        shown.add_row(step.name, Text(step.state, STYLES.get(step.state, "")), f"{step.seconds:.1f}")
+        state = Text(step.state, STYLES.get(step.state, ""))
+        shown.add_row(step.name, state, f"{step.seconds:.1f}", escape(step.said))
     return shown

@@ -6,6 +6,7 @@ ever imported here. The command runs in the checkout, its output goes to the tas
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 import settings
 from cli import GATE_STOPPED, WRONG_USAGE
 from common.runs import ShopRun, as_of_date, extra, shop_runs
+
+WAS_THERE = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b")
+"""How commands say that they did less than the whole."""
 
 
 class Command(BaseOperator):
@@ -104,12 +108,15 @@ class Command(BaseOperator):
         )
         try:
             assert self._process.stdout
+            said = []
             for line in self._process.stdout:
                 self.log.info(line.rstrip("\n"))
+                said.append(line.strip())
             code = self._process.wait()
         finally:
             self.on_kill()
         self._judge(code, " ".join(words))
+        context["ti"].xcom_push(f"{run.shop} said", _in_short(said))
 
     def _judge(self, code: int, command: str) -> None:
         said = f"`python -m {command}` ended with exit code {code}"
@@ -176,6 +183,12 @@ class AskForModel(TriggerDagRunOperator):
             _skip(self, f"a champion is in force for {day}: no training asked for")
         self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
         super().execute(context)
+
+
+def _in_short(lines: Sequence[str]) -> str:
+    """Return a command's last line, and before it those that tell what was there already."""
+    full = [line for line in lines if line]
+    return "; ".join([*(line for line in full[:-1] if WAS_THERE.search(line)), *full[-1:]])
 
 
 def _skip(task: BaseOperator, reason: str) -> NoReturn:

@@ -1,0 +1,203 @@
+"""The whole chain under a real Airflow, on the world: one visitor's event from file to segment, three times.
+
+First the shop's history; then the same files again, which must change nothing; then one more day, which must
+change what it says and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import settings
+import warehouse
+from landing import pseudonyms
+from orchestrate import airflow_server, follow, processes
+from serving.query import connect
+from settings import ShopPaths
+from tests import world
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+VISITOR = "ben"
+NEXT_DAY = world.LAST_DAY + timedelta(days=1)
+SCHEMES = {"rfm", "lifecycle", "behaviour"}
+"""`value` needs a hundred positives to learn from; the world is told that it has none."""
+
+TELLS_ONE_RUN_FROM_ANOTHER = {"run_id", "scored_at", "published_at", "version", "model_version"}
+
+
+@dataclass
+class Shop:
+    """The world's shop, its drops and its Airflow."""
+
+    paths: ShopPaths
+    drops: Path
+    home: Path
+    client: airflow_server.Client
+
+    def run_chain(self, name: str) -> follow.Chain:
+        run = follow.Run("land_behaviour", name)
+        body = {
+            "dag_run_id": name,
+            "logical_date": None,
+            "conf": {"shop": world.SHOP, "folder": str(self.drops)},
+        }
+        self.client.post(f"dags/{run.dag_id}/dagRuns", body)
+        return follow.follow(self.client, run, until="publish_segments")
+
+    def published(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with connect(self.paths) as connection:
+            return connection.execute(query, list(parameters)).fetchall()
+
+    def key_of(self, customer: str) -> str:
+        secret = pseudonyms.key(self.paths)
+        return hmac.new(secret, f"customer:{customer}".encode(), hashlib.sha256).hexdigest()
+
+    def segments_of(self, customer: str) -> dict[str, str]:
+        rows = self.published(
+            "select scheme, segment_code from bi.user_segment_current where user_key = ?",
+            self.key_of(customer),
+        )
+        assert len(rows) == len(dict(rows)), "more than one row in a scheme"
+        return dict(rows)
+
+    def content(self, as_of: date) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every published row of a day, without what tells one run from another."""
+        with connect(self.paths) as connection:
+            tables = connection.execute(
+                "select table_name, list(column_name order by column_index) from duckdb_columns() "
+                "where schema_name = 'bi' group by table_name having 'as_of_date' in list(column_name)"
+            ).fetchall()
+            return {name: self._rows(connection, name, columns, as_of) for name, columns in tables}
+
+    def _rows(
+        self, connection: duckdb.DuckDBPyConnection, table: str, columns: list[str], as_of: date
+    ) -> list[tuple[Any, ...]]:
+        kept = ", ".join(f'"{name}"' for name in columns if name not in TELLS_ONE_RUN_FROM_ANOTHER)
+        return connection.execute(
+            f'select {kept} from bi."{table}" where as_of_date = ? order by all', [as_of]
+        ).fetchall()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    data, home = (tmp_path_factory.mktemp(name) for name in ("data", "home"))
+    drops = data / "drops"
+    world.write_drops(drops)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOAL_DATA", str(data))
+        patch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
+        patch.setenv("SHOAL_SHOP", world.SHOP)
+        patch.setenv("SHOAL_AIRFLOW_PORT", "0")
+        patch.setenv("HOME", str(home))
+        try:
+            address = airflow_server.start()
+            yield Shop(ShopPaths(world.SHOP), drops, home, airflow_server.Client(address))
+        finally:
+            airflow_server.end()
+
+
+@pytest.fixture(scope="module")
+def first(shop: Shop) -> follow.Chain:
+    return shop.run_chain("first")
+
+
+def test_chain_trains_scores_and_publishes_the_last_complete_day(first: follow.Chain) -> None:
+    assert first.as_of_date == world.LAST_DAY.isoformat()
+    assert [run.dag_id for run in (*first.runs, *first.asked)] == [
+        *("land_behaviour", "build_features", "score_users", "publish_segments", "train_models")
+    ]
+    assert {step.state for step in first.steps.values()} == {"success"}
+
+
+def test_one_event_goes_from_its_file_to_a_segment_in_every_scheme(shop: Shop, first: follow.Chain) -> None:
+    with (shop.drops / "events_2026-04-02.csv").open() as file:
+        (event,) = (row for row in csv.DictReader(file) if row["event_id"] == "b1")
+    assert event["customer_id"] == VISITOR
+
+    landed = shop.paths.landing / "events" / "2026-04-02" / "*.parquet"
+    assert duckdb.execute(
+        "select user_key, event_type, delivered_on from read_parquet(?) where event_id = 'b1'", [str(landed)]
+    ).fetchall() == [(shop.key_of(VISITOR), "view", date(2026, 4, 2))]
+
+    with warehouse.connect(shop.paths, "a test", read_only=True) as connection:
+        built = connection.execute(
+            "select event_type, product_id from core.fct_events where user_key = ? and occurred_at = ?",
+            [shop.key_of(VISITOR), event["occurred_at"]],
+        ).fetchall()
+        read = connection.execute(
+            "select event_types from ml_inputs.fct_user_sequences where user_key = ? and as_of_date = ?",
+            [shop.key_of(VISITOR), world.LAST_DAY],
+        ).fetchall()
+    assert built == [("view", "lamp")]
+    assert read == [(["view", "view", "view"],)]
+
+    segments = shop.segments_of(VISITOR)
+    assert segments.keys() >= SCHEMES
+    assert segments["rfm"] == "not_bought"
+
+
+def test_every_published_row_says_which_run_made_it(shop: Shop, first: follow.Chain) -> None:
+    assert shop.published("select distinct run_id from bi.user_segment_daily") == [("first",)]
+
+
+def test_same_files_again_change_nothing_but_run_ids(shop: Shop, first: follow.Chain) -> None:
+    before = shop.content(world.LAST_DAY)
+    assert before["user_segment_daily"]
+    again = shop.run_chain("again")
+    assert not again.asked, "a model was trained though nothing had changed"
+    assert shop.content(world.LAST_DAY) == before
+
+
+def test_one_more_day_moves_who_bought_and_leaves_the_day_before(shop: Shop, first: follow.Chain) -> None:
+    before = shop.content(world.LAST_DAY)
+    _drop(shop.drops, "events", event_id="b4", event_type="view", occurred_at=f"{NEXT_DAY} 08:00:00")
+    order = {"order_id": "ben1", "ordered_at": f"{NEXT_DAY} 09:00:00"}
+    _drop(
+        shop.drops,
+        "orders",
+        **order,
+        order_status="completed",
+        updated_at=order["ordered_at"],
+        currency="EUR",
+    )
+    _drop(
+        shop.drops, "order_lines", **order, line_number=1, product_id="lamp", quantity=1, unit_price_amount=50
+    )
+
+    chain = shop.run_chain("next_day")
+
+    assert chain.as_of_date == NEXT_DAY.isoformat()
+    assert shop.segments_of(VISITOR)["rfm"] != "not_bought"
+    assert shop.content(world.LAST_DAY) == before
+
+
+def test_nothing_is_written_into_the_home_directory(shop: Shop, first: follow.Chain) -> None:
+    assert list(shop.home.rglob("*")) == []
+
+
+def test_no_process_outlives_its_airflow(shop: Shop, first: follow.Chain) -> None:
+    assert processes.members(airflow_server.FAMILY)
+    airflow_server.end()
+    assert not processes.members(airflow_server.FAMILY)
+
+
+def _drop(folder: Path, table: str, **row: Any) -> None:
+    """Drop one more file of one row by the visitor."""
+    row = {"customer_id": VISITOR, "channel": "web"} | row
+    if table == "order_lines":
+        row = {name: value for name, value in row.items() if name not in ("customer_id", "channel")}
+    with (folder / f"{table}_{NEXT_DAY}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
