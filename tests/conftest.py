@@ -13,6 +13,7 @@ import pytest
 os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
 
 import settings
+from tests.chain import Chain
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -45,3 +46,24 @@ def real_data() -> Path:
     if folder is None:
         pytest.skip("the public data sets are not here: set SHOAL_REAL_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Take a small simulated shop through the whole chain once, by the commands that the DAGs run.
+
+    The files of its last day lie in ``tomorrow``, not landed yet.
+    """
+    chain = Chain("simulated", tmp_path_factory.mktemp("simulated"))
+    chain.simulate("--users", "2000", "--days", "150", "--seed", "7", "--out", str(chain.drops))
+    chain.hold_back_the_last_day()
+    chain.go(chain.drops)
+    return chain
+
+
+@pytest.fixture(scope="session")
+def online_retail(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Take the real shop from its 219 daily files to a published version, once."""
+    chain = Chain("online_retail", tmp_path_factory.mktemp("online_retail"))
+    assert chain.go(real_data / "online_retail" / "daily") == "2011-08-31"
+    return chain

@@ -1,0 +1,96 @@
+"""The chain as a person types it: the commands that the DAGs run, one after the other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import settings
+
+
+@dataclass
+class Chain:
+    """One shop's chain on a data folder of its own."""
+
+    shop: str
+    data: Path
+    said: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.data / self.shop
+
+    @property
+    def drops(self) -> Path:
+        return self.folder / "drops"
+
+    @property
+    def tomorrow(self) -> Path:
+        return self.folder / "tomorrow"
+
+    def run(self, *words: str, expect: int = 0) -> str:
+        """Run ``python -m <words> --shop <shop>`` and return what it printed to stdout."""
+        return self._python(*words, "--shop", self.shop, expect=expect)
+
+    def simulate(self, *options: str) -> None:
+        """Write what the simulated shop drops."""
+        self._python("landing", "simulate", *options)
+
+    def hold_back_the_last_day(self) -> None:
+        """Move the files of the last day from ``drops`` to ``tomorrow``."""
+        last = max(file.name.split("_")[-1][:10] for file in self.drops.glob("events_*"))
+        self.tomorrow.mkdir()
+        for file in list(self.drops.glob(f"*_{last}.*")):
+            file.rename(self.tomorrow / file.name)
+
+    def _python(self, *words: str, expect: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=settings.ROOT,
+            env=settings.environment(SHOAL_DATA=str(self.data), COLUMNS="160", NO_COLOR="1"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.said[" ".join(words[:2])] = done.stderr
+        assert done.returncode == expect, f"{' '.join(words)}: {done.returncode}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def land(self, folder: Path) -> str:
+        """Land a folder; return the latest complete day."""
+        self.run("landing", "receive", str(folder))
+        self.run("expectations", "incoming")
+        return self.run("landing", "latest-day").strip()
+
+    def go(self, folder: Path) -> str:
+        """Run everything from files to a published version; return the as_of_date."""
+        day = self.land(folder)
+        self.run("warehouse", "build", "core", "--as-of", day)
+        self.run("expectations", "ml_inputs", "--as-of", day)
+        self.run("ml", "train", "--as-of", day)
+        self.run("ml", "score", "--as-of", day)
+        self.publish(day)
+        return day
+
+    def publish(self, day: str) -> None:
+        self.run("warehouse", "build", "bi", "--as-of", day)
+        self.run("expectations", "bi", "--as-of", day)
+        self.run("serving", "publish", "--as-of", day)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = json.loads(self.run("serving", "query", "--format", "json", sql))
+        return answer
+
+    def value(self, sql: str) -> Any:
+        (row,) = self.query(sql)
+        (value,) = row.values()
+        return value
+
+    def records(self, table: str) -> Iterator[dict[str, Any]]:
+        path = self.data / self.shop / "ops" / f"{table}.jsonl"
+        yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
