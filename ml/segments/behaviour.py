@@ -39,8 +39,9 @@ class BehaviourSegments:
     ) -> tuple[BehaviourSegments, list[Trial]]:
         """Cluster the users of a cut and name the clusters from their profile."""
         fitted, trials = fit(embeddings, config)
-        profile = naming.profile(cut.features, fitted.labels(embeddings))
-        codes = naming.name_clusters(profile, rules)
+        labels = fitted.labels(embeddings)
+        profile = naming.profile(cut.features, labels)
+        codes = naming.name_clusters(profile, naming.means(cut.features, labels), rules)
         told = zip(codes, naming.describe(profile, "en"), naming.describe(profile, "zh"), strict=True)
         descriptions = {code: {"en": english, "zh": chinese} for code, english, chinese in told}
         return cls(classifier, fitted.named(codes), descriptions, known_through), trials

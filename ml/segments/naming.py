@@ -1,13 +1,15 @@
 """Names for clusters, by rule: what sets a cluster apart decides what it is called.
 
 The words come from ``segment_names.csv``; which feature speaks for which name stands in
-``behaviour_naming_rules.csv``. Both are data that a person may change.
+``behaviour_naming_rules.csv``; what a cluster must be like to bear a name at all (nobody is a
+one-time buyer without an order) in ``behaviour_naming_limits.csv``. All are data that a person
+may change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.encoder.features import numeric
-from ml.segments import NAMES, RULES, WORDS
+from ml.segments import LIMITS, NAMES, RULES, WORDS
 
 IMPOSSIBLE = -1e6
-"""The score of a name whose features this shop doesn't have."""
+"""The score of a name whose features this shop doesn't have, or whose limits the cluster breaks."""
 ORDINARY = 0.4
 """Deviations: a feature nearer to the population than this speaks for direction ``average``."""
 CAP = 2.5
@@ -29,12 +31,20 @@ CAP = 2.5
 
 @dataclass(frozen=True)
 class Rules:
-    """Which features speak for which behaviour code: one row per (segment_code, feature)."""
+    """Which features speak for which behaviour code, and what a cluster's means must be for it.
+
+    One row per (segment_code, feature) in each table; a limit that is null binds nobody.
+    """
 
     table: pd.DataFrame
+    limits: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(
+            columns=["segment_code", "feature", "lowest_mean", "highest_mean"]
+        )
+    )
 
     @classmethod
-    def load(cls, rules: Path = RULES, names: Path = NAMES) -> Rules:
+    def load(cls, rules: Path = RULES, names: Path = NAMES, limits: Path = LIMITS) -> Rules:
         """Read the rules and check them against the vocabulary.
 
         Raises
@@ -51,9 +61,9 @@ class Rules:
                 f"{rules.name} names the behaviour codes {', '.join(unknown)}, which {names.name} lacks: "
                 "add them there (scheme behaviour), or correct the rule"
             )
-        return cls(table)
+        return cls(table, pd.read_csv(limits))
 
-    def fit(self, profile: pd.DataFrame) -> pd.DataFrame:
+    def fit(self, profile: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         """Return how well each code fits each cluster.
 
         A fit is the weighted mean of the cluster's deviations in the directions that the
@@ -63,16 +73,24 @@ class Rules:
         ----------
         profile
             (clusters, features): deviations from the population in standard units.
+        means
+            (clusters, features): the clusters' means in the features' own units.
 
         Returns
         -------
         DataFrame
             (clusters, codes)
         """
-        return pd.DataFrame(
+        fits = pd.DataFrame(
             {code: _fit_of(rules, profile) for code, rules in self.table.groupby("segment_code", sort=True)},
             index=profile.index,
         )
+        for limit in self.limits.itertuples(index=False):
+            if limit.segment_code in fits and limit.feature in means:
+                mean = means[limit.feature].fillna(0.0)
+                breaks = (mean < limit.lowest_mean) | (mean > limit.highest_mean)
+                fits.loc[breaks, limit.segment_code] = IMPOSSIBLE
+        return fits
 
 
 def profile(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
@@ -92,7 +110,18 @@ def profile(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
     return standard.groupby(labels).mean().fillna(0.0)
 
 
-def name_clusters(profile: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
+def means(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
+    """Return each cluster's mean of every number, in the feature's own unit; missing values are left out.
+
+    Returns
+    -------
+    DataFrame
+        (clusters, features)
+    """
+    return features.select_dtypes("number").groupby(labels).mean()
+
+
+def name_clusters(profile: pd.DataFrame, means: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
     """Give each cluster a code of its own, so that the sum of fits is greatest (Kuhn 1955).
 
     Raises
@@ -102,7 +131,7 @@ def name_clusters(profile: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
     """
     from scipy.optimize import linear_sum_assignment
 
-    fits = rules.fit(profile)
+    fits = rules.fit(profile, means)
     rows, columns = linear_sum_assignment(fits.to_numpy(), maximize=True)
     chosen = fits.to_numpy()[rows, columns]
     if len(rows) < len(profile) or (chosen <= IMPOSSIBLE / 2).any():

@@ -77,7 +77,33 @@ def test_names_follow_what_sets_a_cluster_apart_and_are_unique() -> None:
     )
     # Both clusters buy much, the first most: it takes the name, the second takes its next best.
     profile = pd.DataFrame({"order_count": [2.0, 1.5], "night_share": [0.1, 1.0], "tenure_days": [0.0, 0.0]})
-    assert naming.name_clusters(profile, rules) == ("loyal_regulars", "night_owls")
+    assert naming.name_clusters(profile, profile, rules) == ("loyal_regulars", "night_owls")
+
+
+def test_nobody_is_a_one_time_buyer_without_an_order() -> None:
+    rules = _rules(
+        [("one_time_buyers", "order_count", "low", 1), ("mixed_shoppers", "order_count", "average", 1)]
+    )
+    limits = pd.DataFrame(
+        {
+            "segment_code": ["one_time_buyers"],
+            "feature": "order_count",
+            "lowest_mean": 0.8,
+            "highest_mean": 1.8,
+        }
+    )
+    profile, means = pd.DataFrame({"order_count": [-1.0, 0.5]}), pd.DataFrame({"order_count": [0.0, 1.2]})
+    assert naming.name_clusters(profile, means, rules) == ("one_time_buyers", "mixed_shoppers")
+    limited = naming.Rules(rules.table, limits)
+    assert naming.name_clusters(profile, means, limited) == ("mixed_shoppers", "one_time_buyers")
+
+
+def test_every_naming_limit_is_of_a_code_and_a_feature_that_the_rules_know() -> None:
+    rules = naming.Rules.load()
+    assert len(rules.limits) > 0
+    assert set(rules.limits["segment_code"]) <= set(rules.table["segment_code"])
+    assert set(rules.limits["feature"]) <= set(rules.table["feature"])
+    assert rules.limits[["lowest_mean", "highest_mean"]].notna().any(axis=1).all()
 
 
 def test_names_need_features_that_the_shop_has() -> None:
@@ -88,7 +114,7 @@ def test_names_need_features_that_the_shop_has() -> None:
     with pytest.raises(
         ShoalError, match="2 clusters need names, but the features of this shop allow only 1 codes"
     ):
-        naming.name_clusters(profile, rules)
+        naming.name_clusters(profile, profile, rules)
 
 
 def test_profile_leaves_out_what_does_not_vary_and_what_is_missing() -> None:
