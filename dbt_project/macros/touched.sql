@@ -51,7 +51,7 @@ whole build has succeeded, so a build that was killed repeats the same work.
 {% macro is_touched_event(rows) -%}
     (
         ({{ rows }}.source_table, {{ rows }}.source_key) in (
-            select (table_name, unit_key) from {{ source('ops', 'touched_key') }}
+            select table_name, unit_key from {{ source('ops', 'touched_key') }}
         )
         or coalesce({{ rows }}.order_id in (
             select unit_key from {{ source('ops', 'touched_key') }} where table_name in ('orders', 'order_lines')

@@ -11,7 +11,7 @@ import yaml
 
 from landing import contracts
 from settings import ShopPaths
-from warehouse import dbt, ops
+from warehouse import dbt, docs, ops
 
 SEEDS = dbt.PROJECT / "seeds"
 
@@ -87,6 +87,10 @@ def test_deduplication_goes_by_the_contracts_keys(manifest: Any) -> None:
         assert (f"version='{contract.version}'" in node.raw_code) is (contract.version is not None), table
         units = ", ".join(f"'{name}'" for name in contract.replaces)
         assert (f"unit=[{units}]" in node.raw_code) is bool(contract.replaces), table
+
+
+def test_the_written_data_model_is_current(manifest: Any) -> None:
+    assert docs.data_model(manifest) == docs.DATA_MODEL.read_text(encoding="utf-8"), "run `make docs`"
 
 
 def test_ml_inputs_are_contracted_and_handed_out(manifest: Any) -> None:
