@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from serving.tables import PROVENANCE, quoted
@@ -51,6 +52,24 @@ def content_hash(
     row = connection.execute(query, parameters or []).fetchone()
     assert row is not None
     rows, upper, lower = (int(value) for value in row)
+    return f"{rows}-{upper:016x}{lower:016x}"
+
+
+def combined(hashes: Iterable[str]) -> str:
+    """Return the hash of several tables' rows taken together, from the hash of each.
+
+    Examples
+    --------
+    >>> one, two = "2-" + "0" * 15 + "1" + "f" * 16, "1-" + "0" * 15 + "2" + "0" * 15 + "2"
+    >>> combined([one, two])
+    '3-00000000000000030000000000000001'
+    """
+    rows = upper = lower = 0
+    for found in hashes:
+        count, digits = found.split("-")
+        rows += int(count)
+        upper = (upper + int(digits[:16], 16)) % 2**64
+        lower = (lower + int(digits[16:], 16)) % 2**64
     return f"{rows}-{upper:016x}{lower:016x}"
 
 

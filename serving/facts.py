@@ -7,6 +7,7 @@ and left out, until a restatement, which keeps both.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from datetime import date
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING
 
 from serving.content import column_names, content_hash
 from serving.tables import FACT_TABLES, quoted
-from serving.versions import sync_folder
+from serving.versions import sync_folder, write_whole
 from settings import ShopPaths
 
 if TYPE_CHECKING:
     import duckdb
+
+HASHES = "content_hashes.json"
+"""A day never changes, so it is hashed once."""
 
 DEFINITIONS = "dim_segment"
 """The segments as defined on that day; all days together rebuild the intervals of dim_segment."""
@@ -53,6 +57,7 @@ def keep(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str,
     for table in FACT_TABLES:
         query = f"select * from {database}.bi.{quoted(table.name)} where as_of_date = ? order by all"  # noqa: S608
         _write(connection, query, [as_of], part / f"{table.name}.parquet")
+    write_whole(part / HASHES, json.dumps(_hashes(connection, part)))
     query = f"""
         select ?::date as as_of_date, * from {database}.bi.dim_segment
         where valid_from <= ? and (valid_to is null or ? < valid_to) order by all
@@ -60,6 +65,22 @@ def keep(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str,
     _write(connection, query, [as_of] * 3, part / f"{DEFINITIONS}.parquet")
     part.rename(final)
     sync_folder(final.parent)
+
+
+def hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> dict[str, str]:
+    """Return the content hash of each of a published day's tables, as noted when they were written."""
+    try:
+        return dict(json.loads((folder(paths, as_of) / HASHES).read_text()))
+    except FileNotFoundError:
+        return _hashes(connection, folder(paths, as_of))
+
+
+def _hashes(connection: duckdb.DuckDBPyConnection, day: Path) -> dict[str, str]:
+    tables = [table.name for table in FACT_TABLES if (day / f"{table.name}.parquet").exists()]
+    return {
+        table: content_hash(connection, "read_parquet(?)", parameters=[str(day / f"{table}.parquet")])
+        for table in tables
+    }
 
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, values: list[object], path: Path) -> None:

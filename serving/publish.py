@@ -24,7 +24,7 @@ import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
 from serving import checks, facts, operations, provenance, versions
-from serving.content import content_hash
+from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
 
@@ -80,9 +80,10 @@ def publish(paths: ShopPaths, as_of: date) -> Outcome:
         with _open(building) as connection:
             kept = _copy_from_warehouse(connection, paths, as_of)
             outcome = Outcome(name, as_of, kept_as_published=kept)
-            _add_history(connection, paths, as_of)
+            days = _shown_days(paths, as_of)
+            _add_history(connection, paths, days)
             _add_current(connection)
-            hashes = _hashes(connection)
+            hashes = _hashes(connection, paths, days)
             _describe(connection, outcome)
             run = _run_record(connection, paths, outcome, started_at, hashes)
             _add_operations(connection, paths, outcome, run, building)
@@ -162,15 +163,18 @@ def _copy_snapshot(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
         )
 
 
-def _add_history(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> None:
-    known = facts.days(paths)
-    kept = sorted({*known, as_of})[-KEPT_SNAPSHOTS:]
+def _shown_days(paths: ShopPaths, as_of: date) -> list[date]:
+    """Return the last 90 snapshots and the one to publish, which a backfill may take from further back."""
+    return sorted({*sorted({*facts.days(paths), as_of})[-KEPT_SNAPSHOTS:], as_of})
+
+
+def _add_history(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date]) -> None:
     for table in FACT_TABLES:
-        if found := facts.files(paths, table.name, [day for day in known if day in kept]):
-            key = ", ".join(map(quoted, table.key))
+        if found := facts.files(paths, table.name, days):
+            # The files are sorted, and so are their rows.
             connection.execute(
                 f"insert into published.bi.{quoted(table.name)} by name "  # noqa: S608
-                f"select * from read_parquet(?, union_by_name = true) order by {key}",
+                "select * from read_parquet(?, union_by_name = true)",
                 [found],
             )
 
@@ -194,9 +198,23 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _hashes(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    tables = (table.name for table in BI_TABLES if table.kind != VERSIONS)
-    return {table: content_hash(connection, f"published.bi.{quoted(table)}") for table in tables}
+def _hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date]) -> dict[str, str]:
+    """Return the content hash of every table; of facts only the day that is new has to be read."""
+    said_before = [day for day in days if facts.folder(paths, day).exists()]
+    by_day = [facts.hashes(connection, paths, day) for day in said_before]
+    found = {}
+    for table in BI_TABLES:
+        name = f"published.bi.{quoted(table.name)}"
+        if table.kind == FACTS:
+            new = [
+                content_hash(connection, name, "as_of_date = ?", [day])
+                for day in days
+                if day not in said_before
+            ]
+            found[table.name] = combined([*(day[table.name] for day in by_day if table.name in day), *new])
+        elif table.kind != VERSIONS:
+            found[table.name] = content_hash(connection, name)
+    return found
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:

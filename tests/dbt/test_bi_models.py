@@ -1,8 +1,8 @@
 """Leg 2 over a hand-made leg 1: two customers, one device, two days, amounts with half cents.
 
 - u1 buys for 100.005 in February and for 50 in March: a champion, with both models a loyal regular.
-- u2 gets 20 back on the first of March, before any sale that we know of, and buys for 30 plus 5 postage on the
-  20th: promising on the first day, a champion on the second.
+- u2 gets 20 back on the first of March, before any sale that we know of, and buys for 30 plus 5 postage on
+  the 20th: promising on the first day, a champion on the second.
 - d3, a device, looks and puts 2 pieces at 9.99 into the cart.
 - u4 is first seen on the second day.
 """
@@ -60,8 +60,9 @@ create table intermediate.int_events_merged
 create table core.dim_products (product_id varchar, price_amount decimal(18, 4));
 create table core.fct_events (event_key varchar, net_amount decimal(18, 4), delivered_on date);
 create table ml_inputs.fct_user_features (
-    as_of_date date, user_key varchar, recency_days integer, order_count bigint, order_count_last_30_days bigint,
-    order_count_last_90_days bigint, event_count_last_7_days bigint, net_revenue_amount double,
+    as_of_date date, user_key varchar, recency_days integer, order_count bigint,
+    order_count_last_30_days bigint, order_count_last_90_days bigint,
+    event_count_last_7_days bigint, net_revenue_amount double,
     net_revenue_amount_last_90_days double, gross_revenue_amount double, average_order_amount double,
     refund_share double, discount_share double, cart_abandon_share double, review_count bigint,
     review_score_avg double, top_category varchar, top_channel varchar
@@ -208,7 +209,8 @@ class Chain:
     def _write_definitions(self, connection, day) -> None:
         connection.execute("delete from ml.segment_definitions where as_of_date = ?", [day])
         connection.execute(
-            "insert into ml.segment_definitions values (?, 'behaviour', 'loyal_regulars', 'model', ?, 'd', '述', 'r')",
+            "insert into ml.segment_definitions "
+            "values (?, 'behaviour', 'loyal_regulars', 'model', ?, 'd', '述', 'r')",
             [day, MODEL_VERSIONS[day]],
         )
 
@@ -264,7 +266,8 @@ def test_nobody_is_new_in_the_first_snapshot(chain):
 
 def test_current_is_the_newest_snapshot_with_names(chain):
     rows = chain.ask(
-        "select user_key, segment_name_en, segment_name_zh from bi.user_segment_current where scheme = 'rfm' order by 1"
+        "select user_key, segment_name_en, segment_name_zh "
+        "from bi.user_segment_current where scheme = 'rfm' order by 1"
     )
     assert rows[1:3] == [("u1", "Champions", "重要价值客户"), ("u2", "Champions", "重要价值客户")]
     assert len(rows) == 4
@@ -288,8 +291,8 @@ def test_a_rule_segment_is_defined_once_even_without_users(chain):
 
 def test_profiles_measure_the_users_of_the_segment(chain):
     [row] = chain.ask("""
-        select users, user_share, net_revenue_amount, revenue_share, average_order_amount, recency_days_median,
-            top_category, cart_abandon_share
+        select users, user_share, net_revenue_amount, revenue_share, average_order_amount,
+            recency_days_median, top_category, cart_abandon_share
         from bi.segment_profile_daily where as_of_date = '2026-04-01' and segment_code = 'champions'
     """)
     assert row == (
@@ -300,7 +303,8 @@ def test_profiles_measure_the_users_of_the_segment(chain):
 
 def test_cohorts_tell_every_month_and_add_up_to_the_cent(chain):
     rows = chain.ask("""
-        select cohort_month, month_number, users, buyers, orders, net_revenue_amount, non_product_net_revenue_amount
+        select cohort_month, month_number, users, buyers, orders, net_revenue_amount,
+            non_product_net_revenue_amount
         from bi.customer_cohort_monthly order by all
     """)
     february, march = date(2026, 2, 1), date(2026, 3, 1)
@@ -352,14 +356,18 @@ SPOILED = {
         "update intermediate.int_users_eligible set user_key = 'u9' where user_key = 'u4'"
     ),
     "assert_profiles_sum_to_users_and_shares_to_one": "update bi.segment_profile_daily set users = users + 1",
-    "assert_profile_revenue_agrees_with_core": "update core.fct_events set net_amount = 51 where event_key = 'e1'",
+    "assert_profile_revenue_agrees_with_core": (
+        "update core.fct_events set net_amount = 51 where event_key = 'e1'"
+    ),
     "assert_cohort_revenue_agrees_with_core": (
         "update bi.customer_cohort_monthly set net_revenue_amount = 50.01 where net_revenue_amount = 50"
     ),
     "assert_funnel_revenue_agrees_with_the_log": (
         "delete from bi.funnel_daily where scheme = 'rfm' and channel = 'unknown'"
     ),
-    "assert_every_segment_is_defined_on_its_date": "delete from bi.dim_segment where segment_code = 'not_bought'",
+    "assert_every_segment_is_defined_on_its_date": (
+        "delete from bi.dim_segment where segment_code = 'not_bought'"
+    ),
     "assert_segment_intervals_do_not_overlap": "update bi.dim_segment set valid_to = null",
     "assert_best_decile_has_the_best_scores": (
         "update bi.user_score_daily set decile = 2, score = 0.9 where user_key = 'u1'"

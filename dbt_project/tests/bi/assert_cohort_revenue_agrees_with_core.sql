@@ -21,16 +21,21 @@ sum_cohorts as (
     select coalesce(sum(net_revenue_amount), 0) as net_amount from {{ ref('customer_cohort_monthly') }}
 ),
 
+find_last_delivery as (
+    select max(delivered_on) as delivered_on from {{ ref('fct_events') }}
+),
+
 find_differences as (
     select
         sum_core.net_amount as core_amount,
         sum_cohorts.net_amount as cohort_amount
     from sum_core
     cross join sum_cohorts
+    cross join find_last_delivery
     where
         sum_core.net_amount <> sum_cohorts.net_amount
         and {{ is_newest_snapshot() }}
-        and not exists (select 1 from {{ ref('fct_events') }} where delivered_on > {{ as_of_date() }})
+        and find_last_delivery.delivered_on <= {{ as_of_date() }}
 )
 
 select * from find_differences

@@ -24,9 +24,13 @@ find_users as (
 ),
 
 find_differences as (
-    (select * from expect_users except all select * from find_users)
-    union all
-    (select * from find_users except all select * from expect_users)
+    select
+        coalesce(expect_users.scheme, find_users.scheme) as scheme,
+        coalesce(expect_users.user_key, find_users.user_key) as user_key
+    from expect_users
+    full outer join find_users
+        on expect_users.scheme = find_users.scheme and expect_users.user_key = find_users.user_key
+    where expect_users.user_key is null or find_users.user_key is null
 )
 
 select * from find_differences

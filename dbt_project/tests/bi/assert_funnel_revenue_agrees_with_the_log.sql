@@ -9,7 +9,9 @@ sum_log as (
 ),
 
 list_schemes as (
-    select distinct scheme from {{ ref('user_segment_daily') }} where as_of_date = {{ as_of_date() }}
+    select distinct scheme
+    from {{ ref('user_segment_daily') }}
+    where as_of_date = {{ as_of_date() }}
 ),
 
 sum_funnels as (

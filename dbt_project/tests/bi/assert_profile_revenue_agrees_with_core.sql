@@ -9,6 +9,10 @@ sum_core as (
     where stitched_events.as_of_date = {{ as_of_date() }}
 ),
 
+find_last_delivery as (
+    select max(delivered_on) as delivered_on from {{ ref('fct_events') }}
+),
+
 find_differences as (
     select
         profiles.scheme,
@@ -16,10 +20,11 @@ find_differences as (
         sum(profiles.net_revenue_amount) as profile_amount
     from {{ ref('segment_profile_daily') }} as profiles
     cross join sum_core
+    cross join find_last_delivery
     where
         profiles.as_of_date = {{ as_of_date() }}
         and {{ not is_published('segment_profile_daily') }}
-        and not exists (select 1 from {{ ref('fct_events') }} where delivered_on > {{ as_of_date() }})
+        and find_last_delivery.delivered_on <= {{ as_of_date() }}
     group by profiles.scheme
     having max(sum_core.net_amount) <> sum(profiles.net_revenue_amount)
 )

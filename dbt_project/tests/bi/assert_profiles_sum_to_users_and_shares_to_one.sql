@@ -20,7 +20,13 @@ sum_profiles as (
 ),
 
 find_differences as (
-    select *
+    select
+        coalesce(count_users.as_of_date, sum_profiles.as_of_date) as as_of_date,
+        coalesce(count_users.scheme, sum_profiles.scheme) as scheme,
+        count_users.users as user_count,
+        sum_profiles.users as profile_user_count,
+        sum_profiles.user_share,
+        sum_profiles.revenue_share
     from count_users
     full outer join sum_profiles
         on count_users.as_of_date = sum_profiles.as_of_date and count_users.scheme = sum_profiles.scheme

@@ -39,8 +39,8 @@ create table bi.segment_profile_daily (
     net_revenue_amount decimal(18, 2), run_id varchar
 );
 create table bi.user_score_daily (
-    as_of_date date, user_key varchar, score_name varchar, score double, decile integer, model_version varchar,
-    scored_at timestamp, run_id varchar
+    as_of_date date, user_key varchar, score_name varchar, score double, decile integer,
+    model_version varchar, scored_at timestamp, run_id varchar
 );
 create table bi.customer_cohort_monthly (
     cohort_month date, month_number integer, users bigint, net_revenue_amount decimal(18, 2), run_id varchar
@@ -84,8 +84,9 @@ class Warehouse:
                         [day, scheme, code, code.title(), REVENUE[user], run_id],
                     )
                     connection.execute(
-                        "insert into bi.dim_segment select ?, ?, ?, null, ?, '名', 'd', '述', 'rule', null, 'born', "
-                        "null, ? where not exists (from bi.dim_segment where scheme = ? and segment_code = ?)",
+                        "insert into bi.dim_segment select "
+                        "?, ?, ?, null, ?, '名', 'd', '述', 'rule', null, 'born', null, ? where not exists "
+                        "(from bi.dim_segment where scheme = ? and segment_code = ?)",
                         [scheme, code, FIRST, code.title(), run_id, scheme, code],
                     )
             for user in REVENUE:

@@ -12,6 +12,8 @@ from serving import content_hash, facts, versions
 from serving.publish import KEPT_SNAPSHOTS, publish
 from serving.query import connect
 from serving.tables import BI_TABLES
+from settings import ShopPaths
+from tests.unit.serving.conftest import Warehouse
 
 FIRST = date(2026, 3, 1)
 NEXT = FIRST + timedelta(days=1)
@@ -110,6 +112,19 @@ def test_history_files_are_never_rewritten(working, paths):
     assert [(file.stat().st_ino, file.read_bytes()) for file in files] == before
 
 
+def test_a_backfill_from_before_the_last_90_snapshots_can_be_published_again(working, paths, monkeypatch):
+    monkeypatch.setattr("serving.publish.KEPT_SNAPSHOTS", 1)
+    for day in (NEXT, FIRST):
+        working.build(day)
+        publish(paths, day)
+    assert ask(paths, "select distinct as_of_date from user_segment_daily order by 1") == [(FIRST,), (NEXT,)]
+    assert not publish(paths, FIRST).is_new
+    last = NEXT + timedelta(days=1)
+    working.build(last)
+    publish(paths, last)
+    assert ask(paths, "select distinct as_of_date from user_segment_daily") == [(last,)]
+
+
 def test_versions_share_the_parquet_of_older_days(working, paths):
     for day in (FIRST, NEXT):
         working.build(day)
@@ -204,7 +219,8 @@ def test_a_failed_check_leaves_the_version_in_force(working, paths):
     first = publish(paths, FIRST)
     working.build(NEXT)
     working.execute(
-        "delete from bi.user_segment_daily where as_of_date = '2026-03-02' and scheme = 'rfm' and user_key = 'u1'"
+        "delete from bi.user_segment_daily "
+        "where as_of_date = '2026-03-02' and scheme = 'rfm' and user_key = 'u1'"
     )
     with pytest.raises(GateStoppedError):
         publish(paths, NEXT)
@@ -219,7 +235,7 @@ def test_publish_without_a_warehouse_says_what_to_run(paths):
 def test_publish_without_bi_tables_names_them(working, paths):
     working.execute("drop view bi.user_segment_current; drop table bi.funnel_daily")
     with pytest.raises(
-        ShoalError, match="user_segment_current, bi.funnel_daily: run python -m warehouse build bi"
+        ShoalError, match=r"user_segment_current, bi\.funnel_daily: run python -m warehouse build bi"
     ):
         publish(paths, FIRST)
 
@@ -334,10 +350,6 @@ def test_content_hash_ignores_order_and_provenance_but_counts_repeats():
 
 
 def test_two_publishes_of_equal_warehouses_have_equal_content(working, paths, tmp_path, monkeypatch):
-    from tests.unit.serving.conftest import Warehouse
-
-    from settings import ShopPaths
-
     working.build(FIRST, run_id="here")
     publish(paths, FIRST)
     monkeypatch.setenv("SHOAL_DATA", str(tmp_path / "elsewhere"))

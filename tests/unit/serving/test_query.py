@@ -10,14 +10,13 @@ from datetime import date
 import duckdb
 import pytest
 
-from tests.unit.serving.conftest import Warehouse
-
 import settings
 from cli import ShoalError, UsageError
 from serving.__main__ import parser
 from serving.publish import publish
 from serving.query import answer, connect
 from settings import ShopPaths
+from tests.unit.serving.conftest import Warehouse
 
 FIRST = date(2026, 3, 1)
 
@@ -40,7 +39,7 @@ def said(paths, sql: str, form: str) -> str:
 
 
 def test_query_before_the_first_publish_says_what_to_run(paths):
-    with pytest.raises(ShoalError, match="nothing has been published .* python -m serving publish"):
+    with pytest.raises(ShoalError, match=r"nothing has been published .* python -m serving publish"):
         answer(paths, "select 1")
 
 
@@ -62,7 +61,9 @@ def test_csv_follows_rfc_4180(published):
 
 
 def test_json_keeps_dates_and_cents_and_knows_no_nan(published):
-    text = said(published, "select date '2026-03-01' as d, 20.50::decimal(18, 2) as m, 'nan'::double as x", "json")
+    text = said(
+        published, "select date '2026-03-01' as d, 20.50::decimal(18, 2) as m, 'nan'::double as x", "json"
+    )
     assert json.loads(text) == [{"d": "2026-03-01", "m": 20.5, "x": None}]
 
 
@@ -72,7 +73,7 @@ def test_bi_is_the_default_schema_and_ops_within_reach(published):
 
 
 def test_an_error_is_one_line(published):
-    with pytest.raises(UsageError, match="query failed: .*nowhere") as error:
+    with pytest.raises(UsageError, match=r"query failed: .*nowhere") as error:
         answer(published, "select *\nfrom nowhere")
     assert "\n" not in str(error.value)
 

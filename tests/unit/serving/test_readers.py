@@ -22,8 +22,8 @@ from settings import ShopPaths
 FIRST = date(2026, 3, 1)
 READERS, PUBLISHES = 20, 20
 
-# Twenty analysts, not twenty loops that starve the publisher of the processor: a pause between the queries of one
-# connection, in which a publish may well come.
+# Twenty analysts, not twenty loops that starve the publisher of the processor: a pause between the queries of
+# one connection, in which a publish may well come.
 READER = """
 import sys, time
 from pathlib import Path
@@ -34,7 +34,7 @@ paths, stop, seen, reads = ShopPaths("simulated"), Path(sys.argv[1]), set(), 0
 while reads < 2 or not stop.exists():
     with connect(paths) as connection:
         users = connection.execute("select distinct as_of_date, score from user_segment_current").fetchall()
-        time.sleep(0.25)
+        time.sleep(1)
         scores = connection.execute(
             "select distinct as_of_date, score from user_score_daily "
             "where as_of_date = (select max(as_of_date) from published_version)"
@@ -55,7 +55,9 @@ def test_twenty_readers_through_twenty_publishes_see_whole_versions(working, pat
     stop = tmp_path / "stop"
     command = [sys.executable, "-c", READER, str(stop)]
     readers = [
-        subprocess.Popen(command, cwd=settings.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, cwd=settings.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(READERS)
     ]
     try:
@@ -100,7 +102,9 @@ def kill_at(paths: ShopPaths, step: str, day: date) -> None:
         ("journal:append", FIRST + timedelta(days=1)),
     ],
 )
-def test_a_killed_publish_leaves_a_whole_version_and_is_repaired_by_publishing_again(working, paths, step, shown):
+def test_a_killed_publish_leaves_a_whole_version_and_is_repaired_by_publishing_again(
+    working, paths, step, shown
+):
     following = FIRST + timedelta(days=1)
     working.build(FIRST, score=1)
     publish(paths, FIRST)
@@ -147,7 +151,9 @@ def test_duckdb_1_reads_the_published_file(working, paths, tmp_path):
         import duckdb, sys
         assert duckdb.__version__.startswith("1."), duckdb.__version__
         connection = duckdb.connect(sys.argv[1], read_only=True)
-        tables = connection.execute("select table_schema, table_name from information_schema.tables").fetchall()
+        tables = connection.execute(
+            "select table_schema, table_name from information_schema.tables"
+        ).fetchall()
         for schema, table in tables:
             connection.execute(f'select * from "{schema}"."{table}"').fetchall()
         print(len(tables))

@@ -25,7 +25,9 @@ def deliver(paths, monkeypatch):
     """Deliver the shop's one daily table."""
     monkeypatch.setattr(ledger, "complete_days", lambda shop: _days(ShopPaths(shop)))
 
-    def deliver(day: date, status: str = "accepted", quarantined: int = 0, reasons: tuple[str, ...] = ()) -> None:
+    def deliver(
+        day: date, status: str = "accepted", quarantined: int = 0, reasons: tuple[str, ...] = ()
+    ) -> None:
         file = LedgerFile(
             file_id=f"f{day}",
             batch_id=f"b{day}",
@@ -45,7 +47,13 @@ def deliver(paths, monkeypatch):
             decided_at=journal.now(),
         )
         if quarantined:
-            row = {"table": "events", "row_number": 1, "reasons": ["missing:event_id"], "columns": {}, "raw": "…"}
+            row = {
+                "table": "events",
+                "row_number": 1,
+                "reasons": ["missing:event_id"],
+                "columns": {},
+                "raw": "…",
+            }
             quarantine.write(paths, file.file_id, [row] * quarantined)
         ledger.commit(paths, [file])
 

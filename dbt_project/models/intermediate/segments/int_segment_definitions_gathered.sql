@@ -9,19 +9,21 @@ find_rule_schemes as (
 
 define_rules as (
     select
-        scheme,
-        segment_code,
+        segment_names.scheme,
+        segment_names.segment_code,
         'rule' as kind,
         cast(null as varchar) as model_version,
-        description_en,
-        description_zh,
+        segment_names.description_en,
+        segment_names.description_zh,
         '{{ var("run_id") }}' as run_id
-    from {{ ref('segment_names') }}
-    where scheme in (select scheme from find_rule_schemes)
+    from {{ ref('segment_names') }} as segment_names
+    inner join find_rule_schemes on segment_names.scheme = find_rule_schemes.scheme
 ),
 
 find_models_in_force as (
-    select distinct scheme, model_version
+    select distinct
+        scheme,
+        model_version
     from {{ source('ml', 'user_segments') }}
     where as_of_date = {{ as_of_date() }}
 ),

@@ -80,7 +80,7 @@ count_choices as (
 find_favourites as (
     select *
     from count_choices
-    qualify row_number() over (partition by scheme, segment_code, kind order by choice_count desc, choice) = 1
+    qualify row_number() over (partition by scheme, segment_code, kind order by choice_count desc, choice asc) = 1
 ),
 
 take_shares as (

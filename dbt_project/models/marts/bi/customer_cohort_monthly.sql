@@ -50,9 +50,9 @@ sum_months as (
 ),
 
 list_months as (
-    select date_day as event_month
+    select days.date_day as event_month
     from ({{ date_spine('(select min(cohort_month) from find_cohorts)', as_of_date()) }}) as days
-    where extract(day from date_day) = 1
+    where extract(day from days.date_day) = 1
 ),
 
 -- A month in which nobody of a cohort bought is a row too.
