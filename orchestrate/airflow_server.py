@@ -13,7 +13,7 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,17 +113,19 @@ def start() -> Address:
     home = settings.airflow_dir()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_one(home / "start.lock"):
-        processes.end(FAMILY)
+        end()
         address = Address(processes.free_port(settings.airflow_port()))
         _make_keys(home)
         started = time.monotonic()
         with console.status("Airflow: starting …"):
             _migrate(home, environment(address.port))
-            for name, words in PARTS.items():
-                command = [sys.executable, "-m", "airflow", *words]
-                processes.start(FAMILY, name, command, environment(address.port), home / f"{name}.log")
             login.write_private(_address_file(), str(address.port))
-            _wait(address)
+            _start_part("api-server", address)
+            _start_part("dag-processor", address)
+            # A task that starts before the API answers would fail, and be tried again much later.
+            _wait(lambda: Client(address).answers())
+            _start_part("scheduler", address)
+            _wait(lambda: _is_ready(Client(address)))
         console.print(f"Airflow: ready at {address.url} after {time.monotonic() - started:.0f} s")
     return address
 
@@ -131,7 +133,10 @@ def start() -> Address:
 def end() -> int:
     """End all parts and the tasks they run; return how many processes there were."""
     _address_file().unlink(missing_ok=True)
-    return processes.end(FAMILY)
+    count = processes.end(FAMILY)
+    for pid in settings.airflow_dir().glob("*.pid"):
+        pid.unlink()
+    return count
 
 
 class NotReadyError(ShoalError):
@@ -156,6 +161,13 @@ class Client:
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """Patch ``/api/v2/<path>`` with JSON and return the answer."""
         return self._call("PATCH", path, json=body)
+
+    def answers(self) -> bool:
+        """Return whether the server is up."""
+        try:
+            return self._http.get("/api/v2/version").is_success
+        except httpx.HTTPError:
+            return False
 
     def is_healthy(self) -> bool:
         """Return whether the parts have reported lately."""
@@ -192,28 +204,42 @@ def dag_ids() -> set[str]:
     return {file.stem for file in (settings.ROOT / "dags").glob("*.py")}
 
 
-def _wait(address: Address) -> None:
-    """Wait until Airflow is healthy and has read the DAGs; make the pool while it does."""
-    client, deadline = Client(address), time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+def _start_part(name: str, address: Address) -> None:
+    log = settings.airflow_dir() / f"{name}.log"
+    command = [sys.executable, "-m", "airflow", *PARTS[name]]
+    processes.start(FAMILY, name, command, environment(address.port), log)
+
+
+def _wait(is_done: Callable[[], bool]) -> None:
+    """Wait, as long as no part ends."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_done():
         _expect_alive()
-        if client.is_healthy():
-            _make_pool(client)
-            if dag_ids() <= {dag["dag_id"] for dag in client.get("dags")["dags"]}:
-                return
+        if time.monotonic() > deadline:
+            raise ShoalError(
+                f"Airflow is not ready after {READY_SECONDS} s; its logs are in {settings.airflow_dir()}"
+            )
         time.sleep(0.5)
-    errors = [error["stack_trace"] for error in client.get("importErrors")["import_errors"]]
-    raise ShoalError(
-        f"Airflow is not ready after {READY_SECONDS} s; its logs are in {settings.airflow_dir()}\n"
-        + "\n".join(errors)
-    )
+
+
+def _is_ready(client: Client) -> bool:
+    """Return whether Airflow is healthy and has read the DAGs; make the pool when it is."""
+    if not client.is_healthy() or not dag_ids() <= {dag["dag_id"] for dag in client.get("dags")["dags"]}:
+        return False
+    if errors := client.get("importErrors")["import_errors"]:
+        raise ShoalError(
+            "Airflow cannot read the DAGs:\n" + "\n".join(each["stack_trace"] for each in errors)
+        )
+    _make_pool(client)
+    return True
 
 
 def _expect_alive() -> None:
     alive = {process.pid for process in processes.members(FAMILY)}
     for name in PARTS:
         log = settings.airflow_dir() / f"{name}.log"
-        if int(log.with_suffix(".pid").read_text()) not in alive:
+        pid = log.with_suffix(".pid")
+        if pid.exists() and int(pid.read_text()) not in alive:
             raise ShoalError(f"Airflow's {name} ended; the end of {log}:\n{processes.last_lines(log)}")
 
 

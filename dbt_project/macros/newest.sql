@@ -3,8 +3,13 @@ Tables without an as_of_date tell what was known at the newest snapshot. They ar
 that snapshot; the build of an older day, or one whose events are no longer laid out, leaves them as they are.
 -#}
 
-{% macro is_newest_snapshot() -%}
+{#- Whether leg 1 still holds the log as of this day: it lays out one day at a time, and may be ahead. -#}
+{% macro is_laid_out() -%}
     exists (select 1 from {{ ref('int_events_stitched') }} where as_of_date = {{ as_of_date() }})
+{%- endmacro %}
+
+{% macro is_newest_snapshot() -%}
+    {{ is_laid_out() }}
     and not exists (select 1 from {{ ref('user_segment_daily') }} where as_of_date > {{ as_of_date() }})
 {%- endmacro %}
 

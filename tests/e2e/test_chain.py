@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     data, home = (tmp_path_factory.mktemp(name) for name in ("data", "home"))
     drops = data / "drops"
     world.write_drops(drops)
+    _drop_crowd(drops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_DATA", str(data))
         patch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
@@ -123,7 +125,10 @@ def test_chain_trains_scores_and_publishes_the_last_complete_day(first: follow.C
 def test_one_event_goes_from_its_file_to_a_segment_in_every_scheme(shop: Shop, first: follow.Chain) -> None:
     with (shop.drops / "events_2026-04-02.csv").open() as file:
         (event,) = (row for row in csv.DictReader(file) if row["event_id"] == "b1")
-    assert event["customer_id"] == VISITOR
+    assert (event["customer_id"], event["occurred_at"]) == (
+        VISITOR,
+        "2026-04-02 09:00:00",
+    )  # Berlin; 07:00 UTC
 
     landed = shop.paths.landing / "events" / "2026-04-02" / "*.parquet"
     assert duckdb.execute(
@@ -133,7 +138,7 @@ def test_one_event_goes_from_its_file_to_a_segment_in_every_scheme(shop: Shop, f
     with warehouse.connect(shop.paths, "a test", read_only=True) as connection:
         built = connection.execute(
             "select event_type, product_id from core.fct_events where user_key = ? and occurred_at = ?",
-            [shop.key_of(VISITOR), event["occurred_at"]],
+            [shop.key_of(VISITOR), datetime(2026, 4, 2, 7, 0)],
         ).fetchall()
         read = connection.execute(
             "select event_types from ml_inputs.fct_user_sequences where user_key = ? and as_of_date = ?",
@@ -192,12 +197,35 @@ def test_no_process_outlives_its_airflow(shop: Shop, first: follow.Chain) -> Non
     assert not processes.members(airflow_server.FAMILY)
 
 
+def _drop_crowd(folder: Path) -> None:
+    """Drop 64 more customers, as clusters need members: they order once to four times, a month apart."""
+    rows: dict[Path, list[dict[str, Any]]] = defaultdict(list)
+    for number in range(64):
+        for month in range(number % 4 + 1):
+            day = world.FIRST_DAY + timedelta(days=number % 28 + 30 * month)
+            order = {"order_id": f"crowd{number}-{month}", "ordered_at": f"{day} {8 + number % 12:02d}:00:00"}
+            head = {"customer_id": f"crowd{number}", "order_status": "completed", "currency": "EUR"}
+            line = {"line_number": 1, "product_id": "mug", "quantity": 1 + number % 3}
+            rows[folder / f"orders_crowd_{day}.csv"].append(
+                order | head | {"updated_at": order["ordered_at"]}
+            )
+            rows[folder / f"order_lines_crowd_{day}.csv"].append(
+                order | line | {"unit_price_amount": 10 + number}
+            )
+    for path, given in rows.items():
+        _write(path, *given)
+
+
 def _drop(folder: Path, table: str, **row: Any) -> None:
     """Drop one more file of one row by the visitor."""
     row = {"customer_id": VISITOR, "channel": "web"} | row
     if table == "order_lines":
         row = {name: value for name, value in row.items() if name not in ("customer_id", "channel")}
-    with (folder / f"{table}_{NEXT_DAY}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, row)
+    _write(folder / f"{table}_{NEXT_DAY}.csv", row)
+
+
+def _write(path: Path, *rows: dict[str, Any]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerow(row)
+        writer.writerows(rows)

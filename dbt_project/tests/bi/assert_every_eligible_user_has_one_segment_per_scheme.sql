@@ -1,4 +1,5 @@
--- Of the as_of_date before it is published: later deliveries may change who would have been eligible, never who was.
+-- Every eligible user has features. Of the as_of_date before it is published: later deliveries may change who would
+-- have been eligible, never who was.
 with
 list_schemes as (
     select distinct scheme
@@ -10,7 +11,7 @@ expect_users as (
     select
         list_schemes.scheme,
         users.user_key
-    from {{ ref('int_users_eligible') }} as users
+    from {{ ref('fct_user_features') }} as users
     cross join list_schemes
     where users.as_of_date = {{ as_of_date() }}
 ),

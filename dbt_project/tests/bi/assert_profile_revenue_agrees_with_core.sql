@@ -24,6 +24,7 @@ find_differences as (
     where
         profiles.as_of_date = {{ as_of_date() }}
         and {{ not is_published('segment_profile_daily') }}
+        and {{ is_laid_out() }}
         and find_last_delivery.delivered_on <= {{ as_of_date() }}
     group by profiles.scheme
     having max(sum_core.net_amount) <> sum(profiles.net_revenue_amount)
