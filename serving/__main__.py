@@ -18,6 +18,11 @@ def parser() -> argparse.ArgumentParser:
     verbs = root.add_subparsers(required=True, metavar="verb")
     publish = _verb(verbs, "publish", _publish, "build a version, check it and put it in force")
     add_as_of(publish)
+    publish.add_argument(
+        "--rules-only",
+        action="store_true",
+        help="publish a day for which nothing has been predicted, for good",
+    )
     back = _verb(verbs, "rollback", _rollback, "put an older version in force and pin it")
     back.add_argument("--to", metavar="VERSION", help="which one (default: the one before)")
     _verb(verbs, "release", _release, "lift the pin and put the newest version in force")
@@ -58,7 +63,7 @@ def _publish(arguments: argparse.Namespace) -> None:
             f"shop {arguments.shop} has no complete day: land its files, or name a date with --as-of"
         )
     with console.status(f"publishing {as_of}"):
-        outcome = publish(_paths(arguments), as_of)
+        outcome = publish(_paths(arguments), as_of, arguments.rules_only)
     for table in outcome.kept_as_published:
         console.print(
             f"{table}: {as_of} has been published and stays as it is, though the warehouse would now say "

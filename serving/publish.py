@@ -60,18 +60,23 @@ class Outcome:
     pruned: list[str] = field(default_factory=list)
 
 
-def publish(paths: ShopPaths, as_of: date) -> Outcome:
+def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
     """Publish the snapshot of an as_of_date and all published before it.
 
     Publishing a date again changes nothing: its rows are facts. If what the warehouse computes for
     it differs now, the outcome names the tables, and the published rows stay.
+
+    Parameters
+    ----------
+    rules_only
+        Publish also when nothing has been predicted for this date, for good.
 
     Raises
     ------
     GateStoppedError
         When a check fails; the version in force stays, and the message says what is wrong.
     ShoalError
-        When the warehouse does not hold the tables.
+        When the warehouse does not hold the tables, or no prediction of this date.
     """
     started_at = journal.now()
     with versions.lock(paths):
@@ -80,6 +85,8 @@ def publish(paths: ShopPaths, as_of: date) -> Outcome:
         with _open(building) as connection:
             kept = _copy_from_warehouse(connection, paths, as_of)
             outcome = Outcome(name, as_of, kept_as_published=kept)
+            if not rules_only:
+                _require_predictions(connection, paths, as_of)
             days = _shown_days(paths, as_of)
             _add_history(connection, paths, days)
             _add_current(connection)
@@ -160,6 +167,25 @@ def _copy_snapshot(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
             f"insert into published.bi.{name} select * from working.bi.{name} where as_of_date = ? "  # noqa: S608
             f"order by {', '.join(map(quoted, table.key))}",
             [as_of],
+        )
+
+
+def _require_predictions(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> None:
+    """Refuse to make a day without predictions a fact: what is published is said for good."""
+    counts = connection.execute(
+        """
+        select
+            (select count(*) from published.bi.user_segment_daily where as_of_date = $as_of),
+            (select count(model_version) from published.bi.user_segment_daily where as_of_date = $as_of)
+            + (select count(*) from published.bi.user_score_daily where as_of_date = $as_of)
+        """,
+        {"as_of": as_of},
+    ).fetchone()
+    users, predictions = counts or (0, 0)
+    if users and not predictions and not facts.folder(paths, as_of).exists():
+        raise ShoalError(
+            f"nothing has been predicted as of {as_of}, and what is published of a day stays: run "
+            f"python -m ml score --shop {paths.shop} --as-of {as_of}, build bi again, or publish --rules-only"
         )
 
 

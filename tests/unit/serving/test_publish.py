@@ -240,6 +240,16 @@ def test_publish_without_bi_tables_names_them(working, paths):
         publish(paths, FIRST)
 
 
+def test_a_day_without_predictions_is_published_only_on_request(working, paths):
+    working.build(FIRST)
+    working.execute("delete from bi.user_score_daily; update bi.user_segment_daily set model_version = null")
+    with pytest.raises(ShoalError, match=r"nothing has been predicted as of 2026-03-01.*python -m ml score"):
+        publish(paths, FIRST)
+    assert facts.days(paths) == []
+    assert publish(paths, FIRST, rules_only=True).is_new
+    assert not publish(paths, FIRST).is_new
+
+
 def test_rollback_pins_and_release_shows_what_was_built_meanwhile(working, paths):
     names = []
     for number in range(3):
