@@ -231,6 +231,6 @@ def _environment(context: Context, run: ShopRun) -> dict[str, str]:
         SHOAL_RUN_ID=run.run_id,
         SHOAL_DAG_RUN_ID=f"{dag_run.dag_id}/{dag_run.run_id}",
         PYTHONUNBUFFERED="1",
-        COLUMNS="120",
+        COLUMNS="200",
         NO_COLOR="1",
     )

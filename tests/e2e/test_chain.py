@@ -77,7 +77,8 @@ class Shop:
         with connect(self.paths) as connection:
             tables = connection.execute(
                 "select table_name, list(column_name order by column_index) from duckdb_columns() "
-                "where schema_name = 'bi' group by table_name having 'as_of_date' in list(column_name)"
+                "where schema_name = 'bi' and not ends_with(table_name, '_current') "
+                "group by table_name having 'as_of_date' in list(column_name)"
             ).fetchall()
             return {name: self._rows(connection, name, columns, as_of) for name, columns in tables}
 
