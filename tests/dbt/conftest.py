@@ -15,7 +15,7 @@ from warehouse.build import build_core
 Query = Callable[..., list[tuple]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world_paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopPaths]:
     """The world, landed in order and built once as of its last day. Read only."""
     with pytest.MonkeyPatch.context() as patch:
@@ -25,7 +25,7 @@ def world_paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopPaths]
         yield paths
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ask(world_paths: ShopPaths) -> Query:
     """Ask the built world something."""
 
