@@ -23,7 +23,7 @@ import settings
 from cli import ShoalError, console
 from orchestrate.airflow_server import Client, NotReadyError
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 SAY_STILL_RUNNING_EVERY_SECONDS = 30.0
 HANDED_OVER_SECONDS = 60
 """The scheduler makes a successor within a second or two of its asset event."""

@@ -66,11 +66,12 @@ def _install_lock() -> None:
     """Install the lock with uv; with pip where uv cannot reach the packages.
 
     The lock is complete, so nothing is resolved: no package can take torch, or its CUDA build, along.
-    Everything is compiled, as pip does: dozens of processes start in a run, and each would compile anew where
-    PYTHONDONTWRITEBYTECODE is set or the environment is read-only.
+    Where Python may not keep what it compiles (PYTHONDONTWRITEBYTECODE), everything is compiled here: dozens
+    of processes start in a run, and each would compile anew.
     """
+    compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
     from_lock = ("install", "--no-deps", "-r", LOCK)
-    uv = (PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, "--compile-bytecode")
+    uv = (PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, *compiled)
     try:
         _run(*uv, **_uv_environment())
     except subprocess.CalledProcessError:
