@@ -27,9 +27,7 @@ def run(shop: str, folder: Path | None) -> None:
     started = time.monotonic()
     files = _drops(shop, folder)
     with airflow_server.running() as client:
-        chain = _run_chain(client, shop, files)
-    console.print()
-    console.print(follow.table(chain))
+        _run_chain(client, shop, files)
     console.print(f"\nThe segments of {shop}, as BI reads them:")
     _python("-m", "serving", "query", "--shop", shop, SEGMENTS)
     console.print(_where_to_look(shop), soft_wrap=True)
@@ -52,7 +50,7 @@ def _drops(shop: str, folder: Path | None) -> Path:
     return drops
 
 
-def _run_chain(client: airflow_server.Client, shop: str, files: Path) -> follow.Chain:
+def _run_chain(client: airflow_server.Client, shop: str, files: Path) -> None:
     first = follow.Run("land_behaviour", f"demo_{shop}_{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
     for dag_id in sorted(airflow_server.dag_ids()):
         client.patch(f"dags/{dag_id}", {"is_paused": False})
@@ -60,7 +58,7 @@ def _run_chain(client: airflow_server.Client, shop: str, files: Path) -> follow.
         f"dags/{first.dag_id}/dagRuns",
         {"dag_run_id": first.run_id, "logical_date": None, "conf": {"shop": shop, "folder": str(files)}},
     )
-    return follow.follow(client, first, until="publish_segments")
+    follow.follow(client, first, until="publish_segments")
 
 
 def _where_to_look(shop: str) -> str:

@@ -202,7 +202,7 @@ def _seconds(task: dict[str, Any]) -> float:
 def _as_table(chain: Chain) -> Iterator[Callable[[], None]]:
     """On a terminal: show one table that fills."""
     with Live(console=console, refresh_per_second=4) as live:
-        yield lambda: live.update(table(chain))
+        yield lambda: live.update(table(chain, with_words=True))
 
 
 @contextmanager
@@ -221,18 +221,21 @@ def _as_lines(chain: Chain) -> Iterator[Callable[[], None]]:
                     console.print(f"    {escape(step.said)}", style="dim", soft_wrap=True)
 
     yield refresh
+    console.print(table(chain, with_words=False))
 
 
-def table(chain: Chain) -> Table:
-    """Return the tasks of a chain with state and seconds."""
+def table(chain: Chain, with_words: bool) -> Table:
+    """Return the tasks of a chain with state and seconds, and what their commands said."""
     shown = Table(
         title=f"as of {chain.as_of_date}" if chain.as_of_date else None, box=None, title_justify="left"
     )
     shown.add_column("task")
     shown.add_column("state")
     shown.add_column("seconds", justify="right")
-    shown.add_column("what it said", style="dim", overflow="fold")
+    if with_words:
+        shown.add_column("what it said", style="dim", overflow="fold")
     for step in sorted(chain.steps.values(), key=lambda step: step.started_at):
         state = Text(step.state, STYLES.get(step.state, ""))
-        shown.add_row(step.name, state, f"{step.seconds:.1f}", escape(step.said))
+        words = [escape(step.said)] if with_words else []
+        shown.add_row(step.name, state, f"{step.seconds:.1f}", *words)
     return shown
