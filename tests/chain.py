@@ -20,6 +20,7 @@ class Chain:
     shop: str
     data: Path
     said: dict[str, str] = field(default_factory=dict)
+    run_number: int = 0
 
     @property
     def folder(self) -> Path:
@@ -52,7 +53,12 @@ class Chain:
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=settings.ROOT,
-            env=settings.environment(SHOAL_DATA=str(self.data), COLUMNS="160", NO_COLOR="1"),
+            env=settings.environment(
+                SHOAL_DATA=str(self.data),
+                SHOAL_RUN_ID=f"run-{self.run_number}",
+                COLUMNS="160",
+                NO_COLOR="1",
+            ),
             capture_output=True,
             text=True,
             check=False,
@@ -62,7 +68,8 @@ class Chain:
         return done.stdout
 
     def land(self, folder: Path) -> str:
-        """Land a folder; return the latest complete day."""
+        """Begin a run: land a folder; return the latest complete day."""
+        self.run_number += 1
         self.run("landing", "receive", str(folder))
         self.run("expectations", "incoming")
         return self.run("landing", "latest-day").strip()

@@ -56,7 +56,7 @@ def test_every_link_leads_somewhere(readme: str) -> None:
 def test_every_make_target_that_is_named_exists(readme: str) -> None:
     text = (settings.ROOT / readme).read_text(encoding="utf-8")
     makefile = (settings.ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"make ([a-z]+)", text))
+    named = set(re.findall(r"(?:`|\$ )make ([a-z]+)", text))
     assert {"demo", "test", "up", "down"} <= named
     assert [target for target in named if f"\n{target}:" not in makefile] == []
 

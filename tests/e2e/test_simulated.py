@@ -61,7 +61,7 @@ def test_every_published_row_names_a_run_of_the_manifest(simulated: Chain) -> No
     unknown = simulated.value(
         "select count(*) from (select distinct run_id from bi.user_segment_daily) as published "
         "left join ops.run_manifest as manifest on published.run_id = manifest.run_id "
-        "where published.run_id is null"
+        "where manifest.run_id is null"
     )
     assert unknown == 0
 
