@@ -52,7 +52,7 @@ def test_every_code_is_defined_and_named(simulated: Chain) -> None:
         "left join bi.dim_segment as segment on daily.scheme = segment.scheme "
         "and daily.segment_code = segment.segment_code and daily.as_of_date >= segment.valid_from "
         "and (segment.valid_to is null or daily.as_of_date < segment.valid_to) "
-        "where segment.name_en is null"
+        "where segment.segment_name_en is null"
     )
     assert undefined == 0
 
