@@ -71,9 +71,8 @@ def _install_lock() -> None:
     """
     compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
     from_lock = ("install", "--no-deps", "-r", LOCK)
-    uv = (PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, *compiled)
     try:
-        _run(*uv, **_uv_environment())
+        _run(PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, *compiled, **_uv_environment())
     except subprocess.CalledProcessError:
         print("set-up: uv found not all of them (it does not read pip.conf); pip tries", flush=True)
         _run(PYTHON, "-m", "pip", *from_lock, "--no-cache-dir", "--progress-bar=off")
