@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate stopped it (nothing was pu
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -22,18 +23,26 @@ DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
 if TYPE_CHECKING:
     console: Console
     """Progress and messages go to stderr; stdout carries only what a pipe wants."""
+    answer: Console
+    """Tables that a person asked for, on stdout."""
+
+WIDTH_OF_NO_TERMINAL = 160  # in logs and pipes nobody sees a table that was squeezed into 80 columns
 
 
 @cache
-def _console() -> Console:
+def _console(stderr: bool) -> Console:
     from rich.console import Console  # a fifth of a second, only for who prints: a query must start fast
 
-    return Console(stderr=True, highlight=False)
+    found = Console(stderr=stderr, highlight=False)
+    if not found.is_terminal and "COLUMNS" not in os.environ:
+        found.width = WIDTH_OF_NO_TERMINAL
+    return found
 
 
 def __getattr__(name: str) -> object:
-    if name == "console":
-        return _console()
+    """Give ``console`` (stderr: what a command says) and ``answer`` (stdout: what it was asked for)."""
+    if name in ("console", "answer"):
+        return _console(stderr=name == "console")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -11,7 +11,6 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -206,7 +205,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
             *(f"{count:,}" for count in counts),
             escape("; ".join(file.reasons)),
         )
-    Console(highlight=False).print(table)
+    cli.answer.print(table)
     return cli.DONE
 
 
@@ -223,7 +222,7 @@ def _quarantine(arguments: argparse.Namespace) -> int:
     table.add_column("rows", justify="right")
     for (file_name, name, reason, status), count in sorted(counted.items()):
         table.add_row(escape(file_name), name, reason, status, f"{count:,}")
-    Console(highlight=False).print(table)
+    cli.answer.print(table)
     return cli.DONE
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 import cli
 import settings
-from cli import UsageError, console
+from cli import UsageError, answer, console
 from settings import ShopPaths
 
 MANUAL = """\
@@ -140,7 +140,7 @@ def _status(arguments: argparse.Namespace) -> None:
         promoted, kind = tags["promoted_at"][:16], tags.get("kind", "clusters")
         table.add_row(model, found.version, kind, tags["as_of_date"], tags["known_through"], promoted)
         reasons.append(f"{model}: {tags['promotion_reason']}")
-    console.print(table, *reasons, sep="\n")
+    answer.print(table, *reasons, sep="\n")
 
 
 def _runs(arguments: argparse.Namespace) -> None:
@@ -165,7 +165,7 @@ def _runs(arguments: argparse.Namespace) -> None:
             "" if cpu is None else f"{cpu:.1f}",
             tags.get("is_promoted", "").lower(),
         )
-    console.print(table)
+    answer.print(table)
 
 
 def _promote(arguments: argparse.Namespace) -> None:

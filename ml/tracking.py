@@ -151,8 +151,12 @@ def run(
     tags: Mapping[str, object],
     params: Mapping[str, object],
     parent: Run | None = None,
+    cpu_spent: float = 0.0,
 ) -> Iterator[Run]:
-    """Open an MLflow run; it ends as failed when its block raises."""
+    """Open an MLflow run; it ends as failed when its block raises.
+
+    ``cpu_spent`` are CPU-seconds that the work of this run took before it was opened.
+    """
     import mlflow
 
     client()
@@ -163,7 +167,7 @@ def run(
         parent_run_id=None if parent is None else parent.run_id,
     ) as active:
         mlflow.log_params({key: str(value) for key, value in params.items()})
-        current = Run(active.info.run_id, name)
+        current = Run(active.info.run_id, name, cpu_started=time.process_time() - cpu_spent)
         current.set_tags(tags)
         yield current
         current.log_metrics(

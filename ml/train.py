@@ -92,10 +92,11 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     with tracking.run(
         "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
     ) as parent:
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
+        bert_cpu_seconds = time.process_time() - cpu_started
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
-        decisions = _high_value(material, classifier, curve, tags, parent)
+        decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     return decisions
 
@@ -111,6 +112,7 @@ def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
 def _high_value(
     material: Material,
     classifier: Classifier,
+    bert_cpu_seconds: float,
     curve: list[LearningPoint],
     tags: Mapping[str, object],
     parent: tracking.Run,
@@ -124,7 +126,9 @@ def _high_value(
         )
         parent.set_tags({"decision": "no horizon has closed yet: no high_value"})
         return []
-    models, costs = _fit_rivals(material, classifier)
+    models, costs = _fit_rivals(material)
+    if material.has_enough:
+        models["bert"], costs["bert"] = classifier, bert_cpu_seconds
     scores = {name: high_value.score(model, test) for name, model in models.items()}
     champion = promote.in_force(
         tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
@@ -149,8 +153,8 @@ def _high_value(
     return [decision]
 
 
-def _fit_rivals(material: Material, classifier: Classifier) -> tuple[dict[str, Model], dict[str, float]]:
-    """Return all models by name, and the CPU-seconds that fitting the rivals took."""
+def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, float]]:
+    """Return the rivals by name, and the CPU-seconds that fitting each took."""
     if not material.has_enough:
         return {"rfm_rank": RfmRank()}, {"rfm_rank": 0.0}
     assert material.train.outcomes is not None
@@ -165,7 +169,7 @@ def _fit_rivals(material: Material, classifier: Classifier) -> tuple[dict[str, M
         started = time.process_time()
         models[name] = fit(features, truth, config)
         costs[name] = time.process_time() - started
-    return models | {"bert": classifier}, costs | {"bert": float("nan")}
+    return models, costs
 
 
 def _judge(material: Material, scores: Mapping[str, Floats]) -> Verdict:
@@ -201,7 +205,8 @@ def _log_one(
     paths, config = material.paths, material.config
     is_choice = name == decision.choice
     registered = tracking.registered_name(paths.shop, tracking.HIGH_VALUE)
-    with tracking.run("encoder", name, {**tags, "stage": name}, _params(name, config), parent) as run:
+    stage = {**tags, "stage": name}
+    with tracking.run("encoder", name, stage, _params(name, config), parent, fit_cpu_seconds) as run:
         run.log_metrics(_metrics(verdict, name) | {"cost/fit_cpu_seconds": fit_cpu_seconds})
         if name == "bert":
             _log_curve(run, curve)

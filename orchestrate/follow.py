@@ -114,7 +114,7 @@ def _look(client: Client, chain: Chain, run: Run) -> None:
             if asked not in chain.asked and _exists(client, asked):
                 chain.asked.append(asked)
         known = chain.steps.get((run, step.task_id))
-        if step.state == "success":
+        if step.state in ("success", "skipped"):
             step.said = (known and known.said) or _said(client, step)
         chain.steps[run, step.task_id] = step
 

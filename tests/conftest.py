@@ -15,6 +15,20 @@ os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
 import settings
 from tests.chain import Chain
 
+SHARED_BY_MANY = ("simulated", "online_retail", "world_paths")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares something costly in one process, and begin with what takes longest.
+
+    Several processes (`-n`) then make each chain and each world once, and none waits for another at the end.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((name for name in SHARED_BY_MANY if name in fixtures), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List what was skipped, by reason."""

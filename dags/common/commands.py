@@ -22,8 +22,8 @@ import settings
 from cli import GATE_STOPPED, WRONG_USAGE
 from common.runs import ShopRun, as_of_date, extra, shop_runs
 
-WAS_THERE = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b")
-"""How commands say that they did less than the whole."""
+TELLING = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b|^gate: ")
+"""How commands say that they did less than the whole, or which model serves."""
 
 
 class Command(BaseOperator):
@@ -86,7 +86,7 @@ class Command(BaseOperator):
                 return date.fromisoformat(found)
         latest = _latest_complete_day(runs[0])
         if latest is None:
-            _skip(self, f"{runs[0].shop} has no complete day yet: nothing to do")
+            _skip(self, context, f"{runs[0].shop} has no complete day yet: nothing to do")
         return latest
 
     def _run(self, context: Context, run: ShopRun, day: date | None, **more: str) -> None:
@@ -147,11 +147,15 @@ class Receive(Command):
         folder = context["params"]["folder"] or str(settings.ShopPaths(run.shop).root / "inbox")
         wanted = as_of_date(context)
         if not (settings.ROOT / folder).exists():
-            _skip(self, f"{folder} does not exist: nothing to land for {run.shop}")
+            _skip(self, context, f"{folder} does not exist: nothing to land for {run.shop}")
         self._run(context, run, wanted, folder=folder)
         latest = _latest_complete_day(run, up_to=wanted)
         if latest is None or (wanted and latest != wanted):
-            _skip(self, f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing")
+            _skip(
+                self,
+                context,
+                f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing",
+            )
         return latest.isoformat()
 
 
@@ -176,24 +180,25 @@ class AskForModel(TriggerDagRunOperator):
         runs = shop_runs(context)
         day = as_of_date(context) or _latest_complete_day(runs[0])
         if day is None:
-            _skip(self, f"{runs[0].shop} has no complete day yet: nothing to do")
+            _skip(self, context, f"{runs[0].shop} has no complete day yet: nothing to do")
         context["ti"].xcom_push("return_value", day.isoformat())
         lacking = [run for run in runs if run.full_refresh or not _champion(run, day)]
         if not lacking:
-            _skip(self, f"a champion is in force for {day}: no training asked for")
+            _skip(self, context, f"a champion is in force for {day}: no training asked for")
         self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
         super().execute(context)
 
 
 def _in_short(lines: Sequence[str]) -> str:
-    """Return a command's last line, and before it those that tell what was there already."""
+    """Return a command's last line, and before it the telling ones."""
     full = [line for line in lines if line]
-    return "; ".join([*(line for line in full[:-1] if WAS_THERE.search(line)), *full[-1:]])
+    return "; ".join([*(line for line in full[:-1] if TELLING.search(line)), *full[-1:]])
 
 
-def _skip(task: BaseOperator, reason: str) -> NoReturn:
-    """Skip the task; the log says why."""
+def _skip(task: BaseOperator, context: Context, reason: str) -> NoReturn:
+    """Skip the task; its log and the display of `make demo` say why."""
     task.log.info(reason)
+    context["ti"].xcom_push("task said", reason)
     raise AirflowSkipException(reason)
 
 

@@ -133,6 +133,11 @@ def test_day_shop_and_chain_travel_from_landing_to_publishing(stage: Stage) -> N
     chain = follow.follow(stage.client, first, until="publish_segments")
     assert [run.dag_id for run in chain.runs] == CHAIN
     assert chain.as_of_date == DAY
+    (skipped,) = (step for step in chain.steps.values() if step.state == "skipped")
+    assert (skipped.task_id, skipped.said) == (
+        "ask_for_model",
+        f"a champion is in force for {DAY}: no training asked for",
+    )
     assert stage.called() == COMMANDS
     for call in stage.calls():
         assert call["SHOAL_SHOP"] == "online_retail"

@@ -198,6 +198,13 @@ def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synt
     )
 
 
+def test_cost_of_a_model_holds_what_its_fit_took(trained: synthetic.World) -> None:
+    costs = {run["name"]: run["metrics"] for run in tracking.recent_runs("tiny", 50)}
+    for name in ("rfm_logistic", "lightgbm", "bert"):
+        assert 0 < costs[name]["cost/fit_cpu_seconds"] < costs[name]["cost/cpu_seconds"], name
+    assert costs["bert"]["cost/cpu_seconds"] > costs["lightgbm"]["cost/cpu_seconds"]
+
+
 def test_rows_after_the_cut_change_no_verdict(data: Path) -> None:
     """A future that differs only after the test cut leaves what was learned and judged untouched."""
     found, futures = [], []
@@ -206,7 +213,7 @@ def test_rows_after_the_cut_change_no_verdict(data: Path) -> None:
         material = Material.read(world.paths, world.as_of, QUICK, Inputs.of(world.paths, world.as_of))
         assert material.has_enough and material.test is not None
         classifier, curve = _fit_bert(material)
-        models, _ = _fit_rivals(material, classifier)
+        models = {**_fit_rivals(material)[0], "bert": classifier}
         scores = {name: high_value.score(model, material.test) for name, model in models.items()}
         found.append((curve, _judge(material, scores)))
         futures.append(int(material.now.sequences.gap_seconds.sum()))
