@@ -93,10 +93,10 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     except ShoalError as error:
         from rich.markup import escape
 
-        _console().print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
+        _console(stderr=True).print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
-        _console().print("stopped by you; rerun the command to go on", style="yellow")
+        _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")
         return FAILED
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -97,12 +97,16 @@ def _held(paths: ShopPaths) -> Iterator[Line]:
 
 
 def _quarantine(paths: ShopPaths) -> Iterator[Line]:
-    reasons: Counter[tuple[str, str, str]] = Counter()
+    rows: Counter[tuple[str, str]] = Counter()
+    reasons: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for row in quarantine.rows(paths):
-        reasons.update((row["status"], str(row["table"]), reason) for reason in row["reasons"])
-    for (status, table, reason), count in reasons.most_common():
-        yield Line(f"quarantine, {status}", f"{count:,} rows of {table}: {reason}")
-    if any(status == "open" for status, _, _ in reasons):
+        where = (row["status"], str(row["table"]))
+        rows[where] += 1
+        reasons[where].update(row["reasons"])
+    for (status, table), count in rows.most_common():
+        told = "; ".join(f"{reason} {each:,}" for reason, each in reasons[status, table].most_common())
+        yield Line(f"quarantine, {status}", f"{count:,} rows of {table}: {told}")
+    if any(status == "open" for status, _ in rows):
         yield Line(
             "quarantine",
             f"python -m landing quarantine --shop {paths.shop} lists the files",

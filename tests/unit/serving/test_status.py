@@ -108,7 +108,7 @@ def test_held_batches_and_quarantine_are_counted_by_reason(paths, deliver):
     deliver(NEXT, status="held", reasons=("volume: 3 rows, 900 usual",))
     found = page(paths)
     assert found[f"held batch b{NEXT}"][0] == f"1 files (events-{NEXT}.csv): volume: 3 rows, 900 usual"
-    assert found["quarantine, open"] == ("3 rows of events: missing:event_id", None)
+    assert found["quarantine, open"] == ("3 rows of events: missing:event_id 3", None)
     repair = found["quarantine"][1]
     assert repair is not None and "python -m landing receive" in repair
 
