@@ -18,6 +18,7 @@ from tests.chain import Chain
 SHARED_BY_MANY = ("simulated", "online_retail", "world_paths")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares something costly in one process, and begin with what takes longest.
 
