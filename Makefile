@@ -42,7 +42,7 @@ down: ## end what `make up` started
 
 .PHONY: test
 test: setup ## run all tests that this machine can run; ends with a list of what was skipped and why
-	@$(VENV)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
 .PHONY: check
 check: setup ## lint, format, types, SQL style and dbt parse

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,20 +16,26 @@ os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
 import settings
 from tests.chain import Chain
 
-SHARED_BY_MANY = ("simulated", "online_retail", "world_paths")
+SHARE_A_CHAIN = ("tests/e2e/test_simulated.py", "tests/docs/test_readme.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares something costly in one process, and begin with what takes longest.
-
-    Several processes (`-n`) then make each chain and each world once, and none waits for another at the end.
-    """
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for name in SHARED_BY_MANY if name in fixtures), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with what takes longest, so that no process works alone at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes (`-n`), keep what shares a chain or a world in one of them, else whole files."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySharedFixtures(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            if file in SHARE_A_CHAIN:
+                return SHARE_A_CHAIN[0]
+            return "tests/dbt" if file.startswith("tests/dbt/") else file
+
+    return BySharedFixtures(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
