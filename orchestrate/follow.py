@@ -85,8 +85,9 @@ def follow(client: Client, first: Run, until: str) -> Chain:
         while True:
             run = chain.runs[-1]
             is_done = client.get(run.path)["state"] == "success"
-            for each in (run, *chain.asked):
-                _look(client, chain, each)
+            _look(client, chain, run)
+            for asked in chain.asked:
+                _look(client, chain, asked)
             refresh()
             _raise_failures(client, chain)
             if is_done:
@@ -109,7 +110,7 @@ def _look(client: Client, chain: Chain, run: Run) -> None:
             _seconds(task),
             task["try_number"],
         )
-        if step.task_id == "ask_for_model" and step.state == "running":
+        if step.task_id == "ask_for_model" and step.state in ("running", "success"):
             asked = Run("train_models", f"asked_by_{run.run_id}_{step.attempt}")
             if asked not in chain.asked and _exists(client, asked):
                 chain.asked.append(asked)
