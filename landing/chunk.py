@@ -102,7 +102,9 @@ class Chunk:
         """The same files as the readers want them."""
         files = [arrival.file for arrival in self.arrivals]
         paths = tuple(file.path for file in files)
-        return Bundle(paths, files[0].format, self.header, self.source.csv, self.scratch)
+        return Bundle(
+            paths, files[0].format, self.header, self.source.csv, self.scratch, self.source.jsonl.each
+        )
 
     @property
     def translations(self) -> list[Translation]:
@@ -192,9 +194,17 @@ class Chunk:
         found = connection.execute(
             """
             select file_index, list(distinct key order by key)
-            from (select file_index, unnest(json_keys(c0)) as key from understood)
+            from (
+                select
+                    file_index,
+                    unnest(
+                        json_keys(c0) || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
+                    ) as key
+                from understood
+            )
             group by file_index
-            """
+            """,
+            {"pointers": sorted(name for name in self.source.reads if name.startswith("/"))},
         ).fetchall()
         for file_index, keys in found:
             landed[file_index].refused = self.source.refusal(tuple(keys))

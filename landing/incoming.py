@@ -87,11 +87,14 @@ def batch_id(files: Iterable[IncomingFile]) -> str:
 def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> date | Literal["row"] | None:
     """Return the day with which a file's rows became known; never the clock of this machine.
 
-    In this order: what the caller stated; each row's own business day (``row``) for a history
-    load, by option or by the shop's file; the date in the file's name. None when nothing says.
+    In this order: what the caller stated; the date that the shop's file states; each row's own
+    business day (``row``) for a history load, by option or by the shop's file; the date in the
+    file's name. None when nothing says.
     """
     if stated:
         return stated
+    if isinstance(file.source.delivered_on, date):
+        return file.source.delivered_on
     if is_history or file.source.delivered_on == "row":
         return "row"
     return next(_dates_in(file.name), None)

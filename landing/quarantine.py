@@ -57,12 +57,22 @@ def shown(raw: Row, source: Source) -> Row:
     In a row that slipped by a column an identifier stands where it does not belong: a value
     that equals one of the row's identifying columns is hidden everywhere.
     """
-    secrets = {str(value) for name, value in raw.items() if name in source.identifying and value}
+    found = {name: value for name in source.reads if (value := _value(raw, name)) is not None}
+    secrets = {str(value) for name, value in found.items() if name in source.identifying and value}
     return {
-        name: "[hidden]" if str(raw[name]) in secrets else masks.mask(str(raw[name]))
-        for name in sorted(source.reads - source.identifying)
-        if raw.get(name) is not None
+        name: "[hidden]" if str(found[name]) in secrets else masks.mask(str(found[name]))
+        for name in sorted(found.keys() - source.identifying)
     }
+
+
+def _value(raw: Row, name: str) -> Any:
+    """Return what a row has under a column's name, or at a JSON pointer."""
+    if not name.startswith("/"):
+        return raw.get(name)
+    found: Any = raw
+    for part in name[1:].split("/"):
+        found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+    return found
 
 
 def _public(file: ledger.LedgerFile, row: Row) -> Row:

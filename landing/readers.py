@@ -41,6 +41,9 @@ from landing.shops import CsvFormat, Format
 MAX_ROW_CHARACTERS = 1_000_000
 """Half of what DuckDB's reader takes in one line; a longer row is quarantined, not read."""
 
+LINE_STEP = 10_000_000
+"""Rows of a line's list are numbered line × this + place: more than a line can hold."""
+
 Fields = list[str]
 Row = tuple[int, Fields, str | None]
 """Row number, what stands there, and the reason why it cannot be used, if there is one."""
@@ -72,11 +75,18 @@ class Bundle:
     header: tuple[str, ...]
     csv: CsvFormat
     scratch: Path
+    each: str | None = None
+    """The list in a jsonl line whose elements are the rows."""
 
     @property
     def is_plain(self) -> bool:
         """Whether DuckDB can read it."""
         return self.format != "xlsx" and self.csv.encoding == "utf-8"
+
+    @property
+    def has_header(self) -> bool:
+        """Whether its first row names the columns."""
+        return self.format != "jsonl" and not (self.format == "csv" and self.csv.header)
 
     @property
     def names(self) -> list[str]:
@@ -108,6 +118,8 @@ def header(
             names, fault = next(rows, ([], None))
     except FAULTS as error:
         raise UnreadableError(f"cannot be read as {format_}: torn, or not what its name says") from error
+    if format_ == "csv" and dialect.header:
+        return _stated_header(dialect, names)
     if not names:
         raise UnreadableError("the file is empty: not even a header was found")
     if fault:
@@ -120,6 +132,17 @@ def header(
     if len(set(stripped)) < len(stripped):
         raise UnreadableError("a column stands twice in the header: rename one of each")
     return stripped
+
+
+def _stated_header(dialect: CsvFormat, first_row: Fields) -> tuple[str, ...]:
+    """Return the stated names, unless the first row has another width; a file without rows is fine."""
+    _cut_empty_surplus(first_row, len(dialect.header))
+    if first_row and len(first_row) != len(dialect.header):
+        raise UnreadableError(
+            f"its first row has {len(first_row)} fields, and csv.header names {len(dialect.header)}: "
+            f"check `csv: {{delimiter: …, header: […]}}` in the shop's file"
+        )
+    return dialect.header
 
 
 def _parquet_header(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
@@ -205,6 +228,47 @@ def _read_text(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
         {"where c0 is not null" if bundle.format == "jsonl" else ""}
         """
     )
+    if bundle.format == "jsonl" and bundle.each:
+        _take_lists_apart(connection, bundle.each)
+
+
+def _take_lists_apart(connection: duckdb.DuckDBPyConnection, each: str) -> None:
+    """Make each element of a line's list a row of its own; a line without elements stays one row."""
+    connection.execute(
+        """
+        create or replace temp table element as
+        with
+        list_elements as (
+            select
+                file_index,
+                row_number,
+                c0,
+                case when json_valid(c0) then json_merge_patch(c0, json_object($each, null)) end as beside,
+                case when json_valid(c0) then try_cast(json_extract(c0, $pointer) as json[]) end as elements
+            from numbered
+        ),
+        place_elements as (
+            select
+                * exclude (elements),
+                unnest(coalesce(nullif(elements, []), [null])) as element,
+                unnest(range(coalesce(nullif(len(elements), 0), 1))) + 1 as place
+            from list_elements
+        )
+        select
+            file_index,
+            row_number * $step + place as row_number,
+            coalesce(
+                case when element is not null then json_merge_patch(beside, json_object($each, element)) end::varchar,
+                c0
+            ) as c0
+        from place_elements
+        """,
+        {"each": each, "pointer": _json_pointer(each), "step": LINE_STEP},
+    )
+    connection.execute("update broken set row_number = row_number * $step", {"step": LINE_STEP})
+    connection.execute("drop view numbered")
+    connection.execute("drop table raw")
+    connection.execute("create temp view numbered as from element")
 
 
 def _read_fast(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> set[int] | None:
@@ -237,7 +301,7 @@ def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
         create or replace temp table raw as
         select file_index::bigint as file_index, null::bigint as stated, {bundle.fields}
         from read_csv(
-            $paths, auto_detect = false, columns = $columns, header = $is_csv,
+            $paths, auto_detect = false, columns = $columns, header = $has_header,
             delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv,
             store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'
         )
@@ -249,6 +313,7 @@ def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
             "delimiter": bundle.csv.delimiter if is_csv else "\x01",
             "quote": bundle.csv.quote if is_csv else "",
             "is_csv": is_csv,
+            "has_header": bundle.has_header,
         },
     )
 
@@ -296,7 +361,7 @@ def _write_clean(
 def numbered_rows(path: Path, bundle: Bundle) -> Iterator[Row]:
     """Yield the rows of a text file or workbook, numbered from 1, each with its fault if it has one."""
     with _rows(path, bundle.format, bundle.csv) as rows:
-        if bundle.format != "jsonl":
+        if bundle.has_header:
             next(rows, None)
         for row_number, (fields, fault) in enumerate(rows, start=1):
             if fields:
@@ -459,7 +524,7 @@ def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table
 
 
 def _json_pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+    return name if name.startswith("/") else "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def quoted(name: str) -> str:

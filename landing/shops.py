@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import date
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
@@ -41,11 +42,16 @@ class _Frozen(BaseModel):
 
 
 class ColumnMapping(_Frozen):
-    """Where one of our columns comes from: a source column, a constant, or an expression."""
+    """Where one of our columns comes from: a source column, a constant, an expression, or a key.
+
+    ``key_of`` makes an id for a shop that has none: a keyed hash over source columns, so that an
+    id made of whose it was, and when, tells neither.
+    """
 
     source: str | None = Field(default=None, alias="from")
     constant: str | None = None
     sql: str | None = None
+    key_of: tuple[str, ...] = ()
     values: dict[str, str] = {}
 
     @model_validator(mode="before")
@@ -55,8 +61,9 @@ class ColumnMapping(_Frozen):
 
     @model_validator(mode="after")
     def _comes_from_one_place(self) -> Self:
-        if sum(place is not None for place in (self.source, self.constant, self.sql)) != 1:
-            raise ValueError("say exactly one of: from, constant, sql")
+        stated = sum(place is not None for place in (self.source, self.constant, self.sql))
+        if stated + bool(self.key_of) != 1:
+            raise ValueError("say exactly one of: from, constant, sql, key_of")
         return self
 
     @cached_property
@@ -64,7 +71,7 @@ class ColumnMapping(_Frozen):
         """The source columns that it needs."""
         if self.sql is not None:
             return columns_read(self.sql)
-        return frozenset() if self.source is None else frozenset({self.source})
+        return frozenset(self.key_of if self.source is None else {self.source})
 
 
 class TableMapping(_Frozen):
@@ -91,11 +98,22 @@ class QuarantineRule(_Frozen):
 
 
 class CsvFormat(_Frozen):
-    """How the shop writes csv."""
+    """How the shop writes csv; ``header`` names the columns of files that have no header line."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quote: str = Field(default='"', min_length=1, max_length=1)
     encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
+
+
+class JsonlFormat(_Frozen):
+    """How the shop nests jsonl: with ``each``, every element of that list is a row of its own.
+
+    Such a row still has what stood beside the list. ``from: /events/ts`` is a JSON pointer (RFC 6901)
+    into a row; a name without a slash in front is a key of its top level.
+    """
+
+    each: str | None = Field(default=None, pattern=r"^[^/~]+$")
 
 
 class Formats(_Frozen):
@@ -112,12 +130,18 @@ class Formats(_Frozen):
 
 
 class Source(_Frozen):
-    """One kind of file: how it is named, read, and mapped."""
+    """One kind of file: how it is named, read, and mapped.
+
+    ``delivered_on`` says how the day of a delivery is found where the caller does not state it: by the
+    date in the file's name, by each row's own business day, or, for what comes once and tells no day
+    (a catalogue beside a history), the date that stands here.
+    """
 
     name: str
     files: tuple[str, ...] = Field(min_length=1)
-    delivered_on: Literal["file_name", "row"] = "file_name"
+    delivered_on: Literal["file_name", "row"] | date = "file_name"
     csv: CsvFormat = CsvFormat()
+    jsonl: JsonlFormat = JsonlFormat()
     formats: Formats | None = None
     quarantine: tuple[QuarantineRule, ...] = ()
     tables: dict[str, TableMapping] = Field(min_length=1)
@@ -136,10 +160,32 @@ class Source(_Frozen):
                 raise ValueError(f"{table} has no columns {unknown}: see landing/contracts/{table}.yml")
             if missing := _unmapped_required(table, mapping):
                 raise ValueError(f"{table} needs {missing}: map them, or say `as_contract: true`")
-        self.reads  # noqa: B018  (parses every expression, so that a broken one is met here)
+        unnamed = sorted(
+            self.reads - set(self.csv.header)
+        )  # parses every expression: broken ones are met here
+        if self.csv.header and unnamed:
+            raise ValueError(f"columns {unnamed} are read, but not in csv.header: name them there")
+        if copied := self._copied_identifiers():
+            raise ValueError(f"{copied} would show who somebody is: make the id by `key_of: [...]`")
         if all(mapping.first_per for mapping in self.tables.values()):
             raise ValueError("every table says first_per, so most rows would go nowhere: drop it from one")
         return self
+
+    def _copied_identifiers(self) -> list[str]:
+        """Return the columns that would land what identifies a person as it stands."""
+        who = [
+            column.reads
+            for contract, name, column in self.mapped()
+            if contract.columns[name].identifies is not None
+        ]
+        names = frozenset().union(*who)
+        return [
+            f"{contract.table}.{name}"
+            for contract, name, column in self.mapped()
+            if contract.columns[name].identifies is None
+            and not column.key_of
+            and (column.source in names or (name in contract.key and column.reads & names))
+        ]
 
     def mapped(self) -> Iterator[tuple[contracts.Contract, str, ColumnMapping]]:
         """Yield every mapped column with its contract."""
@@ -345,5 +391,5 @@ def _unmapped_required(table: str, mapping: TableMapping) -> list[str]:
     return [
         name
         for name, column in columns.items()
-        if column.required and not column.derive and name not in mapping.columns
+        if column.required is True and not column.derive and name not in mapping.columns
     ]

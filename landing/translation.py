@@ -27,9 +27,9 @@ from landing.readers import quoted
 from landing.shops import ColumnMapping, Formats, TableMapping
 
 TIME_PATTERN = (
-    r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
+    r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?"
 )
-ZONE_PATTERN = r"[T ].*(Z|[+-]\d{2}(:?\d{2})?)$"
+ZONE_PATTERN = r"[T ].*(Z| UTC|[+-]\d{2}(:?\d{2})?)$"
 INTEGER_PATTERN = r"[+-]?\d{1,18}(\.0*)?"
 # Four decimals are kept; a fifth that says something is refused rather than rounded away.
 DECIMAL_PATTERN = r"[+-]?(\d{1,14}(\.\d{0,4}0*)?|\.\d{1,4}0*)"
@@ -119,6 +119,9 @@ class Translation:
     def _source_text(self, mapping: ColumnMapping | None, query: Query) -> str:
         if mapping is None:
             return "null::varchar"
+        if mapping.key_of:
+            columns = ", ".join(map(quoted, mapping.key_of))
+            return pseudonyms.expression("key", f"to_json([{columns}])::varchar")
         if mapping.constant is not None:
             return f"{query.bind(mapping.constant)}::varchar"
         source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
@@ -197,7 +200,7 @@ class Translation:
 
     def _column_rules(self, name: str, column: Column, query: Query) -> Iterator[tuple[str, str]]:
         text, value = quoted(name), _value_of(name)
-        if column.required:
+        if column.required is True or (column.required and self.mapping.column(name)):
             yield f"{text} is null", f"missing:{name}"
         if column.type != "text":
             yield f"{text} is not null and {value} is null", f"unreadable:{name}"

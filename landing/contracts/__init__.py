@@ -46,13 +46,16 @@ PROVENANCE = {
 
 
 class Column(BaseModel):
-    """One column of a contract."""
+    """One column of a contract.
+
+    ``required: if_mapped`` may be missing from a whole shop, and from no row of a shop that has it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["text", "timestamp", "decimal", "money", "integer", "float", "boolean"]
     description: str
-    required: bool = False
+    required: bool | Literal["if_mapped"] = False
     derive: Literal["row_hash"] | None = None
     allowed: tuple[str, ...] | None = None
     min: Decimal | str | None = None
@@ -88,7 +91,7 @@ class Contract(BaseModel):
         named |= {name for name in (self.version, self.happened_at) if name}
         if unknown := sorted(named - self.columns.keys()):
             raise ValueError(f"columns {unknown} are named but not described: add them to columns")
-        if self.happened_at and not self.columns[self.happened_at].required:
+        if self.happened_at and self.columns[self.happened_at].required is not True:
             raise ValueError(f"happened_at {self.happened_at!r} must be a required column")
         return self
 

@@ -6,7 +6,12 @@ read_measures as (
         users.as_of_date,
         users.user_key,
         measures.order_count,
-        measures.net_revenue_amount,
+        -- A shop that tells no prices is measured by pieces.
+        case
+            when max(measures.gross_revenue_amount) over (partition by users.as_of_date) > 0
+                then measures.net_revenue_amount
+            else measures.item_count
+        end as worth,
         measures.interest_score_last_90_days,
         {{ days_between('measures.last_order_date', 'users.as_of_date') }} as days_since_last_order
     from {{ ref('int_users_eligible') }} as users
@@ -20,7 +25,7 @@ rank_buyers as (
         *,
         percent_rank() over (partition by as_of_date order by days_since_last_order desc) as recency_rank,
         percent_rank() over (partition by as_of_date order by order_count) as frequency_rank,
-        percent_rank() over (partition by as_of_date order by net_revenue_amount) as monetary_rank
+        percent_rank() over (partition by as_of_date order by worth) as monetary_rank
     from read_measures
     where order_count > 0
 ),

@@ -14,8 +14,18 @@ from landing.shops import columns_read
 SHIPPED = sorted(path.stem for path in (settings.ROOT / "shops").glob("*.yml"))
 
 
-def test_both_shops_are_shipped():
-    assert {"simulated", "online_retail"} <= set(SHIPPED)
+PUBLIC = {
+    "online_retail": "archive.ics.uci.edu/dataset/352",
+    "taobao": "tianchi.aliyun.com/dataset/649",
+    "rees46": "kaggle.com/datasets/mkechinov/ecommerce-behavior-data-from-multi-category-store",
+    "complete_journey": "github.com/bradleyboehmke/completejourney",
+    "eshop_clothing": "archive.ics.uci.edu/dataset/553",
+    "otto": "github.com/otto-de/recsys-dataset",
+}
+
+
+def test_the_shipped_shops_are_the_simulated_one_and_the_public_ones():
+    assert set(SHIPPED) == {"simulated", *PUBLIC}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -27,9 +37,14 @@ def test_the_simulated_shop_delivers_every_contract_table():
     assert shops.load("simulated").delivered_tables == contracts.load().keys()
 
 
-def test_online_retail_says_where_to_download_it():
-    text = settings.ShopPaths("online_retail").config.read_text(encoding="utf-8")
-    assert "archive.ics.uci.edu/dataset/352" in text
+@pytest.mark.parametrize(("name", "address"), PUBLIC.items())
+def test_a_public_shop_says_where_to_download_it_and_on_which_terms(name, address):
+    text = settings.ShopPaths(name).config.read_text(encoding="utf-8")
+    head = text[: text.index(f"shop: {name}")]
+    assert address in head
+    assert any(
+        terms in head for terms in ("CC BY 4.0", "CC0", "Free to use; name the source", "under the terms")
+    )
 
 
 def test_a_shop_may_overrule_how_its_deliveries_behave():
@@ -74,7 +89,7 @@ def test_a_source_that_contradicts_the_contracts_is_refused_with_the_place(shop_
 
 
 def test_an_unknown_shop_is_named_with_those_there_are():
-    with pytest.raises(UsageError, match=r"no shop 'nowhere'.*online_retail, simulated"):
+    with pytest.raises(UsageError, match=r"no shop 'nowhere'.*online_retail, .*simulated"):
         shops.load("nowhere")
     with pytest.raises(UsageError, match="no valid name"):
         shops.load("../secrets")
