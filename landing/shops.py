@@ -91,11 +91,16 @@ class QuarantineRule(_Frozen):
 
 
 class CsvFormat(_Frozen):
-    """How the shop writes csv."""
+    """How the shop writes csv; a byte order mark is believed whatever encoding is stated.
+
+    ``final_line_break`` is false for a shop whose last line never ends with one: else such a file
+    counts as torn, and waits.
+    """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quote: str = Field(default='"', min_length=1, max_length=1)
     encoding: str = "utf-8"
+    final_line_break: bool = True
 
 
 class Formats(_Frozen):
@@ -112,10 +117,14 @@ class Formats(_Frozen):
 
 
 class Source(_Frozen):
-    """One kind of file: how it is named, read, and mapped."""
+    """One kind of file: how it is named, read, and mapped.
+
+    With ``done_marker``, a file counts as whole only when ``<file>.done`` lies beside it.
+    """
 
     name: str
     files: tuple[str, ...] = Field(min_length=1)
+    done_marker: bool = False
     delivered_on: Literal["file_name", "row"] = "file_name"
     csv: CsvFormat = CsvFormat()
     formats: Formats | None = None
@@ -126,6 +135,15 @@ class Source(_Frozen):
     @classmethod
     def _a_list_of_tables_is_delivered_as_contracted(cls, value: Any) -> Any:
         return {table: {"as_contract": True} for table in value} if isinstance(value, list) else value
+
+    @field_validator("files")
+    @classmethod
+    def _are_names_without_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if folders := [pattern for pattern in value if "/" in pattern or "\\" in pattern]:
+            raise ValueError(
+                f"{folders} name folders: say how the files are called, whatever folder they lie in"
+            )
+        return value
 
     @model_validator(mode="after")
     def _maps_to_what_the_contracts_know(self) -> Self:
