@@ -71,6 +71,11 @@ def dag_run_id() -> str | None:
     return os.environ.get("SHOAL_DAG_RUN_ID")
 
 
+def quiet_seconds() -> float:
+    """Return for how long a dropped file must have lain still before it is taken."""
+    return float(os.environ.get("SHOAL_QUIET_SECONDS", "2"))
+
+
 def forced() -> bool:
     """Return whether FORCE=1 asks to do again what could be reused."""
     return os.environ.get("FORCE", "") not in ("", "0")

@@ -1,7 +1,7 @@
 """Which landed files the border ``incoming`` judges, and against which.
 
 Judged are the accepted files whose batch has not passed the border yet, else those of the
-newest batch. A file that was held and that a person accepted afterwards is not judged again.
+newest batch. A file that this border held and that a person accepted afterwards is not judged again.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ class Delivery:
 def find(paths: ShopPaths, as_of: date | None = None) -> Delivery:
     """Find the files to judge: those of batches that have not passed yet, else of the newest batch."""
     accepted = [file for file in ledger_files(paths) if file.status == "accepted" and _is_known(file, as_of)]
-    overruled = {line["file_id"] for line in journal.read(paths.ledger) if line["status"] == "held"}
     passed = passed_batches(paths)
     judged = [file for file in accepted if not _has_passed(file, passed)]
     if not judged and accepted:
         newest = max(accepted, key=lambda file: file.landed_at).batch_id
         judged = [file for file in accepted if file.batch_id == newest]
     return Delivery(
-        judged=tuple(file for file in judged if file.file_id not in overruled), accepted=tuple(accepted)
+        judged=tuple(file for file in judged if file.held_at != "incoming"), accepted=tuple(accepted)
     )
 
 

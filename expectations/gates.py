@@ -173,8 +173,9 @@ def _message(paths: ShopPaths, verdict: Verdict, names: dict[str, str]) -> str:
     if verdict.file_ids:
         held = [f"{names.get(file_id, file_id)} ({file_id})" for file_id in verdict.file_ids]
         told += (
-            f"Held: {_few(held)}. Compare the files with their source, then deliver corrected ones with "
-            f"`python -m landing receive <folder> --shop {paths.shop}`. "
+            f"Held: {_few(held)}. Compare the files with their source; where they are right: "
+            f"`python -m landing accept <id> --shop {paths.shop}`; where they are wrong: `withdraw <id>` "
+            "and receive corrected ones. "
         )
     elif verdict.border == "incoming":
         told += "No single file is at fault. Repair the cause, then rerun. "

@@ -174,20 +174,6 @@ class ExpectKnownVocabularyOnly(BorderExpectation):
     subjects = DELIVERED
 
 
-class ExpectFewQuarantinedRows(BorderExpectation):
-    """A few bad rows are life; many are a changed export."""
-
-    sentence = "no more of a file's rows are quarantined than its contracts allow"
-    query = """
-        select f.table_name, f.file_id, f.file_name || ': ' || f.rows_quarantined || ' of ' || f.rows_in
-            || ' rows, allowed ' || f.max_quarantined_share as observed
-        from batch as b, judged_delivery as f
-        where f.rows_quarantined > f.max_quarantined_share * f.rows_in
-            and (f.rows_quarantined >= b.min_quarantined_rows or f.rows_good = 0)
-    """
-    subjects = DELIVERED
-
-
 class ExpectNoContactDetailsInText(BorderExpectation):
     """E-mail addresses and phone numbers never leave landing."""
 
@@ -251,7 +237,6 @@ EXPECTATIONS: tuple[type[BorderExpectation], ...] = (
     ExpectUnknownUserShareNearItsPast,
     ExpectAmountsInTheirUsualRange,
     ExpectKnownVocabularyOnly,
-    ExpectFewQuarantinedRows,
     ExpectNoContactDetailsInText,
     ExpectPseudonymsForKeys,
     ExpectDailyTablesToBeFresh,

@@ -39,8 +39,6 @@ THRESHOLDS = {
     # More days than a long weekend's delivery: a history load.
     "history_load_days": 7,
     "max_odd_day_share": 0.05,
-    # Under five rows, one typo would stop the shop.
-    "min_quarantined_rows": 5,
     # A day that is late is incomplete and simply not processed; beyond that, the source is down.
     "max_lag_days": 3,
 }
@@ -49,7 +47,7 @@ THRESHOLDS = {
 def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Delivery) -> None:
     """Lay out the facts that the expectations judge: ledger, daily measures, texts, keys."""
     known = contracts.load()
-    _write_ledger(connection, found)
+    _write_ledger(connection, paths, found)
     tables = sorted({day.table for file in found.accepted for day in file.tables})
     _write_subjects(connection, shops.load(paths.shop), known, tables)
     _point_at_parquet(connection, paths, tables)
@@ -58,7 +56,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Deli
     _view_values(connection, [known[table] for table in tables])
 
 
-def _write_ledger(connection: duckdb.DuckDBPyConnection, found: Delivery) -> None:
+def _write_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Delivery) -> None:
     judged = {file.file_id for file in found.judged}
     connection.execute(
         "create temp table accepted_file (file_id varchar, file_name varchar, is_judged boolean, "
@@ -67,7 +65,7 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, found: Delivery) -> Non
     )
     connection.execute(
         "create temp table accepted_day (file_id varchar, table_name varchar, event_date date, "
-        "rows_written bigint)"
+        "rows_written bigint, paths varchar[])"
     )
     insert_rows(
         connection,
@@ -91,9 +89,9 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, found: Delivery) -> Non
         connection,
         "accepted_day",
         [
-            (file.file_id, table, day, rows)
+            (file.file_id, table, day, rows, places)
             for file in found.accepted
-            for (table, day), rows in _rows_by_day(file).items()
+            for (table, day), (rows, places) in _rows_by_day(paths, file).items()
         ],
     )
     connection.execute("create temp view judged_file as select * from accepted_file where is_judged")
@@ -104,13 +102,17 @@ def _write_ledger(connection: duckdb.DuckDBPyConnection, found: Delivery) -> Non
     create_header(connection, THRESHOLDS, newest_day=found.newest_day)
 
 
-def _rows_by_day(file: LedgerFile) -> dict[tuple[str, date], int]:
-    """Count a file's rows; a table that it delivers without any row has an empty day."""
-    rows = {(day.table, day.event_date): day.rows_written for day in file.tables}
+def _rows_by_day(paths: ShopPaths, file: LedgerFile) -> dict[tuple[str, date], tuple[int, list[str]]]:
+    """Count a file's rows and name their Parquet; a table delivered without any row has an empty day."""
+    found: dict[tuple[str, date], tuple[int, list[str]]] = {}
+    for day in file.tables:
+        rows, places = found.get((day.table, day.event_date), (0, []))
+        places = [*places, str(day.path(paths, file.file_id))] if day.rows_written else places
+        found[day.table, day.event_date] = (rows + day.rows_written, places)
     if file.delivered_on:
         for table in file.delivers:
-            rows.setdefault((table, file.delivered_on), 0)
-    return rows
+            found.setdefault((table, file.delivered_on), (0, []))
+    return found
 
 
 def _write_subjects(
@@ -120,8 +122,8 @@ def _write_subjects(
     tables: Sequence[str],
 ) -> None:
     connection.execute(
-        "create temp table contract (table_name varchar, is_daily boolean, max_quarantined_share double, "
-        "has_user_key boolean, has_amount boolean)"
+        "create temp table contract (table_name varchar, is_daily boolean, has_user_key boolean, "
+        "has_amount boolean)"
     )
     insert_rows(
         connection,
@@ -130,7 +132,6 @@ def _write_subjects(
             (
                 table,
                 table in shop.daily,
-                known[table].max_quarantined_share,
                 "user_key" in known[table].landed_columns,
                 bool(_amounts(known[table])),
             )
@@ -154,13 +155,6 @@ def _write_subjects(
         from contract as c
         """
     )
-    connection.execute(
-        """
-        create temp view judged_delivery as
-        select f.*, c.table_name, c.max_quarantined_share
-        from judged_file as f join contract as c on list_contains(f.delivers, c.table_name)
-        """
-    )
 
 
 def _point_at_parquet(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, tables: Sequence[str]) -> None:
@@ -172,24 +166,20 @@ def _point_at_parquet(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, t
     ).fetchall()[0][0]
     for table in tables:
         found = connection.execute(
-            "select d.event_date, d.file_id, f.is_judged from accepted_day as d "
+            "select unnest(d.paths), f.is_judged from accepted_day as d "
             "join accepted_file as f on f.file_id = d.file_id "
             "where d.table_name = ? and d.event_date >= ? and d.rows_written > 0",
             [table, first],
         ).fetchall()
-        judged = [_place(paths, table, day, file_id) for day, file_id, is_judged in found if is_judged]
-        window = [_place(paths, table, day, file_id) for day, file_id, _ in found]
+        judged = [place for place, is_judged in found if is_judged]
+        window = [place for place, _ in found]
         for view, places in ((f"judged_{table}", judged), (f"window_{table}", window)):
-            names = [str(place) for place in places if place.exists()] or [str(empty.path(paths, table))]
+            names = [place for place in places if Path(place).exists()] or [str(empty.path(paths, table))]
             connection.execute(f'set variable "{view}" = ?', [names])
             connection.execute(
                 f'create temp view "{view}" as '  # noqa: S608 - tables of the contracts
                 f"select * from read_parquet(getvariable('{view}'), hive_partitioning = false)"
             )
-
-
-def _place(paths: ShopPaths, table: str, day: date, file_id: str) -> Path:
-    return paths.landing / table / day.isoformat() / f"{file_id}.parquet"
 
 
 def _write_days(connection: duckdb.DuckDBPyConnection, tables: Sequence[contracts.Contract]) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 import cli
-from landing import contracts, ledger, quarantine, shops
-from landing.receive import Report, receive
+from landing import contracts, ledger, quarantine, repair, shops
+from landing.ledger import LedgerFile
+from landing.receive import Report, is_required, receive
+from landing.workplace import workplace
 from settings import ShopPaths
 
 RECEIVE_MANUAL = """\
@@ -31,8 +33,37 @@ Repeating it lands nothing twice.
 The day of delivery decides what an as_of_date may see. It is taken from --delivered-on, else
 (for a history load) from each row, else from the date in the file's name.
 
-exit codes: 0 done, also with quarantined rows · 2 wrong usage · 3 a file of a required table
-was refused, so that nothing should be published from this delivery
+A file of which more rows are bad than its contracts allow is held: nothing of it counts until a
+person has decided, by accept, withdraw or replay. Rows of a day that has not come wait in the
+quarantine; the receive that completes their day takes them in.
+
+exit codes: 0 done, also with quarantined rows, and degraded where a file of an optional table was
+refused · 2 wrong usage · 3 a file is held, or one of a required table was refused: nothing should
+be published from this delivery
+"""
+
+TARGET = "a batch, a file's id or a file's name, as `python -m landing ledger` lists them"
+
+ACCEPT_MANUAL = """\
+Lets held files count after all, as they are: their good rows; what is quarantined stays there.
+
+Of a batch, its held files; a single file also after it was withdrawn. What the border `incoming`
+held is not judged by it again; what receive held is.
+"""
+
+WITHDRAW_MANUAL = """\
+Lets nothing of a batch or file count any more. Its rows leave the tables with the next build of the
+core; published days stay as they were said. A withdrawn file is not landed again.
+"""
+
+REPLAY_MANUAL = """\
+Reads quarantined rows again, after a contract or the shop's mapping has changed, and refused files.
+
+Rows that are good now are landed under their old file and row number; the rest stays quarantined.
+A file that receive held counts once few enough of its rows are bad; what the border `incoming` held
+stays held. Replaying again changes nothing.
+
+exit codes: 0 done · 2 wrong usage · 3 some file is still held, or one of a required table refused
 """
 
 EXAMPLES = """\
@@ -41,6 +72,7 @@ examples:
   python -m landing receive export.jsonl.gz --shop simulated --delivered-on 2024-03-01
   python -m landing ledger --status refused
   python -m landing quarantine --json
+  python -m landing replay events_2024-03-01.csv
 """
 
 
@@ -70,6 +102,18 @@ def parser() -> argparse.ArgumentParser:
         help="a history load: each row was delivered on its own business day",
     )
     verb.set_defaults(act=_receive)
+
+    for name, tell, manual, act, default in (
+        ("accept", "let held files count", ACCEPT_MANUAL, _accept, "accepted by hand"),
+        ("withdraw", "let files count no more", WITHDRAW_MANUAL, _withdraw, "withdrawn by hand"),
+        ("replay", "read quarantined rows and refused files again", REPLAY_MANUAL, _replay, None),
+    ):
+        verb = verbs.add_parser(name, help=tell, description=manual, formatter_class=plain)
+        verb.add_argument("target", metavar="batch-or-file", help=TARGET)
+        cli.add_shop(verb)
+        if default:
+            verb.add_argument("--reason", default=default, help=f"for the ledger (default: {default})")
+        verb.set_defaults(act=act)
 
     verb = verbs.add_parser(
         "latest-day",
@@ -117,11 +161,67 @@ def _receive(arguments: argparse.Namespace) -> int:
     shop = shops.load(arguments.shop)
     report = receive(shop, arguments.target, arguments.delivered_on, arguments.history)
     _show(report, shop)
-    return (
-        cli.GATE_STOPPED
-        if any(set(file.delivers) & set(shop.required) for file in report.refused)
-        else cli.DONE
-    )
+    return cli.GATE_STOPPED if report.stops(shop) else cli.DONE
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    paths = ShopPaths(shops.load(arguments.shop).shop)
+    _say_decided("accepted", repair.accept(paths, arguments.target, arguments.reason), arguments.target)
+    return cli.DONE
+
+
+def _withdraw(arguments: argparse.Namespace) -> int:
+    paths = ShopPaths(shops.load(arguments.shop).shop)
+    _say_decided("withdrawn", repair.withdraw(paths, arguments.target, arguments.reason), arguments.target)
+    return cli.DONE
+
+
+def _say_decided(what: str, changed: list[LedgerFile], target: str) -> None:
+    if not changed:
+        cli.console.print(f"nothing changed: no file of {escape(target)} was waiting to be {what}")
+    for file in changed:
+        cli.console.print(f"{what} {escape(file.file_name)}: {file.rows_good:,} good rows", soft_wrap=True)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    shop = shops.load(arguments.shop)
+    chosen = ledger.choose(ShopPaths(shop.shop), arguments.target)
+    landed = [file for file in chosen if file.status in ("accepted", "held")]
+    refused = [file for file in chosen if file.status in ("refused", "waiting")]
+    if withdrawn := [file.file_name for file in chosen if file.status == "withdrawn"]:
+        _say_names("withdrawn, left alone", withdrawn)
+    code = cli.DONE
+    if landed:
+        before = {file.file_id: file.rows_good for file in landed}
+        with workplace(shop, ShopPaths(shop.shop).landing) as place:
+            replayed = repair.replay_all(place, landed)
+        for file in replayed:
+            gained = file.rows_good - before[file.file_id]
+            cli.console.print(
+                f"replayed {escape(file.file_name)}: {gained:,} rows good now, "
+                f"{file.rows_quarantined:,} still quarantined; {file.status}",
+                soft_wrap=True,
+            )
+        if not replayed:
+            cli.console.print("no quarantined row to read again")
+        now = {file.file_id: file for file in replayed}
+        if any(now.get(file.file_id, file).status == "held" for file in landed):
+            code = cli.GATE_STOPPED
+    for file in refused:
+        report = receive(shop, _found_again(file), file.delivered_on)
+        _show(report, shop)
+        code = max(code, cli.GATE_STOPPED if report.stops(shop) else cli.DONE)
+    return code
+
+
+def _found_again(file: LedgerFile) -> Path:
+    path = Path(file.folder or ".") / file.file_name
+    if not path.exists():
+        raise cli.UsageError(
+            f"{path} is no longer there: deliver it again, then "
+            f"`python -m landing receive <folder> --shop {file.shop}`"
+        )
+    return path
 
 
 def _show(report: Report, shop: shops.Shop) -> None:
@@ -143,13 +243,36 @@ def _show(report: Report, shop: shops.Shop) -> None:
     for reason, rows in report.reasons.most_common(10):
         cli.console.print(f"  quarantined: {rows:,} rows, {reason}")
     _say_names("already landed", report.already_landed)
+    for file in report.waiting:
+        since = datetime.fromisoformat(file.landed_at)
+        told = f"{escape(file.file_name)}: {escape('; '.join(file.reasons))}"
+        cli.console.print(f"[yellow]waits[/] since {since:%Y-%m-%d %H:%M} UTC, {told}", soft_wrap=True)
+    _say_unused(report)
+    if report.released:
+        cli.console.print(f"  released: rows of {len(report.released):,} files whose day has come")
     _say_names("withdrawn earlier, left alone", report.withdrawn)
     _say_names("ignored, no source of the shop has such a name", [path.name for path in report.ignored])
-    for file in report.refused:
-        cli.console.print(
-            f"[red]refused[/] {escape(file.file_name)}: {escape('; '.join(file.reasons))}", soft_wrap=True
+    for file in [*report.held, *report.refused]:
+        told = f"{escape(file.file_name)}: {escape('; '.join(file.reasons))}"
+        cli.console.print(f"[red]{file.status}[/] {told}", soft_wrap=True)
+    if held := sorted({file.batch_id for file in report.held}):
+        told = " or ".join(
+            f"`python -m landing accept|withdraw|replay {batch} --shop {shop.shop}`" for batch in held
         )
+        cli.console.print(f"  nothing of what is held counts until you decide: {told}", soft_wrap=True)
+    if degraded := [file.file_name for file in report.refused if not is_required(file, shop)]:
+        _say_names("[yellow]degraded[/]: refused, and the rest goes on without", degraded)
     _say_empty_tables(shop)
+
+
+def _say_unused(report: Report) -> None:
+    unused: dict[str, set[str]] = {}
+    for file in report.landed:
+        unused.setdefault(file.source, set()).update(file.unused_columns)
+    for source, columns in unused.items():
+        if columns:
+            shown = ", ".join(sorted(columns)[:10]) + (" …" if len(columns) > 10 else "")
+            cli.console.print(f"  columns of {source} that nothing reads: {escape(shown)}", soft_wrap=True)
 
 
 def _say_names(what: str, names: list[str]) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
+from itertools import chain, filterfalse, groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,23 +22,37 @@ import duckdb
 
 from landing import civil_time, contracts, parquet, quarantine, readers
 from landing.incoming import IncomingFile
-from landing.ledger import LandedDay
+from landing.ledger import LandedDay, part_name
 from landing.readers import Bundle
 from landing.shops import Shop, Source
 from landing.translation import Translation
 from settings import ShopPaths
 
 MEMORY_LIMIT = "1500MB"
+SPILL_LIMIT = "64GB"
+"""What a call may need of the disk beside its Parquet: for many times the largest honest delivery."""
+
+CHUNK_FILES = 400
+CHUNK_BYTES = 256 << 20
+"""Files landed in one go: enough to spread the cost of a query, few enough to fit in memory."""
+
+FEW_ROWS = 5
+"""Under five bad rows are typing errors: they alone hold a file only if no row of it is good."""
+
+UNPACKED = 8
+"""What a packed byte becomes as text: tables of shops shrink to a sixth or a tenth."""
+
 OPEN_FILES = 400
 """Days written side by side; below the usual limit of 1,024 open files of a process."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file with the day of its delivery."""
+    """A file with the day of its delivery, and of a replay its number."""
 
     file: IncomingFile
     delivered_on: date | Literal["row"]
+    part: int = 0
 
     @property
     def day(self) -> date | None:
@@ -52,14 +67,31 @@ class Landed:
     rows_in: int = 0
     rows_quarantined: int = 0
     rows_duplicate: int = 0
+    rows_set_aside: int = 0
+    rows_waiting: int = 0
+    due_on: date | None = None
     tables: list[LandedDay] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     refused: str | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def rows_good(self) -> int:
         """By the law of conservation: all that is neither quarantined nor a repeat."""
         return self.rows_in - self.rows_quarantined - self.rows_duplicate
+
+    def too_many_quarantined(self, source: Source) -> str | None:
+        """Say why the file is held: more of its rows are bad than its contracts allow; None when few are.
+
+        A row whose only fault is that its day has not come is not bad.
+        """
+        share = min(contracts.load()[table].max_quarantined_share for table in source.tables)
+        bad = self.rows_set_aside - self.rows_waiting
+        if bad <= share * self.rows_in or (bad < FEW_ROWS and self.rows_good):
+            return None
+        worst = sorted(self.reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+        told = ", ".join(f"{reason} {rows:,}" for reason, rows in worst)
+        return f"{bad:,} of {self.rows_in:,} rows quarantined, allowed {share:.0%}: {told}"
 
 
 def connect(shop: Shop, paths: ShopPaths, incoming: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -71,6 +103,7 @@ def connect(shop: Shop, paths: ShopPaths, incoming: Path, scratch: Path) -> duck
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set memory_limit = $limit", {"limit": MEMORY_LIMIT})
     connection.execute("set temp_directory = $folder", {"folder": str(scratch / "spill")})
+    connection.execute("set max_temp_directory_size = $limit", {"limit": SPILL_LIMIT})
     connection.execute("set partitioned_write_max_open_files = $files", {"files": OPEN_FILES})
     folders = [f"{folder.resolve()}{os.sep}" for folder in (incoming, paths.landing)]
     connection.execute("set allowed_directories = $folders", {"folders": folders})
@@ -81,8 +114,22 @@ def connect(shop: Shop, paths: ShopPaths, incoming: Path, scratch: Path) -> duck
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Which rows of the quarantine are read again, and up to which day waiting rows are due."""
+
+    due: date | None
+    only_due: bool
+
+    def takes(self, row: quarantine.Row) -> bool:
+        """Whether a row is read again: one with columns, and of those maybe only what has come due."""
+        if isinstance(row["raw"], list):
+            return False
+        return not self.only_due or bool(self.due and row["due_on"] and row["due_on"] <= self.due.isoformat())
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """Files of one source with one header."""
+    """Files of one source with one header; in a replay, what the quarantine holds of them."""
 
     shop: Shop
     paths: ShopPaths
@@ -90,6 +137,7 @@ class Chunk:
     arrivals: tuple[Arrival, ...]
     header: tuple[str, ...]
     scratch: Path
+    replay: Replay | None = None
 
     def halves(self) -> Iterator[Chunk]:
         """Yield its first and its second half, to find the file that spoils it."""
@@ -97,13 +145,15 @@ class Chunk:
         yield replace(self, arrivals=self.arrivals[:middle])
         yield replace(self, arrivals=self.arrivals[middle:])
 
-    @property
+    @cached_property
     def bundle(self) -> Bundle:
         """The same files as the readers want them."""
-        files = [arrival.file for arrival in self.arrivals]
-        paths = tuple(file.path for file in files)
+        first, dialect = self.arrivals[0].file, self.source.csv
+        paths = tuple(arrival.file.path for arrival in self.arrivals)
+        if first.format in ("csv", "jsonl") and not self.replay:
+            dialect = dialect.model_copy(update={"encoding": readers.encoding(first.path, dialect)})
         return Bundle(
-            paths, files[0].format, self.header, self.source.csv, self.scratch, self.source.jsonl.each
+            paths, first.format, self.header, dialect, self.scratch, first.has_nul, self.source.jsonl.each
         )
 
     @property
@@ -124,14 +174,18 @@ class Chunk:
         readers.UnreadableError
             When some file cannot be read; of several files, land the halves instead.
         """
-        readers.read(connection, self.bundle)
-        landed = [Landed() for _ in self.arrivals]
+        if self.replay:
+            readers.read_again(connection, self.bundle, self._replayed_rows(self.replay))
+        else:
+            readers.read(connection, self.bundle)
+        landed = [Landed(columns=self.header) for _ in self.arrivals]
         self._create_files(connection)
         _find_duplicates(connection, self.bundle.fields)
         self._name_rows(connection, landed)
         for translation in self.translations:
             connection.execute(*translation.statement(secret))
         self._date_history(connection)
+        self._date_releases(connection)
         self._collect_bad(connection)
         self._count(connection, landed)
         for translation in self.translations:
@@ -139,19 +193,33 @@ class Chunk:
         self._quarantine(connection, landed)
         return landed
 
+    def _replayed_rows(self, replay: Replay) -> Iterator[readers.NumberedRow]:
+        for file_index, arrival in enumerate(self.arrivals):
+            for row in filter(replay.takes, self._stored(arrival)):
+                raw = row["raw"]
+                yield file_index, row["row_number"], [raw] if isinstance(raw, str) else list(raw.values())
+
+    def _stored(self, arrival: Arrival) -> Iterator[quarantine.Row]:
+        """Yield what the quarantine holds of a file, as its last landing or replay left it."""
+        return quarantine.stored(self.paths, part_name(arrival.file.file_id, arrival.part - 1))
+
     def _create_files(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             """
             create or replace temp table file as
-            select
-                unnest($index)::bigint as file_index,
-                unnest($id)::varchar as file_id,
-                unnest($day)::date as delivered_on
+            select *, greatest(delivered_on, $due::date) as due_by
+            from (
+                select
+                    unnest($index)::bigint as file_index,
+                    unnest($id)::varchar as file_id,
+                    unnest($day)::date as delivered_on
+            )
             """,
             {
                 "index": list(range(len(self.arrivals))),
                 "id": [arrival.file.file_id for arrival in self.arrivals],
                 "day": [arrival.day for arrival in self.arrivals],
+                "due": self.replay and self.replay.due,
             },
         )
 
@@ -160,13 +228,16 @@ class Chunk:
         connection.execute(
             """
             create or replace temp table fault
-            (file_index bigint, row_number bigint, position integer, table_name varchar, reasons varchar[])
+            (
+                file_index bigint, row_number bigint, position integer, table_name varchar,
+                reasons varchar[], due_on date
+            )
             """
         )
         connection.execute(
             """
             insert into fault
-            select file_index, row_number, 0, $table, [reason] from broken where not is_duplicate
+            select file_index, row_number, 0, $table, [reason], null from broken where not is_duplicate
             """,
             {"table": self._first_table},
         )
@@ -186,16 +257,26 @@ class Chunk:
         connection.execute(
             """
             insert into fault
-            select file_index, row_number, 0, $table, ['invalid_json']
+            select file_index, row_number, 0, $table, ['invalid_json'], null
             from clean anti join understood using (file_index, row_number)
             """,
             {"table": self._first_table},
         )
+        connection.execute(
+            r"""
+            insert into fault
+            select file_index, row_number, 0, $table, ['nul_character'], null
+            from understood where contains(c0, '\u0000')
+            """,
+            {"table": self._first_table},
+        )
+        if self.replay:  # the file was taken once, whatever its bad rows lack
+            return
         found = connection.execute(
             """
-            select file_index, list(distinct key order by key)
+            select file_index, count(*), list(key order by key)[:$most]
             from (
-                select
+                select distinct
                     file_index,
                     unnest(
                         json_keys(c0) || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
@@ -204,10 +285,15 @@ class Chunk:
             )
             group by file_index
             """,
-            {"pointers": sorted(name for name in self.source.reads if name.startswith("/"))},
+            {
+                "most": readers.MAX_COLUMNS,
+                "pointers": sorted(name for name in self.source.reads if name.startswith("/")),
+            },
         ).fetchall()
-        for file_index, keys in found:
-            landed[file_index].refused = self.source.refusal(tuple(keys))
+        for file_index, key_count, keys in found:
+            file = landed[file_index]
+            file.columns = tuple(keys)
+            file.refused = readers.too_wide(key_count) or self.source.refusal(file.columns)
         refused = [index for index, file in enumerate(landed) if file.refused]
         connection.execute(
             "delete from understood where list_contains($refused::bigint[], file_index)", {"refused": refused}
@@ -237,13 +323,35 @@ class Chunk:
                 """
             )
 
+    def _date_releases(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let a source row that waited for its day become known, in all its tables, on that day."""
+        dated = [each.target for each in self.translations if each.contract.happened_at]
+        if not dated or not self.replay:
+            return
+        days = " union all ".join(f"select file_index, row_number, event_date from {name}" for name in dated)
+        for each in self.translations:
+            changes = "" if each.contract.happened_at else ", event_date = released.released_on"
+            connection.execute(
+                f"""
+                update {each.target} as rows
+                set delivered_on = released.released_on {changes}
+                from (
+                    select file_index, row_number, max(event_date) as released_on
+                    from ({days}) group by file_index, row_number
+                ) as released
+                where rows.file_index = released.file_index
+                    and rows.row_number = released.row_number
+                    and released.released_on > rows.delivered_on
+                """
+            )
+
     def _collect_bad(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Create ``bad``: every bad row with all its reasons, whoever found them."""
         for rule in self.source.quarantine:
             connection.execute(
                 f"""
                 insert into fault
-                select file_index, row_number, 1, $table, [$reason] from named where ({rule.where}
+                select file_index, row_number, 1, $table, [$reason], null from named where ({rule.where}
                 )
                 """,
                 {"table": self._first_table, "reason": rule.reason},
@@ -254,7 +362,8 @@ class Chunk:
             connection.execute(
                 f"""
                 insert into fault
-                select file_index, row_number, 2, $table, ['in_no_table'] from named where not ({belongs})
+                select file_index, row_number, 2, $table, ['in_no_table'], null
+                from named where not ({belongs})
                 """,
                 {"table": self._first_table},
             )
@@ -262,7 +371,11 @@ class Chunk:
             connection.execute(
                 f"""
                 insert into fault
-                select file_index, row_number, $position, $table, reasons
+                select
+                    file_index, row_number, $position, $table, reasons,
+                    case when len(list_filter(reasons, lambda reason: reason not like 'future:%')) = 0
+                        then event_date
+                    end
                 from {each.target} where reasons is not null
                 """,
                 {"position": position, "table": each.contract.table},
@@ -274,7 +387,8 @@ class Chunk:
                 file_index,
                 row_number,
                 min_by(table_name, position) as table_name,
-                flatten(list(reasons order by position)) as reasons
+                flatten(list(reasons order by position)) as reasons,
+                case when bool_and(due_on is not null) then max(due_on) end as due_on
             from fault
             group by file_index, row_number
             """
@@ -310,26 +424,33 @@ class Chunk:
         landed: list[Landed],
     ) -> None:
         places = {arrival.file.file_id: index for index, arrival in enumerate(self.arrivals)}
-        for file_id, day in parquet.write(connection, translation, secret, self.paths, self.scratch):
+        parts = {arrival.file.file_id: arrival.part for arrival in self.arrivals}
+        for file_id, day in parquet.write(connection, translation, secret, self.paths, self.scratch, parts):
             landed[places[file_id]].tables.append(day)
 
     def _quarantine(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
-        bad_rows: dict[int, list[quarantine.Row]] = defaultdict(list)
-        for file_index, row in self._bad_rows(connection):
-            bad_rows[file_index].append(row)
-        for file_index, rows in sorted(bad_rows.items()):
-            if landed[file_index].refused:
-                continue
-            quarantine.write(self.paths, self.arrivals[file_index].file.file_id, rows)
-            reasons = landed[file_index].reasons
-            for reason in (reason for row in rows for reason in row["reasons"]):
-                reasons[reason] = reasons.get(reason, 0) + 1
+        seen = set()
+        for file_index, pairs in groupby(self._bad_rows(connection), key=lambda pair: pair[0]):
+            seen.add(file_index)
+            if not landed[file_index].refused:
+                self._set_aside(file_index, (row for _, row in pairs), landed[file_index])
+        for file_index in set(range(len(landed))) - seen if self.replay else ():
+            self._set_aside(file_index, iter(()), landed[file_index])
+
+    def _set_aside(self, file_index: int, rows: Iterator[quarantine.Row], file: Landed) -> None:
+        """Write the bad rows of a file, in a replay with those that were not read again."""
+        arrival = self.arrivals[file_index]
+        if self.replay:
+            rows = chain(rows, filterfalse(self.replay.takes, self._stored(arrival)))
+        name = part_name(arrival.file.file_id, arrival.part)
+        quarantine.write(self.paths, name, _tallied(rows, file))
 
     def _bad_rows(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, quarantine.Row]]:
         found = connection.execute(
             f"""
             select
-                bad.file_index, bad.row_number, bad.table_name, bad.reasons, broken.raw, {self.bundle.fields}
+                bad.file_index, bad.row_number, bad.table_name, bad.reasons, bad.due_on, broken.raw,
+                {self.bundle.fields}
             from bad
             left join broken using (file_index, row_number)
             left join numbered using (file_index, row_number)
@@ -337,19 +458,48 @@ class Chunk:
             """
         )
         while batch := found.fetchmany(10_000):
-            for file_index, row_number, table, reasons, broken, *values in batch:
+            for file_index, row_number, table, reasons, due_on, broken, *values in batch:
                 raw = json.loads(broken) if broken is not None else self._raw(values)
-                row = {"row_number": row_number, "table": table, "reasons": list(dict.fromkeys(reasons))}
-                columns = quarantine.shown(raw, self.source) if isinstance(raw, dict) else {}
-                yield file_index, {**row, "columns": columns, "raw": raw}
+                yield (
+                    file_index,
+                    {
+                        "row_number": row_number,
+                        "table": table,
+                        "reasons": list(dict.fromkeys(reasons)),
+                        "due_on": due_on and due_on.isoformat(),
+                        "columns": quarantine.shown(_columns_of(raw), self.source),
+                        "raw": raw,
+                    },
+                )
 
     def _raw(self, values: list[str | None]) -> Any:
-        if self.bundle.format != "jsonl":
-            return dict(zip(self.header, values, strict=True))
-        try:
-            return json.loads(values[0] or "")
-        except ValueError:
+        """Return a row as a replay can read it again: a line of jsonl to the letter, else its columns."""
+        if self.bundle.format == "jsonl":
             return values[0]
+        return dict(zip(self.header, values, strict=True))
+
+
+def _columns_of(raw: Any) -> dict[str, Any]:
+    """Return the columns of a raw row; none of a row that could not be taken apart."""
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except (ValueError, RecursionError):
+            return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _tallied(rows: Iterable[quarantine.Row], file: Landed) -> Iterator[quarantine.Row]:
+    """Yield rows on their way to the quarantine, and count them into what became of their file."""
+    for row in rows:
+        file.rows_set_aside += 1
+        for reason in row["reasons"]:
+            file.reasons[reason] = file.reasons.get(reason, 0) + 1
+        if row["due_on"]:
+            due_on = date.fromisoformat(row["due_on"])
+            file.rows_waiting += 1
+            file.due_on = min(due_on, file.due_on or due_on)
+        yield row
 
 
 def _find_duplicates(connection: duckdb.DuckDBPyConnection, fields: str) -> None:
@@ -376,3 +526,18 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, fields: str) -> None
     connection.execute(
         "create temp view clean as from numbered anti join duplicate using (file_index, row_number)"
     )
+
+
+def cut(members: Sequence[Arrival]) -> Iterator[list[Arrival]]:
+    """Yield the members in parts that are landed in one go."""
+    part: list[Arrival] = []
+    size = 0
+    for arrival in members:
+        weight = arrival.file.size * (1 if arrival.file.path.suffix in (".csv", ".jsonl") else UNPACKED)
+        if part and (len(part) == CHUNK_FILES or size + weight > CHUNK_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(arrival)
+        size += weight
+    if part:
+        yield part

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +17,12 @@ from cli import UsageError
 from landing.shops import SUFFIXES, Format, Shop, Source
 
 READ_BYTES = 1 << 20
+GLOB_CHARACTERS = set("*?[")
 DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)")
+
+
+State = tuple[int, int, int]
+"""Modification time in nanoseconds, size in bytes, inode: what changes when somebody writes a file."""
 
 
 @dataclass(frozen=True)
@@ -28,35 +35,84 @@ class IncomingFile:
     file_id: str
     content_hash: str
     size: int
+    has_nul: bool = False
+    state: State | None = None
 
     @property
     def name(self) -> str:
         """The name under which the ledger knows it."""
         return self.path.name
 
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether nobody has written it since it was read first."""
+        return self.state == state_of(self.path)
 
-def find(target: Path, shop: Shop) -> tuple[list[tuple[Path, Source]], list[Path]]:
-    """Return the files of known sources and the ignored rest, both by name.
 
-    Links are not followed: what lies outside the folder was not dropped into it.
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder: files of known sources, names not to be opened with the reason, the rest."""
+
+    known: list[tuple[Path, Source]]
+    barred: list[tuple[Path, Source, str]]
+    ignored: list[Path]
+
+
+def find(target: Path, shop: Shop) -> Found:
+    """Look at names alone: what lies in a folder, or at one file, in the order of the names.
+
+    A link is never followed. One that stands for a file and leads out of the folder, or nowhere, is
+    barred; so is a name that a reader would take for a pattern, and read other files by.
 
     Raises
     ------
     UsageError
         When there is no such file or folder.
     """
-    if not target.exists():
+    if not target.exists() and not target.is_symlink():
         raise UsageError(
             f"{target} does not exist: name the file, or the folder of files, that the shop dropped"
         )
-    found = sorted(target.rglob("*")) if target.is_dir() else [target]
-    plain = [
-        path for path in found if path.is_file() and not path.is_symlink() and not path.name.startswith(".")
-    ]
-    known = [(path, source) for path in plain if (source := _source_of(path, shop))]
-    taken = {path for path, _ in known}
-    links = [path for path in found if path.is_symlink()]
-    return known, [path for path in plain if path not in taken] + links
+    is_folder = target.is_dir()
+    folder = target.resolve() if is_folder else target.parent.resolve()
+    paths = sorted(target.rglob("*")) if is_folder else [target]
+    found = Found([], [], [])
+    for path in paths:
+        source = _source_of(path, shop)
+        if not path.is_symlink() and (not path.is_file() or path.name.startswith(".")):
+            continue
+        if source and (reason := _bar(path, folder)):
+            found.barred.append((path, source, reason))
+        elif source and not path.is_symlink():
+            found.known.append((path, source))
+        else:
+            found.ignored.append(path)
+    return found
+
+
+def _bar(path: Path, folder: Path) -> str | None:
+    if path.is_symlink() and not (path.resolve().is_relative_to(folder) and path.exists()):
+        return "it is a link that leads out of its folder: deliver the file itself"
+    if GLOB_CHARACTERS & set(str(path)) or not path.name.isprintable():
+        return "its path has one of *?[ or a character that cannot be printed: rename it"
+    return None
+
+
+def state_of(path: Path) -> State | None:
+    """Return what changes when somebody writes a file; None when it is gone."""
+    try:
+        stat = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def let_settle(states: Iterable[State | None], quiet_seconds: float) -> None:
+    """Wait until the youngest file has lain still for as long as asked, if nobody writes it."""
+    youngest = max((state[0] for state in states if state), default=0) / 1e9
+    age = max(time.time() - youngest, 0.0)
+    if age < quiet_seconds:
+        time.sleep(quiet_seconds - age)
 
 
 def format_of(path: Path) -> Format | None:
@@ -67,16 +123,26 @@ def format_of(path: Path) -> Format | None:
 
 def fingerprint(path: Path, source: Source) -> IncomingFile:
     """Read a file once and name it by what is in it."""
-    content, named = hashlib.sha256(), hashlib.sha256(path.name.encode() + b"\0")
-    size = 0
+    content, named = hashlib.sha256(), hashlib.sha256(os.fsencode(path.name) + b"\0")
+    size, has_nul, state = 0, False, state_of(path)
     with path.open("rb") as file:
         while block := file.read(READ_BYTES):
             content.update(block)
             named.update(block)
             size += len(block)
+            has_nul = has_nul or b"\0" in block
     format_ = format_of(path)
     assert format_ is not None
-    return IncomingFile(path, source, format_, named.hexdigest()[:16], content.hexdigest(), size)
+    file_id = named.hexdigest()[:16]
+    return IncomingFile(path, source, format_, file_id, content.hexdigest(), size, has_nul, state)
+
+
+def unopened(path: Path, source: Source) -> IncomingFile:
+    """Return what a name alone tells of a file that must not be opened."""
+    format_ = format_of(path)
+    assert format_ is not None
+    file_id = hashlib.sha256(b"unopened\0" + os.fsencode(path.name)).hexdigest()[:16]
+    return IncomingFile(path, source, format_, file_id, content_hash="", size=0)
 
 
 def batch_id(files: Iterable[IncomingFile]) -> str:

@@ -6,10 +6,13 @@ commits all of it. Nothing is ever edited: a later line with the same ``file_id`
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +20,9 @@ import journal
 from cli import UsageError
 from landing import shops
 from settings import ShopPaths
+
+WAIT = "wait"
+"""Begins the id of a file that waits; ids of contents are hexadecimal."""
 
 Status = Literal["waiting", "refused", "accepted", "held", "withdrawn"]
 
@@ -29,6 +35,21 @@ class LandedDay(BaseModel):
     table: str
     event_date: date
     rows_written: int
+    part: int = 0
+
+    def path(self, paths: ShopPaths, file_id: str) -> Path:
+        """Say where these rows lie; what a replay adds lies beside what was landed before it."""
+        return (
+            paths.landing
+            / self.table
+            / self.event_date.isoformat()
+            / f"{part_name(file_id, self.part)}.parquet"
+        )
+
+
+def part_name(file_id: str, part: int) -> str:
+    """Name what a file's landing (part 0) or its n-th replay wrote."""
+    return f"{file_id}-{part}" if part else file_id
 
 
 class LedgerFile(BaseModel):
@@ -36,6 +57,9 @@ class LedgerFile(BaseModel):
 
     ``delivered_on`` is None where every row was delivered on its own business day, as in a
     history load; ``delivers`` names the tables that the file speaks for, even with no rows.
+    ``part`` counts its replays; ``due_on`` is the first day on which a waiting row comes due;
+    ``held_at`` is the border that held it; ``folder`` is where it was found. A file that waits
+    has no content yet: ``landed_at`` says since when.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,12 +84,65 @@ class LedgerFile(BaseModel):
     reasons: tuple[str, ...] = ()
     unused_columns: tuple[str, ...] = ()
     decided_at: str
+    part: int = 0
+    due_on: date | None = None
+    held_at: Literal["landing", "incoming"] | None = None
+    folder: str | None = None
 
 
 def files(paths: ShopPaths) -> list[LedgerFile]:
-    """Return the latest state of every file, in the order of their first decision."""
-    latest = {line["file_id"]: line for line in journal.read(paths.ledger)}
-    return [LedgerFile.model_validate(line) for line in latest.values()]
+    """Return the latest state of every file, in the order of their first decision.
+
+    A file that waited is told as what it became.
+    """
+    latest: dict[str, journal.Record] = {}
+    last_of_name: dict[str, journal.Record] = {}
+    for line in journal.read(paths.ledger):
+        latest[line["file_id"]] = last_of_name[line["file_name"]] = line
+    return [
+        LedgerFile.model_validate(line)
+        for file_id, line in latest.items()
+        if not is_wait(file_id) or (line["status"] == "waiting" and last_of_name[line["file_name"]] is line)
+    ]
+
+
+def unsettled(paths: ShopPaths) -> list[LedgerFile]:
+    """Return what is refused, held or waiting, unless a later file of the same name was accepted."""
+    found = files(paths)
+    mended: dict[str, str] = {}
+    for file in found:
+        if file.status == "accepted":
+            mended[file.file_name] = max(file.decided_at, mended.get(file.file_name, ""))
+    open_ = (file for file in found if file.status in ("refused", "held", "waiting"))
+    return [file for file in open_ if file.decided_at > mended.get(file.file_name, "")]
+
+
+def choose(paths: ShopPaths, name: str) -> list[LedgerFile]:
+    """Return the files that a person means: those of a batch, else one file by id, else by name.
+
+    Raises
+    ------
+    UsageError
+        When the ledger knows no such batch or file.
+    """
+    found = files(paths)
+    for key in ("batch_id", "file_id", "file_name"):
+        if chosen := [file for file in found if getattr(file, key) == name]:
+            return chosen
+    raise UsageError(
+        f"no batch or file {name!r} in {paths.ledger}: "
+        f"`python -m landing ledger --shop {paths.shop}` lists them"
+    )
+
+
+def wait_id(file_name: str) -> str:
+    """Name a file that waits by its name: its content may still change."""
+    return WAIT + hashlib.sha256(os.fsencode(file_name)).hexdigest()[:12]
+
+
+def is_wait(file_id: str) -> bool:
+    """Whether a line tells of a file that waited."""
+    return file_id.startswith(WAIT)
 
 
 def accepted(paths: ShopPaths) -> list[LedgerFile]:
@@ -79,7 +156,9 @@ def commit(paths: ShopPaths, decisions: Iterable[LedgerFile]) -> None:
 
 
 def set_status(paths: ShopPaths, file_ids: Iterable[str], status: Status, reasons: Iterable[str]) -> None:
-    """Hold, withdraw or accept files again, by one further line each.
+    """Hold files at the border ``incoming``, withdraw or accept them, by one further line each.
+
+    What held an accepted file stays written: the border does not judge it again.
 
     Raises
     ------
@@ -93,7 +172,9 @@ def set_status(paths: ShopPaths, file_ids: Iterable[str], status: Status, reason
             f"no file {', '.join(unknown)} in {paths.ledger}: "
             f"`python -m landing ledger --shop {paths.shop}` lists them"
         )
-    change = {"status": status, "reasons": tuple(reasons), "decided_at": journal.now()}
+    change: dict[str, Any] = {"status": status, "reasons": tuple(reasons), "decided_at": journal.now()}
+    if status == "held":
+        change["held_at"] = "incoming"
     commit(paths, [known[file_id].model_copy(update=change) for file_id in wanted])
 
 

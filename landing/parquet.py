@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -26,10 +26,12 @@ def write(
     secret: bytes,
     paths: ShopPaths,
     scratch: Path,
+    file_parts: Mapping[str, int],
 ) -> Iterator[tuple[str, LandedDay]]:
     """Write one table's rows that are not ``bad``; yield what was written, by file_id and day.
 
-    Nothing of it counts until the ledger lists it.
+    ``file_parts`` says of each file whether it is landed (0) or which of its replays this is. Nothing of
+    it counts until the ledger lists it.
     """
     table = translation.contract.table
     aside = scratch / table
@@ -59,9 +61,12 @@ def write(
     for path, rows, _, _, _, partition, *_ in written:
         parts[partition["file_id"], partition["event_date"]].append((Path(path), rows))
     for (file_id, day), members in sorted(parts.items()):
-        _move(connection, [path for path, _ in members], paths.landing / table / day / f"{file_id}.parquet")
         rows = sum(count for _, count in members)
-        yield file_id, LandedDay(table=table, event_date=date.fromisoformat(day), rows_written=rows)
+        landed = LandedDay(
+            table=table, event_date=date.fromisoformat(day), rows_written=rows, part=file_parts[file_id]
+        )
+        _move(connection, [path for path, _ in members], landed.path(paths, file_id))
+        yield file_id, landed
     shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -19,15 +19,15 @@ from settings import ShopPaths
 Row = dict[str, Any]
 
 
-def path(paths: ShopPaths, file_id: str) -> Path:
-    """Say where a file's bad rows lie."""
-    return paths.quarantine / f"{file_id}.jsonl"
+def path(paths: ShopPaths, name: str) -> Path:
+    """Say where a file's bad rows lie; ``name`` is its :func:`landing.ledger.part_name`."""
+    return paths.quarantine / f"{name}.jsonl"
 
 
-def write(paths: ShopPaths, file_id: str, bad_rows: Iterable[Row]) -> None:
+def write(paths: ShopPaths, name: str, bad_rows: Iterable[Row]) -> None:
     """Replace a file's bad rows: whole or not at all, readable by the owner alone."""
     paths.quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = path(paths, file_id)
+    target = path(paths, name)
     aside = target.with_suffix(".tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -46,9 +46,20 @@ def rows(paths: ShopPaths) -> Iterator[Row]:
     """
     for file in ledger.files(paths):
         if file.rows_quarantined and file.status in ("accepted", "held"):
-            with path(paths, file.file_id).open(encoding="utf-8", errors="surrogateescape") as lines:
-                for line in lines:
-                    yield _public(file, json.loads(line))
+            for row in stored(paths, ledger.part_name(file.file_id, file.part)):
+                yield _public(file, row)
+
+
+def stored(paths: ShopPaths, name: str) -> Iterator[Row]:
+    """Yield bad rows as they were set aside: raw, for landing's own eyes.
+
+    Keys: row_number, table, reasons, due_on (ISO; null unless its day is all that a row waits for),
+    columns, raw. ``raw`` maps columns to texts, is a line of jsonl as text, or a list of what stood
+    in a row that could not be taken apart.
+    """
+    with path(paths, name).open(encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            yield json.loads(line)
 
 
 def shown(raw: Row, source: Source) -> Row:

@@ -21,15 +21,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 from zipfile import BadZipFile
@@ -44,7 +45,35 @@ MAX_ROW_CHARACTERS = 1_000_000
 LINE_STEP = 10_000_000
 """Rows of a line's list are numbered line × this + place: more than a line can hold."""
 
+MAX_ROW_LINES = 10_000
+"""Line breaks within one row; beyond it a quote was never closed."""
+
+MAX_COLUMNS = 2_000
+"""A wider file is no table of a shop."""
+
+MAX_WORKBOOK_ROWS = 1_048_576
+"""What a worksheet holds; a file may name any row, and all before it would be filled up."""
+
+KEPT_CHARACTERS = 1_000
+"""What the quarantine keeps of a row that is too long."""
+
+BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+BROKEN = ("file_index", "row_number", "reason", "raw", "is_duplicate")
+
+BATCH_ROWS = 10_000
+"""Rows handed from Python to DuckDB at once."""
+
 Fields = list[str]
+NumberedRow = tuple[int, int, Sequence[str | None]]
+"""Place of its file in the bundle, row number, what stands in its columns."""
+
 Row = tuple[int, Fields, str | None]
 """Row number, what stands there, and the reason why it cannot be used, if there is one."""
 
@@ -58,6 +87,7 @@ FAULTS = (
     csv.Error,
     zlib.error,
     BadZipFile,
+    SyntaxError,  # as which XML that does not parse is told
 )
 """What readers raise over torn or foreign files."""
 
@@ -75,13 +105,14 @@ class Bundle:
     header: tuple[str, ...]
     csv: CsvFormat
     scratch: Path
+    has_nul: bool = False
     each: str | None = None
     """The list in a jsonl line whose elements are the rows."""
 
     @property
     def is_plain(self) -> bool:
         """Whether DuckDB can read it."""
-        return self.format != "xlsx" and self.csv.encoding == "utf-8"
+        return self.format != "xlsx" and self.csv.encoding == "utf-8" and not self.has_nul
 
     @property
     def has_header(self) -> bool:
@@ -123,7 +154,11 @@ def header(
     if not names:
         raise UnreadableError("the file is empty: not even a header was found")
     if fault:
-        raise UnreadableError("its header has a quote that is not closed")
+        raise UnreadableError("its header has a quote that is not closed, or is far too long")
+    if refusal := too_wide(len(names)):
+        raise UnreadableError(refusal)
+    if any("\0" in name for name in names):
+        raise UnreadableError("its header has a NUL character: it is no text")
     if any(map(_has_undecoded, names)):
         raise UnreadableError(
             f"its header is not {dialect.encoding}: state `csv: {{encoding: …}}` in the shop's file"
@@ -152,7 +187,24 @@ def _parquet_header(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[
         ).fetchall()
     except duckdb.Error as error:
         raise UnreadableError("not a whole Parquet file: its footer cannot be read") from error
+    if refusal := too_wide(len(described)):
+        raise UnreadableError(refusal)
     return tuple(str(name) for name, *_ in described)
+
+
+def too_wide(columns: int) -> str | None:
+    """Say why a file of so many columns is refused; None where they are few enough."""
+    if columns <= MAX_COLUMNS:
+        return None
+    return f"it has {columns:,} columns, more than {MAX_COLUMNS:,}: deliver those that the shop's file maps"
+
+
+def encoding(path: Path, dialect: CsvFormat) -> str:
+    """Return the encoding of a text: what its byte order mark says, else what is stated."""
+    with _bytes(path) as file:
+        beginning = file.read(4)
+    marked = (name for mark, name in BYTE_ORDER_MARKS.items() if beginning.startswith(mark))
+    return next(marked, dialect.encoding)
 
 
 def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
@@ -163,6 +215,45 @@ def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
     UnreadableError
         When some file of the bundle cannot be read as what its name says.
     """
+    _begin(connection)
+    try:
+        if bundle.format == "parquet":
+            _read_parquet(connection, bundle)
+        else:
+            _read_text(connection, bundle)
+    except duckdb.OutOfMemoryException as error:
+        raise UnreadableError("it unpacks to more than may be spent on it: deliver it in parts") from error
+    except FAULTS as error:
+        raise UnreadableError(
+            f"cannot be read as {bundle.format}: torn, or not what its name says"
+        ) from error
+
+
+def read_again(connection: duckdb.DuckDBPyConnection, bundle: Bundle, rows: Iterable[NumberedRow]) -> None:
+    """Fill ``numbered`` with rows that were read before, under the numbers that they had."""
+    _begin(connection)
+    types = {"file_index": "bigint", "row_number": "bigint", **dict.fromkeys(bundle.names, "varchar")}
+    columns = ", ".join(f"{name} {type_}" for name, type_ in types.items())
+    connection.execute(f"create or replace temp table raw ({columns})")
+    _insert(connection, "raw", list(types), ((index, number, *fields) for index, number, fields in rows))
+    connection.execute("create temp view numbered as from raw")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Insert rows from Python, batch by batch."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH_ROWS)):
+        import pyarrow as pa  # slow to import, and few files have broken rows
+
+        columns = zip(names, zip(*batch, strict=True), strict=True)
+        connection.register("batch", pa.table({name: list(values) for name, values in columns}))
+        connection.execute(f"insert into {table} from batch")
+        connection.unregister("batch")
+
+
+def _begin(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("drop view if exists numbered")
     connection.execute(
         """
@@ -170,15 +261,6 @@ def read(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
         (file_index bigint, row_number bigint, reason varchar, raw varchar, is_duplicate boolean)
         """
     )
-    try:
-        if bundle.format == "parquet":
-            _read_parquet(connection, bundle)
-        else:
-            _read_text(connection, bundle)
-    except FAULTS as error:
-        raise UnreadableError(
-            f"cannot be read as {bundle.format}: torn, or not what its name says"
-        ) from error
 
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
@@ -188,12 +270,30 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None
     connection.execute(
         f"""
         create or replace temp table raw as
-        select file_index::bigint as file_index, file_row_number + 1 as row_number, {texts}
-        from read_parquet($paths) as source({bundle.fields})
+        select
+            file_index,
+            row_number,
+            case
+                when {" + ".join(f"coalesce(strlen({name}), 0)" for name in bundle.names)} > $longest
+                    then 'oversized_row'
+                when {" or ".join(f"coalesce(contains({name}, chr(0)), false)" for name in bundle.names)}
+                    then 'nul_character'
+            end as fault,
+            {", ".join(f"case when fault is null then {name} end as {name}" for name in bundle.names)}
+        from (
+            select file_index::bigint as file_index, file_row_number + 1 as row_number, {texts}
+            from read_parquet($paths) as source({bundle.fields})
+        )
         """,
-        paths,
+        paths | {"longest": MAX_ROW_CHARACTERS},
     )
-    connection.execute("create temp view numbered as from raw")
+    connection.execute(
+        """
+        insert into broken
+        select file_index, row_number, fault, '[]', false from raw where fault is not null
+        """
+    )
+    connection.execute("create temp view numbered as from raw where fault is null")
 
 
 def _parquet_text(name: str, type_: str) -> str:
@@ -258,7 +358,9 @@ def _take_lists_apart(connection: duckdb.DuckDBPyConnection, each: str) -> None:
             file_index,
             row_number * $step + place as row_number,
             coalesce(
-                case when element is not null then json_merge_patch(beside, json_object($each, element)) end::varchar,
+                case
+                    when element is not null then json_merge_patch(beside, json_object($each, element))
+                end::varchar,
                 c0
             ) as c0
         from place_elements
@@ -320,32 +422,32 @@ def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
 
 def _read_slowly(connection: duckdb.DuckDBPyConnection, bundle: Bundle, file_index: int) -> None:
     clean = bundle.scratch / "clean.csv"
-    broken = list(_write_clean(clean, numbered_rows(bundle.paths[file_index], bundle), file_index))
+    rows = numbered_rows(bundle.paths[file_index], bundle)
+    _insert(connection, "broken", BROKEN, _write_clean(clean, rows, file_index))
     connection.execute(
         f"""
         insert into raw
         select $file_index, stated::bigint, {bundle.fields}
         from read_csv(
             $path, auto_detect = false, columns = $columns, header = false,
-            delim = ',', quote = '"', escape = '"', new_line = '\\n'
+            delim = ',', quote = '"', escape = '"', new_line = '\\n', max_line_size = $longest
         )
         """,
         {
             "path": str(clean),
             "columns": dict.fromkeys(["stated", *bundle.names], "VARCHAR"),
             "file_index": file_index,
+            "longest": 8 * MAX_ROW_CHARACTERS,  # a character has up to four bytes, and quotes are doubled
         },
     )
     clean.unlink()
-    if broken:
-        connection.executemany("insert into broken values (?, ?, ?, ?, ?)", broken)
 
 
 def _write_clean(
     clean: Path, rows: Iterable[Row], file_index: int
 ) -> Iterator[tuple[int, int, str, str, bool]]:
     """Write the rows that can be read; yield the others as rows of ``broken``."""
-    seen: set[str] = set()
+    seen: set[bytes] = set()
     with clean.open("w", encoding="utf-8", newline="") as file:
         # All quoted: Python 3.11 leaves a field with a bare carriage return as it is.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -353,9 +455,14 @@ def _write_clean(
             if reason is None:
                 writer.writerow([row_number, *fields])
                 continue
+            if reason == "oversized_row":
+                text = json.dumps([",".join(fields)[:KEPT_CHARACTERS]])
+                yield file_index, row_number, reason, text, False
+                continue
             text = json.dumps(fields)
-            yield file_index, row_number, reason, text, text in seen
-            seen.add(text)
+            digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            yield file_index, row_number, reason, text, digest in seen
+            seen.add(digest)
 
 
 def numbered_rows(path: Path, bundle: Bundle) -> Iterator[Row]:
@@ -376,10 +483,12 @@ def _cut_empty_surplus(fields: Fields, width: int) -> None:
 
 
 def _fault(fields: Fields, expected: int) -> str | None:
-    if len(fields) != expected:
-        return "ragged_row"
     if sum(map(len, fields)) > MAX_ROW_CHARACTERS:
         return "oversized_row"
+    if len(fields) != expected:
+        return "ragged_row"
+    if any("\0" in field for field in fields):
+        return "nul_character"
     if any(map(_has_undecoded, fields)):
         return "unreadable_characters"
     return None
@@ -400,11 +509,11 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
         with _worksheet(path) as cells:
             yield ((fields, None) for fields in _rectangle(cells))
         return
-    with _text(path, dialect.encoding) as file:
+    with _text(path, encoding(path, dialect)) as file:
         if format_ == "jsonl":
-            yield (([line.rstrip("\r\n")] if line.strip() else [], None) for line in file)
+            yield (([line.rstrip("\r\n")] if line.strip() else [], None) for line in _bounded(file))
         else:
-            yield _csv_records(file, dialect)
+            yield _csv_records(_bounded(file), dialect)
 
 
 @contextmanager
@@ -413,7 +522,9 @@ def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
 
     workbook = load_workbook(path, read_only=True, data_only=True)
     try:
-        yield (list(map(_cell_text, cells)) for cells in workbook.worksheets[0].iter_rows(values_only=True))
+        sheet = workbook.worksheets[0]
+        sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
+        yield (list(map(_cell_text, cells)) for cells in sheet.iter_rows(values_only=True))
     finally:
         workbook.close()
 
@@ -421,7 +532,9 @@ def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
 def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
     """Cut and fill rows to the width of the header: a workbook stores no empty cell at a line's end."""
     width = 0
-    for fields in rows:
+    for number, fields in enumerate(rows):
+        if number == MAX_WORKBOOK_ROWS:
+            raise ValueError("a worksheet has no row of this number")
         _cut_empty_surplus(fields, width)
         width = width or len(fields)
         if any(fields):
@@ -442,7 +555,7 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
     A quote that is never closed would swallow the rest of the file: its line is set aside,
     and reading starts again behind it.
     """
-    csv.field_size_limit(1 << 30)
+    csv.field_size_limit(2 * MAX_ROW_CHARACTERS)
     lines = _Lines(file)
     while True:
         reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
@@ -453,7 +566,18 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
                     yield fields, None
             return
         except csv.Error:
-            yield [lines.go_back_behind_first().rstrip("\r\n")], "broken_quotes"
+            line = lines.go_back_behind_first().rstrip("\r\n")
+            yield [line], "oversized_row" if len(line) > MAX_ROW_CHARACTERS else "broken_quotes"
+
+
+def _bounded(file: IO[str]) -> Iterator[str]:
+    """Yield lines; of one that is too long only so much that it is seen to be."""
+    while line := file.readline(MAX_ROW_CHARACTERS + 2):
+        if len(line) == MAX_ROW_CHARACTERS + 2 and not line.endswith("\n"):
+            while (rest := file.readline(MAX_ROW_CHARACTERS)) and not rest.endswith("\n"):
+                pass
+            line += "\n"
+        yield line
 
 
 class _Lines:
@@ -461,29 +585,35 @@ class _Lines:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
+        self._again: deque[str] = deque()
         self.taken: deque[str] = deque()
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        if len(self.taken) > MAX_ROW_LINES:
+            raise csv.Error("a row of too many lines")
+        line = self._again.popleft() if self._again else next(self._lines)
         self.taken.append(line)
         return line
 
     def go_back_behind_first(self) -> str:
         """Return the first line of the record; the others come again."""
         first = self.taken.popleft()
-        self._lines = chain(self.taken, self._lines)
-        self.taken = deque()
+        self._again.extendleft(reversed(self.taken))
+        self.taken.clear()
         return first
 
 
-def _text(path: Path, encoding: str) -> IO[str]:
+def _bytes(path: Path) -> IO[bytes]:
     opened = gzip.open if path.suffix.lower() == ".gz" else Path.open
-    file = cast(IO[bytes], opened(path, "rb"))
+    return cast(IO[bytes], opened(path, "rb"))
+
+
+def _text(path: Path, encoding: str) -> IO[str]:
     name = "utf-8-sig" if encoding == "utf-8" else encoding
-    return io.TextIOWrapper(file, encoding=name, errors="surrogateescape", newline="")
+    return io.TextIOWrapper(_bytes(path), encoding=name, errors="surrogateescape", newline="")
 
 
 def name_columns(

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-import duckdb
-
 import journal
-from cli import console
-from landing import contracts, empty, incoming, ledger, pseudonyms, readers
-from landing.chunk import Arrival, Chunk, Landed, connect
+import settings
+from landing import contracts, incoming, ledger, pseudonyms, readers, repair, whole
+from landing.chunk import Arrival, Chunk, Landed, cut
 from landing.incoming import IncomingFile
 from landing.ledger import LedgerFile
 from landing.progress import Progress
-from landing.shops import Shop
-from settings import ShopPaths
-
-CHUNK_FILES = 400
-CHUNK_BYTES = 256 << 20
-"""Files landed in one go: enough to spread the cost of a query, few enough to fit in memory."""
-
-UNPACKED = 8
-"""What a packed byte becomes as text: tables of shops shrink to a sixth or a tenth."""
+from landing.shops import Shop, Source
+from landing.workplace import Workplace, workplace
 
 
 @dataclass
@@ -37,11 +24,28 @@ class Report:
     """What one call of :func:`receive` found and did, in the order of the file names."""
 
     ignored: list[Path] = field(default_factory=list)
+    waiting: list[LedgerFile] = field(default_factory=list)
     already_landed: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
     landed: list[LedgerFile] = field(default_factory=list)
     refused: list[LedgerFile] = field(default_factory=list)
+    still_held: list[LedgerFile] = field(default_factory=list)
+    released: list[LedgerFile] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def held(self) -> list[LedgerFile]:
+        """The files that a person must decide about, held now or before."""
+        return [file for file in self.landed if file.status == "held"] + self.still_held
+
+    def stops(self, shop: Shop) -> bool:
+        """Whether nothing should be published from this delivery."""
+        return bool(self.held or any(is_required(file, shop) for file in self.refused))
+
+
+def is_required(file: LedgerFile, shop: Shop) -> bool:
+    """Whether a file speaks for a table that the shop requires."""
+    return bool(set(file.delivers) & set(shop.required))
 
 
 def receive(
@@ -59,33 +63,47 @@ def receive(
     UsageError
         When there is no such file or folder.
     """
-    paths = ShopPaths(shop.shop)
-    target = target.resolve()
-    known, ignored = incoming.find(target, shop)
-    with _alone(paths), Progress("reading file names", len(known)) as progress:
-        files = [progress.step(incoming.fingerprint(path, source)) for path, source in known]
-        scratch = _clear_scratch(paths)
-        _sweep(paths)
-        empty.write(paths)
-        folder = target if target.is_dir() else target.parent
-        with connect(shop, paths, folder, scratch) as connection:
-            report = Report(ignored=ignored)
-            call = Call(
-                shop, paths, connection, scratch, incoming.batch_id(files), delivered_on, is_history, report
-            )
-            call.receive(files)
-        shutil.rmtree(scratch)
+    folder = (target if target.is_dir() else target.parent).resolve()
+    target = folder if target.is_dir() else folder / target.name
+    found = incoming.find(target, shop)
+    markers = {marker for path, source in found.known for marker in whole.markers(path, source)}
+    report = Report(ignored=[path for path in found.ignored if path not in markers])
+    with workplace(shop, folder) as place:
+        still, moving = _settled(found.known)
+        barred = [(incoming.unopened(path, source), reason) for path, source, reason in found.barred]
+        batch_id = incoming.batch_id([*still, *(file for file, _ in barred)])
+        call = Call(place, batch_id, delivered_on, is_history, report)
+        for file in moving:
+            call.wait(file, "it is being written")
+        call.refuse_unopened(barred)
+        call.receive(still)
+        call.forget_waits(target)
+        report.released = repair.release(place)
     return report
+
+
+def _settled(known: Sequence[tuple[Path, Source]]) -> tuple[list[IncomingFile], list[IncomingFile]]:
+    """Read the files that lie still; return them, and those that somebody writes. What is gone is gone."""
+    states = {path: incoming.state_of(path) for path, _ in known}
+    incoming.let_settle(states.values(), settings.quiet_seconds())
+    still: list[IncomingFile] = []
+    moving: list[IncomingFile] = []
+    with Progress("reading file names", len(known)) as progress:
+        for path, source in known:
+            try:
+                file = progress.step(incoming.fingerprint(path, source))
+            except FileNotFoundError:
+                continue
+            is_still = file.is_as_it_was and file.state == states[path]
+            (still if is_still else moving).append(file)
+    return still, moving
 
 
 @dataclass(frozen=True)
 class Call:
     """One call of :func:`receive` under way."""
 
-    shop: Shop
-    paths: ShopPaths
-    connection: duckdb.DuckDBPyConnection
-    scratch: Path
+    place: Workplace
     batch_id: str
     delivered_on: date | None
     is_history: bool
@@ -100,12 +118,53 @@ class Call:
         self._land_new([file for file in files if file.file_id in first_ids])
         self._land_new([file for file in files if file.file_id not in first_ids])
 
+    def refuse_unopened(self, barred: Sequence[tuple[IncomingFile, str]]) -> None:
+        """Refuse files by their names alone, unless a person has withdrawn them."""
+        decided = {file.file_id: file.status for file in ledger.files(self.place.paths)}
+        for file, reason in barred:
+            if decided.get(file.file_id) == "withdrawn":
+                self.report.withdrawn.append(file.name)
+            else:
+                self._refuse(file, reason)
+
+    def wait(self, file: IncomingFile, reason: str) -> None:
+        """Leave a file for the next time; since when it waits is written once."""
+        waits = {known.file_id: known for known in self._waits()}
+        line = self._decision(file).model_copy(
+            update={
+                "file_id": ledger.wait_id(file.name),
+                "content_hash": "",
+                "status": "waiting",
+                "reasons": (reason,),
+            }
+        )
+        if before := waits.get(line.file_id):
+            line = line.model_copy(update={"landed_at": before.landed_at})
+        if before is None or before.reasons != line.reasons:
+            ledger.commit(self.place.paths, [line])
+        self.report.waiting.append(line)
+
+    def forget_waits(self, target: Path) -> None:
+        """Note of files that waited in this folder and are no longer there."""
+        gone = [
+            known
+            for known in self._waits()
+            if Path(known.folder or "").is_relative_to(target)
+            and not (Path(known.folder or "") / known.file_name).exists()
+        ]
+        ledger.set_status(
+            self.place.paths, [known.file_id for known in gone], "withdrawn", ["no longer there"]
+        )
+
+    def _waits(self) -> list[LedgerFile]:
+        return [file for file in ledger.files(self.place.paths) if file.status == "waiting"]
+
     def _scope(self, file: IncomingFile) -> object:
         """Say within what the same content is the same delivery.
 
         An unchanged catalogue on the next day says something new: that nothing changed.
         """
-        is_catalogue = all(self.shop.delivery(table) == "snapshot" for table in file.source.tables)
+        is_catalogue = all(self.place.shop.delivery(table) == "snapshot" for table in file.source.tables)
         return self._day(file) if is_catalogue else None
 
     def _day(self, file: IncomingFile) -> object:
@@ -113,7 +172,7 @@ class Call:
 
     def _land_new(self, files: Sequence[IncomingFile]) -> None:
         arrivals = []
-        for file in self._undecided(files):
+        for file in self._whole(self._undecided(files)):
             day = incoming.delivered_on(file, self.delivered_on, self.is_history)
             if day is None:
                 self._refuse(
@@ -123,6 +182,22 @@ class Call:
                 )
             else:
                 arrivals.append(Arrival(file, day))
+        self._land_arrivals(arrivals)
+
+    def _whole(self, files: Iterable[IncomingFile]) -> Iterator[IncomingFile]:
+        """Yield the files that can be read; of the others say why they wait, or refuse them."""
+        for file in files:
+            try:
+                found = whole.look(file, self.place.connection)
+            except readers.UnreadableError as error:
+                self._refuse(file, str(error))
+                continue
+            if found.waits_because:
+                self.wait(file, found.waits_because)
+            else:
+                yield replace(file, has_nul=found.has_nul)
+
+    def _land_arrivals(self, arrivals: Sequence[Arrival]) -> None:
         chunks = list(self._chunks(arrivals))
         with Progress("landing", sum(len(chunk.arrivals) for chunk in chunks)) as progress:
             for chunk in chunks:
@@ -130,18 +205,21 @@ class Call:
                 progress.advance(len(chunk.arrivals))
 
     def _undecided(self, files: Sequence[IncomingFile]) -> Iterator[IncomingFile]:
-        decided = {file.file_id: file.status for file in ledger.files(self.paths)}
+        decided = {file.file_id: file for file in ledger.files(self.place.paths)}
         contents = {
             (file.content_hash, scope)
-            for file in ledger.files(self.paths)
+            for file in decided.values()
             if file.status in ("accepted", "held") and file.rows_in
             for scope in (None, file.delivered_on or "row")
         }
         for file in files:
-            status = decided.get(file.file_id)
+            known = decided.get(file.file_id)
+            status = known and known.status
             if status == "withdrawn":
                 self.report.withdrawn.append(file.name)
-            elif status in ("accepted", "held") or (file.content_hash, self._scope(file)) in contents:
+            elif known and status == "held":
+                self.report.still_held.append(known)
+            elif status == "accepted" or (file.content_hash, self._scope(file)) in contents:
                 self.report.already_landed.append(file.name)
             else:
                 yield file
@@ -151,17 +229,28 @@ class Call:
         headed = [
             (arrival, header) for arrival in arrivals if (header := self._header(arrival.file)) is not None
         ]
-        groups: dict[tuple[str, str, bool, tuple[str, ...]], list[Arrival]] = {}
+        groups: dict[tuple[tuple[str, ...], object], list[Arrival]] = {}
         for arrival, header in headed:
-            key = (arrival.file.source.name, arrival.file.format, arrival.day is None, header)
-            groups.setdefault(key, []).append(arrival)
-        for (_, _, _, header), members in groups.items():
-            for part in _cut(members):
-                yield Chunk(self.shop, self.paths, part[0].file.source, tuple(part), header, self.scratch)
+            file = arrival.file
+            alike = (file.source.name, file.format, arrival.day is None, file.has_nul, self._encoding(file))
+            groups.setdefault((header, alike), []).append(arrival)
+        for (header, _), members in groups.items():
+            for part in cut(members):
+                yield Chunk(
+                    self.place.shop,
+                    self.place.paths,
+                    part[0].file.source,
+                    tuple(part),
+                    header,
+                    self.place.scratch,
+                )
+
+    def _encoding(self, file: IncomingFile) -> str | None:
+        return readers.encoding(file.path, file.source.csv) if file.format in ("csv", "jsonl") else None
 
     def _header(self, file: IncomingFile) -> tuple[str, ...] | None:
         try:
-            header = readers.header(file.path, file.format, file.source.csv, self.connection)
+            header = readers.header(file.path, file.format, file.source.csv, self.place.connection)
         except readers.UnreadableError as error:
             self._refuse(file, str(error))
             return None
@@ -172,7 +261,7 @@ class Call:
 
     def _land(self, chunk: Chunk) -> None:
         try:
-            landed = chunk.land(self.connection, pseudonyms.key(self.paths))
+            landed = chunk.land(self.place.connection, pseudonyms.key(self.place.paths))
         except readers.UnreadableError as error:
             if len(chunk.arrivals) == 1:
                 self._refuse(chunk.arrivals[0].file, str(error))
@@ -183,43 +272,49 @@ class Call:
         self._commit(chunk, landed)
 
     def _commit(self, chunk: Chunk, landed: Sequence[Landed]) -> None:
-        accepted = []
+        decisions = []
         for arrival, result in zip(chunk.arrivals, landed, strict=True):
             if result.refused:
                 self._refuse(arrival.file, result.refused)
                 continue
+            if not arrival.file.is_as_it_was:
+                self.wait(arrival.file, "it is being written")
+                continue
             self.report.reasons.update(result.reasons)
-            unused = tuple(sorted(set(chunk.header) - chunk.source.reads))
-            accepted.append(
+            unused = tuple(sorted(set(result.columns) - chunk.source.reads))
+            held = result.too_many_quarantined(chunk.source)
+            decisions.append(
                 self._decision(arrival.file).model_copy(
                     update={
-                        "status": "accepted",
+                        "status": "held" if held else "accepted",
+                        "held_at": "landing" if held else None,
+                        "reasons": (held,) if held else (),
                         "rows_in": result.rows_in,
                         "rows_good": result.rows_good,
                         "rows_quarantined": result.rows_quarantined,
                         "rows_duplicate": result.rows_duplicate,
-                        "delivered_on": arrival.day,
+                        "due_on": result.due_on,
                         "tables": tuple(result.tables),
                         "unused_columns": unused,
                     }
                 )
             )
-        ledger.commit(self.paths, accepted)
-        self.report.landed += accepted
+        ledger.commit(self.place.paths, decisions)
+        self.report.landed += decisions
 
     def _refuse(self, file: IncomingFile, reason: str) -> None:
         refusal = self._decision(file).model_copy(update={"reasons": (reason,)})
         self.report.refused.append(refusal)
-        last = {known.file_id: known for known in ledger.files(self.paths)}.get(file.file_id)
+        last = {known.file_id: known for known in ledger.files(self.place.paths)}.get(file.file_id)
         if last is None or last.reasons != refusal.reasons:
-            ledger.commit(self.paths, [refusal])
+            ledger.commit(self.place.paths, [refusal])
 
     def _decision(self, file: IncomingFile) -> LedgerFile:
-        now = journal.now()
+        now, day = journal.now(), self._day(file)
         return LedgerFile(
             file_id=file.file_id,
             batch_id=self.batch_id,
-            shop=self.shop.shop,
+            shop=self.place.shop.shop,
             source=file.source.name,
             file_name=file.name,
             content_hash=file.content_hash,
@@ -228,48 +323,7 @@ class Call:
             decided_at=now,
             contract_version=contracts.version(tuple(file.source.tables)),
             mapping_version=file.source.version,
+            delivered_on=day if isinstance(day, date) else None,
             delivers=tuple(file.source.tables),
+            folder=str(file.path.parent),
         )
-
-
-def _cut(members: Sequence[Arrival]) -> Iterator[list[Arrival]]:
-    part: list[Arrival] = []
-    size = 0
-    for arrival in members:
-        weight = arrival.file.size * (1 if arrival.file.path.suffix in (".csv", ".jsonl") else UNPACKED)
-        if part and (len(part) == CHUNK_FILES or size + weight > CHUNK_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(arrival)
-        size += weight
-    if part:
-        yield part
-
-
-@contextmanager
-def _alone(paths: ShopPaths) -> Iterator[None]:
-    """Let one process at a time land for a shop; the kernel frees the lock when its holder dies."""
-    paths.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(paths.landing / "receive.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"waiting: another process is landing files for {paths.shop}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _clear_scratch(paths: ShopPaths) -> Path:
-    scratch = paths.landing / ".scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(mode=0o700)
-    return scratch
-
-
-def _sweep(paths: ShopPaths) -> None:
-    """Remove Parquet that a killed process left behind uncommitted."""
-    committed = {file.file_id for file in ledger.files(paths) if file.status != "refused"}
-    for found in paths.landing.glob("*/*/*.*"):
-        if found.stem not in committed or found.suffix == ".tmp":
-            found.unlink()

@@ -98,12 +98,18 @@ class QuarantineRule(_Frozen):
 
 
 class CsvFormat(_Frozen):
-    """How the shop writes csv; ``header`` names the columns of files that have no header line."""
+    """How the shop writes csv; a byte order mark is believed whatever encoding is stated.
+
+    ``header`` names the columns of files that have no header line.
+    ``final_line_break`` is false for a shop whose last line never ends with one: else such a file
+    counts as torn, and waits.
+    """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     quote: str = Field(default='"', min_length=1, max_length=1)
     encoding: str = "utf-8"
     header: tuple[str, ...] = ()
+    final_line_break: bool = True
 
 
 class JsonlFormat(_Frozen):
@@ -135,10 +141,12 @@ class Source(_Frozen):
     ``delivered_on`` says how the day of a delivery is found where the caller does not state it: by the
     date in the file's name, by each row's own business day, or, for what comes once and tells no day
     (a catalogue beside a history), the date that stands here.
+    With ``done_marker``, a file counts as whole only when ``<file>.done`` lies beside it.
     """
 
     name: str
     files: tuple[str, ...] = Field(min_length=1)
+    done_marker: bool = False
     delivered_on: Literal["file_name", "row"] | date = "file_name"
     csv: CsvFormat = CsvFormat()
     jsonl: JsonlFormat = JsonlFormat()
@@ -150,6 +158,15 @@ class Source(_Frozen):
     @classmethod
     def _a_list_of_tables_is_delivered_as_contracted(cls, value: Any) -> Any:
         return {table: {"as_contract": True} for table in value} if isinstance(value, list) else value
+
+    @field_validator("files")
+    @classmethod
+    def _are_names_without_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if folders := [pattern for pattern in value if "/" in pattern or "\\" in pattern]:
+            raise ValueError(
+                f"{folders} name folders: say how the files are called, whatever folder they lie in"
+            )
+        return value
 
     @model_validator(mode="after")
     def _maps_to_what_the_contracts_know(self) -> Self:

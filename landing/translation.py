@@ -79,7 +79,7 @@ class Translation:
         timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
         sql = [
             f"create or replace temp table {self.target} as with",
-            "texts as (select file_index, row_number, delivered_on",
+            "texts as (select file_index, row_number, delivered_on, due_by",
             *(f", {text} as {quoted(name)}" for name, text in self._texts(query)),
             *(f", {quoted(source)} as {quoted(first_per(source))}" for source in self.mapping.first_per),
             "from named join file using (file_index)",
@@ -196,7 +196,7 @@ class Translation:
         for group in self.contract.require_any:
             yield " and ".join(f"{quoted(name)} is null" for name in group), f"missing_any:{'|'.join(group)}"
         if self.contract.happened_at:
-            yield "event_date > delivered_on", f"future:{self.contract.happened_at}"
+            yield "event_date > due_by", f"future:{self.contract.happened_at}"
 
     def _column_rules(self, name: str, column: Column, query: Query) -> Iterator[tuple[str, str]]:
         text, value = quoted(name), _value_of(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,9 @@ LEDGERS: dict[str, dict[str, str]] = {
 }
 """Tables that the warehouse holds as it read them; published as they were when it did."""
 
+LACKING_SHOWN = 5
+"""Files named in ``degraded_because``; the on-call page lists all of them."""
+
 WRITTEN_AS = {"table_name": "table", "column_name": "column"}
 """What the journals call by a word that SQL keeps for itself."""
 
@@ -131,6 +135,34 @@ def create_ledgers(connection: duckdb.DuckDBPyConnection, source: str, target: s
                 f"insert into {target}.ops.{quoted(table)} ({names}) "  # noqa: S608
                 f"select {values} from {source}.ops.{quoted(table)}"
             )
+
+
+def lacking_files(connection: duckdb.DuckDBPyConnection, source: str, as_of: date) -> list[str]:
+    """Name the files, delivered by a day, that the warehouse was built without; none where it has no ledger.
+
+    A file of the same name that was accepted later has taken its place.
+    """
+    if not {"decided_at", "delivered_on"} <= _columns_of(connection, source, "landing_ledger").keys():
+        return []
+    ledger = f"{source}.ops.landing_ledger"
+    found = connection.execute(
+        f"""
+        select status || ' ' || file_name from {ledger} as files
+        where status in ('refused', 'held', 'waiting')
+            and coalesce(delivered_on <= $as_of, true)
+            and not exists (
+                from {ledger} as later
+                where later.file_name = files.file_name
+                    and later.status = 'accepted'
+                    and later.decided_at > files.decided_at
+            )
+        order by all
+        """,  # noqa: S608 - our own attached database
+        {"as_of": as_of},
+    ).fetchall()
+    names = [name for (name,) in found]
+    more = len(names) - LACKING_SHOWN
+    return [*names[:LACKING_SHOWN], f"{more} more files"] if more > 0 else names
 
 
 def create_journals(

@@ -83,7 +83,7 @@ def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
         name = versions.new_name()
         building = versions.start(paths, name)
         with _open(building) as connection:
-            kept = _copy_from_warehouse(connection, paths, as_of)
+            kept, lacking = _copy_from_warehouse(connection, paths, as_of)
             outcome = Outcome(name, as_of, kept_as_published=kept)
             if not rules_only:
                 _require_predictions(connection, paths, as_of)
@@ -91,11 +91,11 @@ def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
             _add_history(connection, paths, days)
             _add_current(connection)
             hashes = _hashes(connection, paths, days)
-            _describe(connection, outcome)
+            _describe(connection, outcome, lacking)
             run = _run_record(connection, paths, outcome, started_at, hashes)
             _add_operations(connection, paths, outcome, run, building)
             _check(connection, as_of)
-            same = _unchanged(paths, hashes)
+            same = _unchanged(paths, hashes, outcome)
             if same is None:
                 facts.keep(connection, paths, "published", as_of)
                 _write_parquet(connection, paths, building)
@@ -122,8 +122,16 @@ def _open(building: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _copy_from_warehouse(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> list[str]:
-    """Copy what only the warehouse knows; return the published tables that it would now compute otherwise."""
+def _copy_from_warehouse(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date
+) -> tuple[list[str], list[str]]:
+    """Copy what only the warehouse knows.
+
+    Returns
+    -------
+    tuple of two lists
+        The published tables that it would now compute otherwise, and the files that it goes without.
+    """
     if not paths.warehouse.exists():
         raise ShoalError(f"no warehouse {paths.warehouse}: run python -m warehouse build core, then build bi")
     is_published = facts.folder(paths, as_of).exists()
@@ -143,7 +151,8 @@ def _copy_from_warehouse(connection: duckdb.DuckDBPyConnection, paths: ShopPaths
             if not is_published:
                 _copy_snapshot(connection, as_of)
             operations.create_ledgers(connection, "working", "published")
-            return facts.differences(connection, paths, "working", as_of) if is_published else []
+            kept = facts.differences(connection, paths, "working", as_of) if is_published else []
+            return kept, operations.lacking_files(connection, "working", as_of)
         finally:
             connection.execute("detach working")
 
@@ -243,7 +252,7 @@ def _hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[
     return found
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:
+def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome, lacking: list[str]) -> None:
     for table in BI_TABLES:
         row = connection.execute(f"select count(*) from published.bi.{quoted(table.name)}").fetchone()  # noqa: S608
         outcome.row_counts[table.name] = row[0] if row else 0
@@ -253,8 +262,8 @@ def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:
     ).fetchall()
     outcome.user_count = max((users for _, users in counted), default=0)
     absent = [scheme for scheme in EXPECTED_SCHEMES if scheme not in dict(counted)]
-    if absent:
-        outcome.degraded_because = f"no scheme {', '.join(absent)}"
+    because = [f"no scheme {', '.join(absent)}"] if absent else []
+    outcome.degraded_because = "; ".join([*because, *lacking]) or None
 
 
 def _run_record(
@@ -353,10 +362,13 @@ def _manifest(outcome: Outcome, run: journal.Record, hashes: dict[str, str]) -> 
     return {**_published_record(outcome, run), "shop": run["shop"], "content_hashes": hashes}
 
 
-def _unchanged(paths: ShopPaths, hashes: dict[str, str]) -> versions.Version | None:
-    """Return the newest version if it says the same, row for row."""
-    newest = versions.versions(paths)[-1:]
-    return next((version for version in newest if version.manifest["content_hashes"] == hashes), None)
+def _unchanged(paths: ShopPaths, hashes: dict[str, str], outcome: Outcome) -> versions.Version | None:
+    """Return the newest version if it says the same, row for row, and lacks the same."""
+    for version in versions.versions(paths)[-1:]:
+        lacks_the_same = version.manifest.get("degraded_because") == outcome.degraded_because
+        if version.manifest["content_hashes"] == hashes and lacks_the_same:
+            return version
+    return None
 
 
 def _stay(paths: ShopPaths, same: versions.Version, outcome: Outcome, run: journal.Record) -> Outcome:

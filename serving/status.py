@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import journal
 from cli import ShoalError
@@ -32,7 +32,7 @@ def lines(paths: ShopPaths) -> list[Line]:
         *_complete_day(paths),
         *_version(paths),
         *_pin(paths),
-        *_held(paths),
+        *_unsettled(paths),
         *_quarantine(paths),
         *_gates(paths),
     ]
@@ -80,20 +80,36 @@ def _pin(paths: ShopPaths) -> Iterator[Line]:
         yield Line("pin", state, f"python -m serving release --shop {paths.shop}")
 
 
-def _held(paths: ShopPaths) -> Iterator[Line]:
-    batches: dict[str, list[ledger.LedgerFile]] = {}
-    for file in ledger.files(paths):
-        if file.status == "held":
-            batches.setdefault(file.batch_id, []).append(file)
-    for batch, held in batches.items():
-        names = ", ".join(file.file_name for file in held[:3]) + (" …" if len(held) > 3 else "")
-        reasons = "; ".join(sorted({reason for file in held for reason in file.reasons}))
-        yield Line(
-            f"held batch {batch}",
-            f"{len(held)} files ({names}): {reasons}",
-            "compare them with their source, then deliver corrected ones: "
-            f"python -m landing receive <folder> --shop {paths.shop}",
+def _unsettled(paths: ShopPaths) -> Iterator[Line]:
+    batches: dict[tuple[str, str], list[ledger.LedgerFile]] = {}
+    for file in ledger.unsettled(paths):
+        batches.setdefault((file.status, file.batch_id), []).append(file)
+    for (status, batch), files in batches.items():
+        names = ", ".join(file.file_name for file in files[:3]) + (" …" if len(files) > 3 else "")
+        reasons = "; ".join(sorted({reason for file in files for reason in file.reasons}))
+        if status == "waiting":
+            since = datetime.fromisoformat(min(file.landed_at for file in files))
+            reasons = f"since {since:%Y-%m-%d %H:%M} UTC, {age(since)}: {reasons}"
+        state = f"{len(files)} files ({names}): {reasons}"
+        yield Line(f"{status} batch {batch}", state, _remedy(paths.shop, status, batch, files))
+
+
+def _remedy(shop: str, status: str, batch: str, files: list[ledger.LedgerFile]) -> str:
+    """Say what to type about files that do not count."""
+    # Of a batch, withdraw takes what counts too.
+    withdraw = f"python -m landing withdraw {files[0].file_id if len(files) == 1 else '<file>'} --shop {shop}"
+    if status == "held":
+        return (
+            "compare with the source; if they are right, "
+            f"python -m landing accept {batch} --shop {shop}; if not, {withdraw} and receive corrected ones; "
+            f"after a change of mapping or contract, python -m landing replay {batch} --shop {shop}"
         )
+    if status == "refused":
+        return (
+            f"correct them at their source, or correct shops/{shop}.yml, then "
+            f"python -m landing replay {batch} --shop {shop}; to go on without them, {withdraw}"
+        )
+    return f"once they are whole, python -m landing receive <folder> --shop {shop}; else send them again"
 
 
 def _quarantine(paths: ShopPaths) -> Iterator[Line]:
@@ -110,8 +126,8 @@ def _quarantine(paths: ShopPaths) -> Iterator[Line]:
         yield Line(
             "quarantine",
             f"python -m landing quarantine --shop {paths.shop} lists the files",
-            "correct the rows at their source, then deliver them: "
-            f"python -m landing receive <folder> --shop {paths.shop}",
+            "correct the rows at their source and receive them again; or correct a contract or "
+            f"shops/{paths.shop}.yml, then python -m landing replay <file> --shop {paths.shop}",
         )
 
 

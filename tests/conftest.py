@@ -12,6 +12,8 @@ import pytest
 
 # Before anything imports settings: no test ever meets the state that a person has in data/.
 os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
+# Files of tests are whole when they are there; a test of growing files sets its own.
+os.environ["SHOAL_QUIET_SECONDS"] = "0"
 
 import settings
 from tests.chain import Chain

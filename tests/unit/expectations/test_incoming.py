@@ -52,11 +52,6 @@ def invent_a_word(feed: Feed) -> None:
     feed.file("events", TODAY, "b-today", rows("events", TODAY, event_type="teleport"))
 
 
-def quarantine_six_of_a_hundred(feed: Feed) -> None:
-    counts = {"rows_in": 100, "rows_good": 94, "rows_quarantined": 6}
-    feed.file("events", TODAY, "b-today", rows("events", TODAY, 94), **counts)
-
-
 def search_for_an_address(feed: Feed) -> None:
     feed.file("events", TODAY, "b-today", rows("events", TODAY, query="order of ann@example.org"))
 
@@ -87,7 +82,6 @@ SPOILERS: dict[type, tuple[Spoiler, set[type]]] = {
     incoming.ExpectUnknownUserShareNearItsPast: (forget_who_the_users_are, set()),
     incoming.ExpectAmountsInTheirUsualRange: (write_cents_for_euros, set()),
     incoming.ExpectKnownVocabularyOnly: (invent_a_word, set()),
-    incoming.ExpectFewQuarantinedRows: (quarantine_six_of_a_hundred, set()),
     incoming.ExpectNoContactDetailsInText: (search_for_an_address, set()),
     incoming.ExpectPseudonymsForKeys: (leave_a_raw_customer_id, set()),
     incoming.ExpectDailyTablesToBeFresh: (
@@ -221,16 +215,6 @@ def test_a_shop_closed_on_sundays_passes_its_sundays(paths: ShopPaths, connectio
     pass_batch(paths, "b-past")
     lay_out()
     assert odd_files(connection) == set()
-
-
-def test_four_bad_rows_of_a_small_file_are_typing_errors_but_a_file_without_a_good_row_is_not(
-    feed: Feed, connection, lay_out
-):
-    feed.file("events", TODAY, "b-today", [], rows_in=10, rows_good=6, rows_quarantined=4, tables=[])
-    wholly_bad = feed.file("orders", TODAY, "b-today", [], rows_in=2, rows_good=0, rows_quarantined=2)
-    lay_out()
-    found = validate.unexpected_rows(connection, incoming.ExpectFewQuarantinedRows)
-    assert [file_id for _, file_id, _ in found] == [wholly_bad]
 
 
 @pytest.mark.parametrize(

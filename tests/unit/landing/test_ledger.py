@@ -23,7 +23,7 @@ def three_days(write_csv, land, view):
 
 def test_a_line_carries_the_files_days(three_days, paths):
     line = json.loads(paths.ledger.read_text(encoding="utf-8").splitlines()[0])
-    assert line["tables"] == [{"table": "events", "event_date": "2024-03-01", "rows_written": 1}]
+    assert line["tables"] == [{"table": "events", "event_date": "2024-03-01", "rows_written": 1, "part": 0}]
     assert {
         "file_id",
         "batch_id",

@@ -368,3 +368,43 @@ def test_two_publishes_of_equal_warehouses_have_equal_content(working, paths, tm
     publish(other, FIRST)
     first, second = (versions.versions(found)[-1].manifest["content_hashes"] for found in (paths, other))
     assert first == second
+
+
+LEDGER = """
+create table ops.landing_ledger (
+    file_id varchar, file_name varchar, status varchar, delivered_on date, decided_at timestamp
+);
+insert into ops.landing_ledger values
+    ('1', 'reviews.csv', 'refused', '2026-03-01', '2026-03-01 01:00:00'),
+    ('2', 'products.csv', 'held', null, '2026-03-01 01:00:00'),
+    ('3', 'customers.csv', 'waiting', '2026-03-02', '2026-03-01 01:00:00'),
+    ('4', 'payments.csv', 'refused', '2026-03-01', '2026-03-01 01:00:00'),
+    ('5', 'payments.csv', 'accepted', '2026-03-01', '2026-03-01 02:00:00'),
+    ('6', 'events.csv', 'withdrawn', '2026-03-01', '2026-03-01 01:00:00')
+"""
+
+
+def test_a_version_names_the_files_that_it_goes_without(working, paths):
+    working.build(FIRST)
+    working.execute(LEDGER)
+    assert degraded(paths, FIRST) == "no scheme behaviour, value; held products.csv; refused reviews.csv"
+    working.build(NEXT)
+    assert degraded(paths, NEXT).endswith("held products.csv; refused reviews.csv; waiting customers.csv")
+
+
+def test_a_version_that_lacks_a_file_no_longer_is_a_new_one(working, paths):
+    working.build(FIRST)
+    working.execute(LEDGER)
+    first = publish(paths, FIRST)
+    assert not publish(paths, FIRST).is_new
+    working.execute("update ops.landing_ledger set status = 'accepted'")
+    again = publish(paths, FIRST)
+    assert again.is_new and again.degraded_because == "no scheme behaviour, value"
+    assert first.row_counts["user_segment_daily"] == again.row_counts["user_segment_daily"]
+
+
+def degraded(paths, day):
+    version = publish(paths, day).version
+    query = f"select degraded_because from bi.published_version where version = '{version}'"
+    ((because,),) = ask(paths, query)
+    return because

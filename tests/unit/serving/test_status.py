@@ -109,8 +109,23 @@ def test_held_batches_and_quarantine_are_counted_by_reason(paths, deliver):
     found = page(paths)
     assert found[f"held batch b{NEXT}"][0] == f"1 files (events-{NEXT}.csv): volume: 3 rows, 900 usual"
     assert found["quarantine, open"] == ("3 rows of events: missing:event_id 3", None)
-    repair = found["quarantine"][1]
-    assert repair is not None and "python -m landing receive" in repair
+    assert f"python -m landing accept b{NEXT} --shop simulated" in found[f"held batch b{NEXT}"][1]
+    assert f"python -m landing withdraw f{NEXT} --shop simulated" in found[f"held batch b{NEXT}"][1]
+    assert "python -m landing replay <file> --shop simulated" in found["quarantine"][1]
+
+
+def test_refused_and_waiting_files_are_named_until_one_of_their_name_is_accepted(paths, deliver):
+    deliver(FIRST, status="refused", reasons=("required column 'event_type' is missing",))
+    deliver(NEXT, status="waiting", reasons=("its last line is not finished",))
+    found = page(paths)
+    state, repair = found[f"refused batch b{FIRST}"]
+    assert "'event_type' is missing" in state and f"python -m landing replay b{FIRST}" in repair
+    state, repair = found[f"waiting batch b{NEXT}"]
+    assert "since 20" in state and "seconds ago" in state and "last line" in state
+    assert "python -m landing receive" in repair
+    for day in (FIRST, NEXT):
+        deliver(day)
+    assert [subject for subject in page(paths) if "batch" in subject] == []
 
 
 def test_only_the_last_validation_of_a_gate_is_shown(paths, deliver):

@@ -1,0 +1,76 @@
+"""The landing folder while one process works in it: locked, swept, with a connection to read files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from cli import console
+from landing import empty, ledger
+from landing.chunk import connect
+from landing.shops import Shop
+from settings import ShopPaths
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What landing works with, while no other process lands for the shop."""
+
+    shop: Shop
+    paths: ShopPaths
+    connection: duckdb.DuckDBPyConnection
+    scratch: Path
+
+
+@contextmanager
+def workplace(shop: Shop, folder: Path) -> Iterator[Workplace]:
+    """Have the landing folder alone, swept of what a kill left, with a connection that reads ``folder``."""
+    paths = ShopPaths(shop.shop)
+    with _alone(paths):
+        scratch = _clear_scratch(paths)
+        _sweep(paths)
+        empty.write(paths)
+        with connect(shop, paths, folder, scratch) as connection:
+            yield Workplace(shop, paths, connection, scratch)
+        shutil.rmtree(scratch)
+
+
+@contextmanager
+def _alone(paths: ShopPaths) -> Iterator[None]:
+    """Let one process at a time land for a shop; the kernel frees the lock when its holder dies."""
+    paths.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(paths.landing / "receive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"waiting: another process is landing files for {paths.shop}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _clear_scratch(paths: ShopPaths) -> Path:
+    scratch = paths.landing / ".scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
+    return scratch
+
+
+def _sweep(paths: ShopPaths) -> None:
+    """Remove what a killed process left behind uncommitted, and bad rows that a replay has written anew."""
+    files = [file for file in ledger.files(paths) if file.status not in ("refused", "waiting")]
+    committed = {ledger.part_name(file.file_id, part) for file in files for part in range(file.part + 1)}
+    for found in paths.landing.glob("*/*/*.*"):
+        if found.stem not in committed or found.suffix == ".tmp":
+            found.unlink()
+    current = {ledger.part_name(file.file_id, file.part) for file in files}
+    for found in paths.quarantine.glob("*"):
+        if found.stem not in current or found.suffix == ".tmp":
+            found.unlink()
