@@ -66,10 +66,29 @@ stays held. Replaying again changes nothing.
 exit codes: 0 done · 2 wrong usage · 3 some file is still held, or one of a required table refused
 """
 
+MAP_MANUAL = """\
+Drafts shops/<shop>.yml from a sample of each kind of file that a shop drops.
+
+It finds out the format, the delimiter, the encoding, whether there is a header, how times and
+money are written, and which of Shoal's tables and columns the columns may be: by their names
+(landing/drafts/vocabulary.yml) and by what stands in them. Whatever it is not sure of is marked
+TODO; columns that name a person are marked too. The draft goes to stdout:
+
+  python -m landing map behaviour_2024-03-01.csv orders_2024-03-01.csv --shop myshop > shops/myshop.yml
+  python -m landing receive incoming/ --shop myshop
+
+The first 2,000 rows are read. No values are printed but the words of event types and order
+states: any other column may name a person.
+
+exit codes: 0 the draft is a whole shop's file · 1 something is missing, or the sample cannot be
+read · 2 wrong usage
+"""
+
 EXAMPLES = """\
 examples:
   python -m landing receive incoming/ --shop online_retail
   python -m landing receive export.jsonl.gz --shop simulated --delivered-on 2024-03-01
+  python -m landing map export.csv --shop myshop > shops/myshop.yml
   python -m landing ledger --status refused
   python -m landing quarantine --json
   python -m landing replay events_2024-03-01.csv
@@ -114,6 +133,15 @@ def parser() -> argparse.ArgumentParser:
         if default:
             verb.add_argument("--reason", default=default, help=f"for the ledger (default: {default})")
         verb.set_defaults(act=act)
+
+    verb = verbs.add_parser(
+        "map", help="draft a shop's file from samples", description=MAP_MANUAL, formatter_class=plain
+    )
+    verb.add_argument("samples", type=Path, nargs="+", help="a file of each kind that the shop drops")
+    verb.add_argument("--shop", help="the new shop's name (default: made of the first file's name)")
+    verb.add_argument("--time-zone", metavar="ZONE", help="the shop's IANA time zone, such as Europe/Berlin")
+    verb.add_argument("--currency", metavar="CODE", help="the shop's ISO 4217 currency, such as EUR")
+    verb.set_defaults(act=_map)
 
     verb = verbs.add_parser(
         "latest-day",
@@ -222,6 +250,21 @@ def _found_again(file: LedgerFile) -> Path:
             f"`python -m landing receive <folder> --shop {file.shop}`"
         )
     return path
+
+
+def _map(arguments: argparse.Namespace) -> int:
+    from landing.drafts import draft
+
+    made = draft(arguments.samples, arguments.shop, arguments.time_zone, arguments.currency)
+    print(made.text, end="")
+    if made.missing:
+        raise cli.ShoalError(f"the draft is not whole yet: {made.missing}")
+    cli.console.print(
+        f"settle every TODO, write it to shops/{made.shop}.yml, then try it: "
+        f"`python -m landing receive <folder> --shop {made.shop}`",
+        soft_wrap=True,
+    )
+    return cli.DONE
 
 
 def _show(report: Report, shop: shops.Shop) -> None:

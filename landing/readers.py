@@ -357,12 +357,10 @@ def _take_lists_apart(connection: duckdb.DuckDBPyConnection, each: str) -> None:
         select
             file_index,
             row_number * $step + place as row_number,
-            coalesce(
-                case
-                    when element is not null then json_merge_patch(beside, json_object($each, element))
-                end::varchar,
-                c0
-            ) as c0
+            case
+                when element is null then c0
+                else json_merge_patch(beside, json_object($each, element))::varchar
+            end as c0
         from place_elements
         """,
         {"each": each, "pointer": _json_pointer(each), "step": LINE_STEP},
