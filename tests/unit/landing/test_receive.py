@@ -534,3 +534,28 @@ def test_what_lies_in_the_data_folder_is_for_its_owner(write_csv, land, view, pa
     assert set(modes.values()) == {0o700}
     private = [*paths.quarantine.iterdir(), *paths.secrets.iterdir(), paths.ledger]
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+
+
+@pytest.mark.parametrize(("readable", "status"), [(0, "refused"), (1, "held")])
+def test_a_required_column_of_another_type_refuses_the_file(write_csv, land, paths, view, readable, status):
+    times = ["1709283600000"] * 5 + [f"{DAY} 10:00:00"] * readable + [""]
+    write_csv(
+        f"events_{DAY}.csv", [view | {"event_id": str(i), "occurred_at": t} for i, t in enumerate(times)]
+    )
+    land()
+    (file,) = ledger.files(paths)
+    assert file.status == status
+    if not readable:
+        assert (
+            "'occurred_at' has another type: none of its 5 values can be read as timestamp" in file.reasons[0]
+        )
+        assert ledger.accepted(paths) == [] and list(quarantine.rows(paths)) == []
+
+
+def test_columns_that_nothing_reads_are_told_of_every_format(drops, land, view):
+    row = view | {"colour": "red", "weather": "wet"}
+    (drops / f"events_{DAY}.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n", encoding="utf-8")
+    (drops / "events_2024-03-02.jsonl").write_text(
+        json.dumps(row | {"event_id": "2"}) + "\n", encoding="utf-8"
+    )
+    assert [file.unused_columns for file in land().landed] == [("colour", "weather")] * 2
