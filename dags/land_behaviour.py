@@ -12,9 +12,9 @@ before that day's 06:00.
 
 When it is skipped: no folder, or a table that the shop delivers daily has no accepted file for the day.
 Nothing is published then; run it again when the file is there.
-When it fails: a file was refused (the log names the column and the remedy), or the gate ``incoming``
-stopped it and holds the batches at fault: ``python -m serving status`` lists them with the command that
-repairs each.
+When it fails: a file of a required table was refused, too many rows of a file are bad so that it is held,
+or the gate ``incoming`` holds the batches at fault: ``python -m serving status`` lists them with the command
+that repairs each. A torn file waits for the next run; a refused file of an optional table degrades the run.
 
 Safe to rerun: yes. A file that the ledger knows is not landed twice.
 """

@@ -33,6 +33,9 @@ Repeating it lands nothing twice.
 The day of delivery decides what an as_of_date may see. It is taken from --delivered-on, else
 (for a history load) from each row, else from the date in the file's name.
 
+A torn or growing file waits, and so does one without its .done where the shop uses markers: the next
+receive looks again, and tells since when it waits.
+
 A file of which more rows are bad than its contracts allow is held: nothing of it counts until a
 person has decided, by accept, withdraw or replay. Rows of a day that has not come wait in the
 quarantine; the receive that completes their day takes them in.

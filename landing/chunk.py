@@ -186,6 +186,7 @@ class Chunk:
             connection.execute(*translation.statement(secret))
         self._date_history(connection)
         self._date_releases(connection)
+        self._refuse_retyped(connection, landed)
         self._collect_bad(connection)
         self._count(connection, landed)
         for translation in self.translations:
@@ -345,6 +346,20 @@ class Chunk:
                 """
             )
 
+    def _refuse_retyped(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
+        """Refuse files in which a required column holds several values and none of its type."""
+        for each in self.translations if not self.replay else ():
+            for name, column in each.contract.columns.items():
+                mapping = each.mapping.column(name)
+                if not (column.required and column.type != "text" and mapping and mapping.reads):
+                    continue
+                for file_index, count in _wholly_unreadable(connection, each.target, name):
+                    landed[file_index].refused = (
+                        f"required column {' and '.join(map(repr, sorted(mapping.reads)))} has another type: "
+                        f"none of its {count:,} values can be read as {column.type}; deliver as before, or "
+                        f"state the new form under `formats` of source {self.source.name!r}"
+                    )
+
     def _collect_bad(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Create ``bad``: every bad row with all its reasons, whoever found them."""
         for rule in self.source.quarantine:
@@ -500,6 +515,31 @@ def _tallied(rows: Iterable[quarantine.Row], file: Landed) -> Iterator[quarantin
             file.rows_waiting += 1
             file.due_on = min(due_on, file.due_on or due_on)
         yield row
+
+
+def _wholly_unreadable(
+    connection: duckdb.DuckDBPyConnection, table: str, column: str
+) -> list[tuple[int, int]]:
+    """Return the files of which a column is filled several times and never readable, with how often."""
+    return connection.execute(
+        f"""
+        with
+        bad as (
+            select
+                file_index,
+                count(*) filter (list_contains(reasons, $unreadable)) as unreadable,
+                count(*) filter (list_contains(reasons, $missing)) as missing
+            from {table} where reasons is not null
+            group by file_index
+        ),
+        suspect as (select * from bad where unreadable >= $few)
+        select file_index, unreadable
+        from suspect join (select file_index, count(*) as total from {table} group by file_index)
+            using (file_index)
+        where total = unreadable + missing
+        """,
+        {"few": FEW_ROWS, "unreadable": f"unreadable:{column}", "missing": f"missing:{column}"},
+    ).fetchall()
 
 
 def _find_duplicates(connection: duckdb.DuckDBPyConnection, fields: str) -> None:

@@ -189,7 +189,7 @@ class Call:
         for file in files:
             try:
                 found = whole.look(file, self.place.connection)
-            except readers.UnreadableError as error:
+            except (readers.UnreadableError, FileNotFoundError) as error:
                 self._refuse(file, str(error))
                 continue
             if found.waits_because:
@@ -303,6 +303,9 @@ class Call:
         self.report.landed += decisions
 
     def _refuse(self, file: IncomingFile, reason: str) -> None:
+        if file.state and not file.is_as_it_was:  # what was read is not what will lie there
+            self.wait(file, "it is being written")
+            return
         refusal = self._decision(file).model_copy(update={"reasons": (reason,)})
         self.report.refused.append(refusal)
         last = {known.file_id: known for known in ledger.files(self.place.paths)}.get(file.file_id)

@@ -1,7 +1,8 @@
 {#-
 Turn landed rows into versions. A version is seen as of D when delivered_on <= D and superseded_on is null or > D.
 What is delivered again unchanged keeps its first delivered_on; what is replaced within one day was never seen. The
-rows that fall out are repeats and corrections, and none other.
+rows that fall out are repeats and corrections, and none other. A row with op = 'delete' ends what its key said before
+and is itself never seen.
 
 Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends with `close_versions`.
 -#}
@@ -13,8 +14,25 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
 
 {#- The columns that say something, as opposed to where the row came from. -#}
 {% macro content_columns(relation) -%}
-    {%- set provenance = ['event_date', 'is_repeated_hour', 'delivered_on', 'file_id', 'row_number'] -%}
+    {%- set provenance = ['op', 'event_date', 'is_repeated_hour', 'delivered_on', 'file_id', 'row_number'] -%}
     {{ return(columns_of(relation) | reject('in', provenance) | list or ['file_id']) }}
+{%- endmacro %}
+
+{#- The columns that a version shows: a deletion is not one, so nobody has to ask. -#}
+{% macro shown_columns(relation) -%}
+    {{ return(columns_of(relation) | reject('equalto', 'op') | join(', ')) }}
+{%- endmacro %}
+
+{% macro is_deletion(relation) -%}
+    {{ return("coalesce(op = 'delete', false)" if 'op' in columns_of(relation) else 'false') }}
+{%- endmacro %}
+
+{#- A deletion without a version of its own comes after all that was delivered by then. -#}
+{% macro version_or_deletion(relation, version) -%}
+    case
+        when {{ version }} is null and {{ is_deletion(relation) }} then cast(delivered_on as timestamp) + interval 1 day
+        else {{ version }}
+    end
 {%- endmacro %}
 
 {#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file. -#}
@@ -24,9 +42,11 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
 rank_by_version as (
     select
         *,
+        {{ is_deletion(relation) }} as is_deletion,
         {{ row_hash(content_columns(relation)) }} as content_hash,
         row_number() over (
-            partition by {{ by_key }} order by {% if version %}{{ version }} nulls first, {% endif %}{{ arrival }}
+            partition by {{ by_key }}
+            order by {% if version %}{{ version_or_deletion(relation, version) }} nulls first, {% endif %}{{ arrival }}
         ) as newness
     from read_touched_rows
 ),
@@ -46,23 +66,31 @@ drop_repeats as (
     select *
     from keep_last_of_each_day
     qualify coalesce(
-        content_hash <> lag(content_hash) over (partition by {{ by_key }} order by delivered_on), true
+        content_hash <> lag(content_hash) over (partition by {{ by_key }} order by delivered_on)
+        or is_deletion <> lag(is_deletion) over (partition by {{ by_key }} order by delivered_on),
+        true
     )
 ),
-close_versions as (
+end_versions as (
     select
-        {{ columns_of(relation) | join(', ') }},
+        *,
         lead(delivered_on) over (partition by {{ by_key }} order by delivered_on) as superseded_on
     from drop_repeats
+),
+close_versions as (
+    select {{ shown_columns(relation) }}, superseded_on
+    from end_versions
+    where not is_deletion
 )
 {%- endmacro %}
 
 {#-
 Versions of rows that are replaced together: an order's lines by the next delivery of the order (a delivery is one
 file; the last of a day counts), or a whole snapshot (all files of a day) when `unit` is empty. A row ends with the
-first delivery of its unit that lacks it or says something else.
+first delivery of its unit that lacks it, deletes it or says something else. Where a delivery tells a key twice, the
+highest version counts, else the lowest row.
 -#}
-{% macro version_by_delivery(relation, key, unit=[]) -%}
+{% macro version_by_delivery(relation, key, unit=[], version=none) -%}
 {%- set by_key = key | join(', ') -%}
 {%- set unit_and_day = (unit + ['delivered_on']) | join(', ') -%}
 rank_deliveries as (
@@ -86,8 +114,14 @@ keep_last_of_each_day as (
     where landed_rows.file_id = rank_deliveries.last_file_id
     {%- endif %}
     qualify row_number() over (
-        partition by {{ by_key }}, delivered_on order by landed_rows.file_id desc, landed_rows.row_number desc
+        partition by {{ by_key }}, delivered_on
+        order by
+            {% if version %}{{ version_or_deletion(relation, version) }} desc nulls last, {% endif -%}
+            landed_rows.file_id desc, landed_rows.row_number desc
     ) = 1
+),
+keep_what_is_not_deleted as (
+    select * from keep_last_of_each_day where not {{ is_deletion(relation) }}
 ),
 mark_changes as (
     select
@@ -97,7 +131,7 @@ mark_changes as (
             or delivered_on <> lag(next_delivered_on) over (partition by {{ by_key }} order by delivered_on),
             true
         ) as is_changed
-    from keep_last_of_each_day
+    from keep_what_is_not_deleted
 ),
 number_versions as (
     select
@@ -117,7 +151,7 @@ take_last_end as (
     from number_versions
 ),
 close_versions as (
-    select {{ columns_of(relation) | join(', ') }}, superseded_on
+    select {{ shown_columns(relation) }}, superseded_on
     from take_last_end
     where is_changed
 )

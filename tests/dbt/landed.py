@@ -31,19 +31,26 @@ def deliver(
     rows: Iterable[Row],
     name: str | None = None,
 ) -> str:
-    """Land one file of one table; return its file_id. ``on=None`` delivers each row on its own day."""
+    """Land one file of one table; return its file_id. ``on=None`` delivers each row on its own day.
+
+    The last of several rows was found good by a replay: it lies in a part of its own.
+    """
     rows = list(rows)
     name = name or f"{table}_{on}.csv"
     file_id = hashlib.sha256(f"{name}{json.dumps(rows, default=str)}".encode()).hexdigest()[:16]
     contract = contracts.load()[table]
-    days: dict[date, list[Row]] = {}
+    days: dict[tuple[date, int], list[Row]] = {}
     for number, row in enumerate(rows, start=1):
         landed = _landed(contract, row)
         landed["event_date"] = landed["event_date"] or on
         landed |= {"delivered_on": on or landed["event_date"], "file_id": file_id, "row_number": number}
-        days.setdefault(landed["event_date"], []).append(landed)
-    for day, landed_rows in days.items():
-        _write(paths.landing / table / str(day) / f"{file_id}.parquet", contract, landed_rows)
+        days.setdefault((landed["event_date"], int(number == len(rows) > 1)), []).append(landed)
+    written = [
+        LandedDay(table=table, event_date=day, rows_written=len(landed_rows), part=part)
+        for (day, part), landed_rows in days.items()
+    ]
+    for day, landed_rows in zip(written, days.values(), strict=True):
+        _write(day.path(paths, file_id), contract, landed_rows)
     ledger.commit(
         paths,
         [
@@ -62,9 +69,8 @@ def deliver(
                 contract_version="test",
                 mapping_version="test",
                 delivers=(table,),
-                tables=tuple(
-                    LandedDay(table=table, event_date=day, rows_written=len(r)) for day, r in days.items()
-                ),
+                tables=tuple(written),
+                part=int(len(rows) > 1),
                 decided_at=journal.now(),
             )
         ],

@@ -74,6 +74,7 @@ arrivals = st.lists(
         st.integers(1, 3),
         st.none() | st.integers(1, 3),
         st.sampled_from("xy"),
+        st.sampled_from([None, "upsert", "delete"]),
     ),
     max_size=8,
     unique_by=lambda row: row[:3],
@@ -85,7 +86,10 @@ arrivals = st.lists(
 def test_newest_version_is_seen_on_every_day(
     models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
 ) -> None:
-    """Newest = version, else delivered_on, else row number, among what was delivered by then."""
+    """Newest = version, else delivered_on, else row number, among what was delivered by then.
+
+    A deletion without a version is as new as the end of its day.
+    """
     landed = [
         {
             "order_id": "o",
@@ -94,15 +98,23 @@ def test_newest_version_is_seen_on_every_day(
             "row_number": number,
             "updated_at": version and datetime(2026, 1, version),
             "channel": channel,
+            "op": op,
         }
-        for day, file, number, version, channel in rows
+        for day, file, number, version, channel, op in rows
     ]
     refill(database, "staging.stg_shop__orders", landed)
     for day in DAYS:
         known = [row for row in rows if row[0] <= day]
-        newest = max(known, key=lambda row: (row[3] or 0, row[0], row[1], row[2]), default=None)
-        expected = [(newest[4], newest[3] and datetime(2026, 1, newest[3]))] if newest else []
+        newest = max(known, key=lambda row: (newness(row), row[0], row[1], row[2]), default=None)
+        is_seen = newest and newest[5] != "delete"
+        expected = [(newest[4], newest[3] and datetime(2026, 1, newest[3]))] if is_seen else []
         assert seen(database, models["int_orders_deduplicated"], "channel, updated_at", day) == expected
+
+
+def newness(row: tuple) -> int:
+    """Return the day of January at whose beginning a version was made; 0 where it has none."""
+    day, _, _, version, _, op = row
+    return version or (day.day + 1 if op == "delete" else 0)
 
 
 lines = st.lists(
@@ -112,10 +124,15 @@ lines = st.lists(
         st.integers(1, 3),
         st.integers(1, 2),
         st.sampled_from("xy"),
+        st.sampled_from([None, "upsert", "delete"]),
     ),
     max_size=10,
     unique_by=lambda row: row[:3],
 )
+
+
+def ordered(rows: list) -> list:
+    return sorted(rows, key=lambda row: row[:3])
 
 
 @CHECK
@@ -131,13 +148,15 @@ def test_last_delivery_of_an_order_is_all_that_is_seen(
             "row_number": n,
             "line_number": line,
             "product_id": product,
+            "op": op,
         }
-        for d, f, n, line, product in rows
+        for d, f, n, line, product, op in rows
     ]
     refill(database, "staging.stg_shop__order_lines", landed)
     for day in DAYS:
         last = max(((d, f) for d, f, *_ in rows if d <= day), default=None)
-        told = {line: product for d, f, _, line, product in sorted(rows) if (d, f) == last}
+        told = {line: (product, op) for d, f, _, line, product, op in ordered(rows) if (d, f) == last}
+        told = {line: product for line, (product, op) in told.items() if op != "delete"}
         found = seen(database, models["int_order_lines_deduplicated"], "line_number, product_id", day)
         assert found == sorted(told.items())
 
@@ -148,13 +167,23 @@ def test_absence_from_a_snapshot_ends_a_product(
     models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
 ) -> None:
     landed = [
-        {"product_id": str(product), "delivered_on": d, "file_id": f, "row_number": n, "title": title}
-        for d, f, n, product, title in rows
+        {
+            "product_id": str(product),
+            "delivered_on": d,
+            "file_id": f,
+            "row_number": n,
+            "title": title,
+            "op": op,
+        }
+        for d, f, n, product, title, op in rows
     ]
     refill(database, "staging.stg_shop__products", landed)
     for day in DAYS:
         last = max((d for d, *_ in rows if d <= day), default=None)
-        told = {str(product): title for d, f, n, product, title in sorted(rows) if d == last}
+        # A deletion has no version either, so it is newer than every row of its day that has none.
+        of_last = [row for row in ordered(rows) if row[0] == last]
+        deleted = {str(product) for *_, product, _, op in of_last if op == "delete"}
+        told = {str(product): title for *_, product, title, op in of_last if str(product) not in deleted}
         found = seen(database, models["int_products_deduplicated"], "product_id, title", day)
         assert found == sorted(told.items())
 

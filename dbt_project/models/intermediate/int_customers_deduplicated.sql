@@ -4,7 +4,7 @@ read_touched_rows as (
 ),
 
 {% if 'customers' in var('snapshot_tables') %}
-{{ version_by_delivery(ref('stg_shop__customers'), key=['user_key']) }}
+{{ version_by_delivery(ref('stg_shop__customers'), key=['user_key'], version='updated_at') }}
 {% else %}
 {{ version_by_key(ref('stg_shop__customers'), key=['user_key'], version='updated_at') }}
 {% endif %}

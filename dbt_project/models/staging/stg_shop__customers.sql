@@ -12,6 +12,7 @@ name_columns as (
         has_marketing_consent,
         has_profiling_consent,
         updated_at,
+        op,
         event_date,
         is_repeated_hour,
         delivered_on,

@@ -12,6 +12,7 @@ name_columns as (
         quantity,
         unit_price_amount,
         discount_amount,
+        op,
         event_date,
         is_repeated_hour,
         delivered_on,

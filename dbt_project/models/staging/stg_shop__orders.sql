@@ -16,6 +16,7 @@ name_columns as (
         shipping_amount,
         coupon_code,
         updated_at,
+        op,
         event_date,
         is_repeated_hour,
         delivered_on,

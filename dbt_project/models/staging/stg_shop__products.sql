@@ -13,6 +13,7 @@ name_columns as (
         description,
         is_product,
         updated_at,
+        op,
         event_date,
         is_repeated_hour,
         delivered_on,

@@ -321,6 +321,17 @@ def test_all_formats_land_the_same_rows(drops, shop_with, view, data_folder, mon
         assert found == landed["csv"], name
 
 
+@pytest.mark.parametrize("broken", ["", "e9\tview\n"])  # a ragged line sends the file the slow way
+def test_any_delimiter_and_quote_is_read_as_stated(drops, shop_with, landed, broken):
+    header = "event_id\tevent_type\toccurred_at\tcustomer_id\tpage\n"
+    text = f"{header}e1\tview\t{DAY}\tc1\t'a\t''b'', \"c'\n{broken}"
+    (drops / f"events_{DAY}.csv").write_text(text, encoding="utf-8")
+    dialect = {"delimiter": "\t", "quote": "'"}
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": dialect}
+    receive(shop_with(sources=[source]), drops)
+    assert [row["page"] for row in landed("events")] == ["a\t'b', \"c"]
+
+
 def test_parquet_is_read_natively(drops, land, landed):
     duckdb.execute(
         "copy (select 'e' || range as event_id, 'view' as event_type, "
@@ -534,3 +545,28 @@ def test_what_lies_in_the_data_folder_is_for_its_owner(write_csv, land, view, pa
     assert set(modes.values()) == {0o700}
     private = [*paths.quarantine.iterdir(), *paths.secrets.iterdir(), paths.ledger]
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+
+
+@pytest.mark.parametrize(("readable", "status"), [(0, "refused"), (1, "held")])
+def test_a_required_column_of_another_type_refuses_the_file(write_csv, land, paths, view, readable, status):
+    times = ["1709283600000"] * 5 + [f"{DAY} 10:00:00"] * readable + [""]
+    write_csv(
+        f"events_{DAY}.csv", [view | {"event_id": str(i), "occurred_at": t} for i, t in enumerate(times)]
+    )
+    land()
+    (file,) = ledger.files(paths)
+    assert file.status == status
+    if not readable:
+        assert (
+            "'occurred_at' has another type: none of its 5 values can be read as timestamp" in file.reasons[0]
+        )
+        assert ledger.accepted(paths) == [] and list(quarantine.rows(paths)) == []
+
+
+def test_columns_that_nothing_reads_are_told_of_every_format(drops, land, view):
+    row = view | {"colour": "red", "weather": "wet"}
+    (drops / f"events_{DAY}.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n", encoding="utf-8")
+    (drops / "events_2024-03-02.jsonl").write_text(
+        json.dumps(row | {"event_id": "2"}) + "\n", encoding="utf-8"
+    )
+    assert [file.unused_columns for file in land().landed] == [("colour", "weather")] * 2

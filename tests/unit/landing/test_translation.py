@@ -190,6 +190,19 @@ def test_money_is_read_as_the_shop_states_or_not_at_all(
         assert landed("events")[0]["price_amount"] == Decimal(amount)
 
 
+def test_a_currency_sign_is_read_where_the_mapping_takes_it_off(shop_with, write_csv, land, landed, view):
+    columns = {"price_amount": {"sql": "replace(price_amount, '¥', '')"}}
+    tables = {"events": {"as_contract": True, "columns": columns}}
+    prices = ["¥12.00", "¥1,234.56", "12e3", "$12.00"]
+    write_csv(
+        "events_2024-03-01.csv",
+        [view | {"event_id": price, "price_amount": price} for price in prices],
+    )
+    source = {"name": "events", "files": ["events_*"], "tables": tables, "formats": {"money": "1,234.56"}}
+    assert land(shop_with(sources=[source])).reasons == {"unreadable:price_amount": 2}
+    assert [row["price_amount"] for row in landed("events")] == [Decimal(12), Decimal("1234.56")]
+
+
 @pytest.mark.parametrize(
     ("form", "text"),
     [

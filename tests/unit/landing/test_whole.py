@@ -15,7 +15,7 @@ import openpyxl
 import pytest
 
 import cli
-from landing import chunk, incoming, ledger
+from landing import chunk, incoming, ledger, readers
 from landing.__main__ import parser
 from landing.receive import receive
 
@@ -142,6 +142,21 @@ def test_a_file_that_is_replaced_while_it_is_landed_is_not_committed(land, lande
     assert ledger.accepted(paths) == []
     land()
     assert [row["event_id"] for row in landed("events")] == ["e2"]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_file_that_changes_while_it_is_refused_waits_instead(land, paths, drops, monkeypatch, is_gone):
+    path = drops / f"events_{DAY}.csv"
+    path.write_text(HEADER + ROW, encoding="utf-8")
+
+    def change(*_: object) -> None:
+        path.unlink() if is_gone else path.write_text("", encoding="utf-8")
+        raise readers.UnreadableError("torn")
+
+    monkeypatch.setattr(readers, "header", change)
+    report = land()
+    assert (report.refused, len(report.waiting)) == ([], 1)
+    assert len(ledger.unsettled(paths)) == (0 if is_gone else 1)
 
 
 @pytest.mark.parametrize(("age", "waited"), [(0.0, 0.2), (0.15, 0.05), (10.0, 0.0), (-3600.0, 0.2)])
