@@ -7,6 +7,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before anything imports settings: no test ever meets the state that a person has in data/.
@@ -14,6 +15,8 @@ os.environ["SHOAL_DATA"] = tempfile.mkdtemp(prefix="shoal-tests-")
 
 import settings
 from tests.chain import Chain
+
+hypothesis.settings.register_profile("thorough", hypothesis.settings.default)
 
 SHARED_BY_MANY = ("simulated", "online_retail", "world_paths")
 
