@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from serving import facts
+from serving.content import content_hash
 from serving.tables import quoted
 from settings import ShopPaths
 
@@ -25,25 +26,42 @@ COLUMNS = ("days_in_segment", "is_new_user")
 TABLE = "compared_anew"
 
 
-def copy_stays(connection: duckdb.DuckDBPyConnection, warehouse: str, as_of: date) -> None:
-    """Copy what the last build of leg 2, if it was that of this as_of_date, counted for the days after it."""
+def copy_stays(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, warehouse: str, as_of: date, is_as_said: bool
+) -> None:
+    """Copy what the last build of leg 2 counted for the days after an as_of_date.
+
+    Nothing is copied from a build of another day, nor from one that restated this day and was given up.
+
+    Parameters
+    ----------
+    is_as_said
+        Whether the as_of_date itself stays as it was published.
+    """
     names = ", ".join(quoted(name) for name in (*KEY, *COLUMNS))
     schemas = connection.execute(
         "select schema_name from duckdb_tables() where database_name = ? and table_name = ?",
         [warehouse, STAYS],
     ).fetchall()
     source = f"{warehouse}.{quoted(schemas[0][0])}.{STAYS}" if schemas else None
-    if source is None:
-        columns = (
-            "as_of_date date, user_key varchar, scheme varchar, days_in_segment bigint, is_new_user boolean"
+    files = facts.files(paths, facts.COMPARED, [as_of]) if is_as_said else []
+    if source is None or (files and not _says_the_same(connection, source, as_of, files)):
+        connection.execute(
+            "create temp table stays (as_of_date date, user_key varchar, scheme varchar, "
+            "days_in_segment bigint, is_new_user boolean)"
         )
-        connection.execute(f"create temp table stays ({columns})")
         return
     connection.execute(
         f"create temp table stays as select {names} from {source} "  # noqa: S608
         f"where as_of_date > ? and (select min(as_of_date) from {source}) = ?",
         [as_of, as_of],
     )
+
+
+def _says_the_same(connection: duckdb.DuckDBPyConnection, source: str, as_of: date, files: list[str]) -> bool:
+    columns = ["user_key", "scheme", "segment_code"]
+    counted = content_hash(connection, source, "as_of_date = ?", [as_of], columns)
+    return counted == content_hash(connection, "read_parquet(?)", "true", [files], columns)
 
 
 def collect(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> list[date]:

@@ -35,7 +35,7 @@ COMPARED = "user_segment_daily"
 """Has two columns that depend on the published days before its own: days_in_segment and is_new_user."""
 
 DEFINITIONS = "dim_segment"
-"""The segments as defined on that day; all days together rebuild the intervals of dim_segment."""
+"""The segments as defined on that day, without the intervals of dim_segment: all days together make those."""
 
 
 def folder(paths: ShopPaths, as_of: date) -> Path:
@@ -140,7 +140,8 @@ def _write_day(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database
         _write(connection, query, [as_of], part / f"{table.name}.parquet")
     write_whole(part / HASHES, json.dumps(_hashes(connection, part)))
     query = f"""
-        select ?::date as as_of_date, * from {database}.bi.dim_segment
+        select ?::date as as_of_date, * exclude (valid_from, valid_to, event, parent_code)
+        from {database}.bi.dim_segment
         where valid_from <= ? and (valid_to is null or ? < valid_to) order by all
     """  # noqa: S608
     _write(connection, query, [as_of] * 3, part / f"{DEFINITIONS}.parquet")

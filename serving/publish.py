@@ -159,7 +159,8 @@ def _copy_from_warehouse(
                 outcome.kept_as_published = facts.differences(connection, paths, "working", as_of)
             if not is_published or outcome.restated:
                 _copy_snapshot(connection, as_of)
-            comparisons.copy_stays(connection, "working", as_of)
+            is_as_said = is_published and not outcome.restated
+            comparisons.copy_stays(connection, paths, "working", as_of, is_as_said)
             operations.create_ledgers(connection, "working", "published")
             return outcome
         finally:

@@ -13,13 +13,21 @@ from serving.content import content_hash
 from serving.publish import Outcome, publish
 from settings import ShopPaths
 from tests import world
-from warehouse import snapshot
+from warehouse import dbt, snapshot
 from warehouse.build import build_bi, build_core
 
 FIVE_DAYS = [world.LAST_DAY - timedelta(days=number) for number in (12, 9, 6, 3, 0)]
 """Between them the teapot's order is corrected, refunds come, dora logs in and quinn reviews."""
 
+WITHOUT_TESTS = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
+
 CODES = ("loyal_regulars", "window_shoppers", "searchers")
+
+
+def run_only(paths: ShopPaths, leg: str, variables: dict, full_refresh: bool = False) -> None:
+    """Stand in for ``dbt.build``: the models of a leg, without the data tests, which cost more than they."""
+    full = ["--full-refresh"] if full_refresh else []
+    dbt.invoke(paths, ["build", *dbt.LEG_SELECTORS[leg], *WITHOUT_TESTS, *full], variables)
 
 
 def tell(paths: ShopPaths, day: date, run_id: str = "first") -> Outcome:

@@ -123,13 +123,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ShopPaths, 
         }
         build_core(paths, world.LAST_DAY)
         # From here on only what is built matters, not the data tests after it.
-        patch.setattr(dbt, "build", run_only)
+        patch.setattr(dbt, "build", days.run_only)
         yield paths, ids
-
-
-def run_only(paths: ShopPaths, leg: str, variables: dict, full_refresh: bool = False) -> None:
-    full = ["--full-refresh"] if full_refresh else []
-    dbt.invoke(paths, ["run", *dbt.LEG_SELECTORS[leg], *full], variables)
 
 
 @pytest.fixture(scope="module")

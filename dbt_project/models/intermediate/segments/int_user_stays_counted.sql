@@ -1,5 +1,5 @@
--- What of a day depends on the published days before it: how long users have been where they are, and who is new. Of the
--- as_of_date, and of the published days after it, which have it before them now.
+-- What of a day depends on the published days before it: how long users have been where they are, and who is new. Of
+-- the as_of_date, and of the published days after it, which have it before them now.
 with
 recall_published as (
     select * from {{ published_rows('user_segment_daily') }}
@@ -91,9 +91,15 @@ find_first_days as (
         user_key,
         min(as_of_date) as first_as_of_date
     from (
-        select user_key, as_of_date from recall_published
+        select
+            user_key,
+            as_of_date
+        from recall_published
         union all
-        select user_key, as_of_date from tell_this_day
+        select
+            user_key,
+            as_of_date
+        from tell_this_day
     ) as all_days
     group by user_key
 ),
@@ -107,7 +113,7 @@ count_days as (
         stays.segment_code,
         {{ days_between('stays.began_on', 'stays.as_of_date') }} + 1 as days_in_segment,
         users.first_as_of_date = stays.as_of_date
-        and stays.as_of_date > (select min(first_as_of_date) from find_first_days) as is_new_user
+        and stays.as_of_date > (select min(earliest.first_as_of_date) from find_first_days as earliest) as is_new_user
     from carry_beginnings as stays
     inner join find_first_days as users on stays.user_key = users.user_key
     where stays.as_of_date >= {{ as_of_date() }}
