@@ -57,6 +57,10 @@ check: setup ## lint, format, types, SQL style and dbt parse
 docs: setup ## build the dbt docs and docs/data-model.md
 	@$(VENV)/python -m warehouse docs
 
+.PHONY: rebuild
+rebuild: setup ## delete a shop's warehouse and make it again from landing and history [SOURCE=simulated]
+	@$(VENV)/python -m warehouse rebuild --shop "$$SOURCE"
+
 .PHONY: bench
 bench: setup ## measure; each benchmark beside its peer
 	@$(VENV)/python -m benchmarks

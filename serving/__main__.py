@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
+from typing import TYPE_CHECKING
 
 from cli import ShoalError, add_as_of, add_shop, main
 from settings import ShopPaths
+
+if TYPE_CHECKING:
+    from serving.publish import Outcome
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +28,14 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="publish a day for which nothing has been predicted, for good",
     )
+    restate = _verb(
+        verbs,
+        "restate",
+        _restate,
+        "tell a published day anew, as the warehouse now computes it; keeps what was said before",
+    )
+    restate.add_argument("as_of", type=date.fromisoformat, metavar="YYYY-MM-DD", help="the published day")
+    restate.add_argument("--reason", required=True, help="why; kept with the day, shown in ops.restatement")
     back = _verb(verbs, "rollback", _rollback, "put an older version in force and pin it")
     back.add_argument("--to", metavar="VERSION", help="which one (default: the one before)")
     _verb(verbs, "release", _release, "lift the pin and put the newest version in force")
@@ -67,19 +80,40 @@ def _publish(arguments: argparse.Namespace) -> None:
     for table in outcome.kept_as_published:
         console.print(
             f"{table}: {as_of} has been published and stays as it is, though the warehouse would now say "
-            "something else; only a restatement changes it",
+            "something else; what changes it is "
+            f'python -m serving restate {as_of} --shop {arguments.shop} --reason "…"',
             style="yellow",
             soft_wrap=True,
         )
+    _tell(outcome, arguments.shop)
+
+
+def _restate(arguments: argparse.Namespace) -> None:
+    from serving.restate import restate
+
+    outcome = restate(_paths(arguments), arguments.as_of, arguments.reason)
+    if outcome.restated:
+        print(f"restated {arguments.as_of}: {', '.join(outcome.restated)}; what was said before is kept")
+    else:
+        print(f"{arguments.as_of} would say the same: nothing to restate")
+    _tell(outcome, arguments.shop)
+
+
+def _tell(outcome: Outcome, shop: str) -> None:
+    from cli import console
+
+    as_of = outcome.as_of_date
     if outcome.is_new:
         print(f"published {outcome.version} as of {as_of}: {outcome.user_count:,} users")
     else:
         print(f"nothing changed but run ids: version {outcome.version} stays")
+    for day in outcome.compared_anew:
+        console.print(f"{day} follows {as_of} now, in days_in_segment and is_new_user; see ops.restatement")
     if outcome.degraded_because:
         console.print(f"degraded: {outcome.degraded_because}", style="yellow")
     if not outcome.is_in_force:
         console.print(
-            f"a version is pinned; this one is shown after python -m serving release --shop {arguments.shop}",
+            f"a version is pinned; this one is shown after python -m serving release --shop {shop}",
             style="yellow",
             soft_wrap=True,
         )

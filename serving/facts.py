@@ -2,7 +2,9 @@
 
 One folder per as_of_date, written aside and named in one rename, so all its tables were
 said together. Nothing here is ever rewritten: a later computation that differs is reported
-and left out, until a restatement, which keeps both.
+and left out, until a restatement. That puts another folder in its place, moves the one before
+to ``history/restated/<as_of_date>/<version>/``, named by the version that no longer says it, and
+notes in the new one why.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import journal
 from serving.content import column_names, content_hash
 from serving.tables import FACT_TABLES, quoted
 from serving.versions import sync_folder, write_whole
@@ -22,11 +25,17 @@ from settings import ShopPaths
 if TYPE_CHECKING:
     import duckdb
 
+RESTATEMENT = "restatement.json"
+"""In a folder that took the place of another: why, and where the other lies."""
+
 HASHES = "content_hashes.json"
 """A day never changes, so it is hashed once."""
 
+COMPARED = "user_segment_daily"
+"""Has two columns that depend on the published days before its own: days_in_segment and is_new_user."""
+
 DEFINITIONS = "dim_segment"
-"""The segments as defined on that day; all days together rebuild the intervals of dim_segment."""
+"""The segments as defined on that day, without the intervals of dim_segment: all days together make those."""
 
 
 def folder(paths: ShopPaths, as_of: date) -> Path:
@@ -48,23 +57,95 @@ def files(paths: ShopPaths, table: str, wanted: list[date]) -> list[str]:
 def keep(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str, as_of: date) -> None:
     """Write a day's facts, all tables in one commit, unless that day has been published before."""
     final = folder(paths, as_of)
-    if final.exists():
-        return
+    if not final.exists():
+        part = _write_day(connection, paths, database, as_of)
+        part.rename(final)
+        sync_folder(final.parent)
+
+
+def restate(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str, as_of: date, note: journal.Record
+) -> None:
+    """Put a published day's facts in place of those before, which stay readable."""
+    _take_place(paths, as_of, _write_day(connection, paths, database, as_of), note)
+
+
+def compare_anew(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, rows: str, as_of: date, note: journal.Record
+) -> None:
+    """Put the users of a later day, compared anew with the days before it, in place of those before.
+
+    Parameters
+    ----------
+    rows
+        A table with all rows of ``user_segment_daily`` of this day; its other tables stay as they were.
+    """
+    part = _new_part(paths, as_of)
+    for file in folder(paths, as_of).glob("*.parquet"):
+        if file.stem != COMPARED:
+            os.link(file, part / file.name)
+    query = f"select * from {quoted(rows)} where as_of_date = ? order by all"  # noqa: S608
+    _write(connection, query, [as_of], part / f"{COMPARED}.parquet")
+    write_whole(part / HASHES, json.dumps(_hashes(connection, part)))
+    _take_place(paths, as_of, part, note)
+
+
+def recover(paths: ShopPaths) -> None:
+    """Bring back a day whose restatement was killed between its two renames."""
+    for earlier in (paths.history / "restated").glob("[0-9]*"):
+        final = paths.history / "bi" / earlier.name
+        if not final.exists():
+            max(earlier.glob("[0-9]*")).rename(final)
+
+
+def restatements(paths: ShopPaths) -> list[journal.Record]:
+    """Return why days were told anew, oldest first: the notes of today's folders and of earlier ones."""
+    notes = [
+        json.loads(file.read_text(encoding="utf-8"))
+        for pattern in (f"bi/[0-9]*/{RESTATEMENT}", f"restated/*/[0-9]*/{RESTATEMENT}")
+        for file in paths.history.glob(pattern)
+    ]
+    return sorted(notes, key=lambda note: (note["restated_at"], note["as_of_date"]))
+
+
+def earlier_folder(paths: ShopPaths, as_of: date, version: str) -> Path:
+    """Return where a day lies as it was told before a version restated it."""
+    return paths.history / "restated" / as_of.isoformat() / version
+
+
+def _take_place(paths: ShopPaths, as_of: date, part: Path, note: journal.Record) -> None:
+    final, earlier = folder(paths, as_of), earlier_folder(paths, as_of, note["version"])
+    write_whole(part / RESTATEMENT, json.dumps(note, ensure_ascii=False))
+    earlier.parent.mkdir(parents=True, exist_ok=True)
+    final.rename(earlier)
+    part.rename(final)
+    for changed in (earlier.parent, final.parent):
+        sync_folder(changed)
+
+
+def _new_part(paths: ShopPaths, as_of: date) -> Path:
+    final = folder(paths, as_of)
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
+    return part
+
+
+def _write_day(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str, as_of: date) -> Path:
+    """Write a day's facts aside; return the folder that only lacks its name."""
+    part = _new_part(paths, as_of)
     for table in FACT_TABLES:
         query = f"select * from {database}.bi.{quoted(table.name)} where as_of_date = ? order by all"  # noqa: S608
         _write(connection, query, [as_of], part / f"{table.name}.parquet")
     write_whole(part / HASHES, json.dumps(_hashes(connection, part)))
     query = f"""
-        select ?::date as as_of_date, * from {database}.bi.dim_segment
+        select ?::date as as_of_date, * exclude (valid_from, valid_to, event, parent_code)
+        from {database}.bi.dim_segment
         where valid_from <= ? and (valid_to is null or ? < valid_to) order by all
     """  # noqa: S608
     _write(connection, query, [as_of] * 3, part / f"{DEFINITIONS}.parquet")
-    part.rename(final)
-    sync_folder(final.parent)
+    return part
 
 
 def hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> dict[str, str]:
@@ -101,8 +182,11 @@ def differences(
     """Say which tables of a published day would be different if they were computed now.
 
     Compares the rows that dbt computed (its intermediate models, or where a warehouse has none, the
-    table itself) with those that were published, in the columns that both have.
+    table itself) with those that were published, in the columns that both have. Says nothing about a day
+    whose rows the warehouse no longer lays out.
     """
+    if not _is_laid_out(connection, warehouse, as_of):
+        return []
     changed = []
     for table in FACT_TABLES:
         source = _computed(connection, warehouse, table.name, table.computed_by)
@@ -114,6 +198,29 @@ def differences(
             if content_hash(connection, source, "as_of_date = ?", [as_of], shared) != said:
                 changed.append(table.name)
     return changed
+
+
+def contradictions(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, warehouse: str, as_of: date
+) -> list[str]:
+    """Say which tables of a published day the warehouse, restating it, tells otherwise."""
+    said = hashes(connection, paths, as_of)
+    return [
+        table.name
+        for table in FACT_TABLES
+        if said.get(table.name)
+        != content_hash(connection, f"{warehouse}.bi.{quoted(table.name)}", "as_of_date = ?", [as_of])
+    ]
+
+
+def _is_laid_out(connection: duckdb.DuckDBPyConnection, warehouse: str, as_of: date) -> bool:
+    """Tell whether the last builds of both legs were for this day; a warehouse without their models is."""
+    for model in ("int_user_rule_segments", "int_user_segments_assigned"):
+        source = _computed(connection, warehouse, COMPARED, model)
+        query = f"select count(*) from {source} where as_of_date = ?"  # noqa: S608
+        if connection.execute(query, [as_of]).fetchall() == [(0,)]:
+            return False
+    return True
 
 
 def _computed(connection: duckdb.DuckDBPyConnection, warehouse: str, table: str, model: str | None) -> str:

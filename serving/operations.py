@@ -76,6 +76,19 @@ JOURNALS: dict[str, dict[str, str]] = {
 }
 """Journals by table, with the columns of each; a value that is a list or an object becomes its JSON."""
 
+RESTATEMENT: dict[str, str] = {
+    "as_of_date": "DATE",
+    "restated_at": "TIMESTAMP",
+    "because_of": "DATE",
+    "reason": "VARCHAR",
+    "tables": "VARCHAR",
+    "kept_in": "VARCHAR",
+    "run_id": "VARCHAR",
+    "version": "VARCHAR",
+}
+"""``ops.restatement``: one row per published day that was told anew. ``because_of`` is the day that was
+restated, or published late, and that this one follows; ``kept_in`` is where what was said before lies."""
+
 LEDGERS: dict[str, dict[str, str]] = {
     "landing_ledger": {
         "file_id": "VARCHAR",
@@ -178,6 +191,14 @@ def create_journals(
             journal.read(paths.ops / f"{table}.jsonl"),
             scratch,
         )
+
+
+def create_restatements(
+    connection: duckdb.DuckDBPyConnection, target: str, records: Iterable[journal.Record], scratch: Path
+) -> None:
+    """Load the notes that lie with the restated days in ``history/``."""
+    _create(connection, target, "restatement", RESTATEMENT)
+    load(connection, f"{target}.ops.restatement", RESTATEMENT, records, scratch)
 
 
 def load(

@@ -23,7 +23,7 @@ import journal
 import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
-from serving import checks, facts, operations, provenance, versions
+from serving import checks, comparisons, facts, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
@@ -56,11 +56,18 @@ class Outcome:
     user_count: int = 0
     row_counts: dict[str, int] = field(default_factory=dict)
     kept_as_published: list[str] = field(default_factory=list)
+    restated: list[str] = field(default_factory=list)
+    """Tables of the as_of_date that now say something else."""
+    compared_anew: list[date] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    """Files that it goes without."""
     degraded_because: str | None = None
     pruned: list[str] = field(default_factory=list)
 
 
-def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
+def publish(
+    paths: ShopPaths, as_of: date, rules_only: bool = False, restated_because: str | None = None
+) -> Outcome:
     """Publish the snapshot of an as_of_date and all published before it.
 
     Publishing a date again changes nothing: its rows are facts. If what the warehouse computes for
@@ -70,6 +77,8 @@ def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
     ----------
     rules_only
         Publish also when nothing has been predicted for this date, for good.
+    restated_because
+        Why a published date is told anew, as the warehouse has just computed it: for :mod:`serving.restate`.
 
     Raises
     ------
@@ -81,23 +90,26 @@ def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
     started_at = journal.now()
     with versions.lock(paths):
         name = versions.new_name()
+        facts.recover(paths)
         building = versions.start(paths, name)
         with _open(building) as connection:
-            kept, lacking = _copy_from_warehouse(connection, paths, as_of)
-            outcome = Outcome(name, as_of, kept_as_published=kept)
+            outcome = _copy_from_warehouse(connection, paths, Outcome(name, as_of), restated_because)
             if not rules_only:
                 _require_predictions(connection, paths, as_of)
             days = _shown_days(paths, as_of)
-            _add_history(connection, paths, days)
+            outcome.compared_anew = comparisons.collect(connection, paths, as_of)
+            anew = {*outcome.compared_anew, *([as_of] if outcome.restated else [])}
+            _add_history(connection, paths, days, outcome)
             _add_current(connection)
-            hashes = _hashes(connection, paths, days)
-            _describe(connection, outcome, lacking)
+            hashes = _hashes(connection, paths, days, anew)
+            _describe(connection, outcome)
             run = _run_record(connection, paths, outcome, started_at, hashes)
-            _add_operations(connection, paths, outcome, run, building)
+            notes = _notes(paths, outcome, run, restated_because)
+            _add_operations(connection, paths, outcome, run, notes, building)
             _check(connection, as_of)
+            _keep_facts(connection, paths, as_of, notes)
             same = _unchanged(paths, hashes, outcome)
             if same is None:
-                facts.keep(connection, paths, "published", as_of)
                 _write_parquet(connection, paths, building)
         if same is not None:
             shutil.rmtree(building)
@@ -123,15 +135,10 @@ def _open(building: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _copy_from_warehouse(
-    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date
-) -> tuple[list[str], list[str]]:
-    """Copy what only the warehouse knows.
-
-    Returns
-    -------
-    tuple of two lists
-        The published tables that it would now compute otherwise, and the files that it goes without.
-    """
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, outcome: Outcome, restated_because: str | None
+) -> Outcome:
+    """Copy what only the warehouse knows; say which published tables it would now compute otherwise."""
+    as_of = outcome.as_of_date
     if not paths.warehouse.exists():
         raise ShoalError(f"no warehouse {paths.warehouse}: run python -m warehouse build core, then build bi")
     is_published = facts.folder(paths, as_of).exists()
@@ -148,11 +155,17 @@ def _copy_from_warehouse(
                     f"where ? order by {', '.join(map(quoted, table.key))}",
                     [is_wanted],
                 )
-            if not is_published:
+            if is_published and restated_because:
+                outcome.restated = facts.contradictions(connection, paths, "working", as_of)
+            elif is_published:
+                outcome.kept_as_published = facts.differences(connection, paths, "working", as_of)
+            if not is_published or outcome.restated:
                 _copy_snapshot(connection, as_of)
+            is_as_said = is_published and not outcome.restated
+            comparisons.copy_stays(connection, paths, "working", as_of, is_as_said)
             operations.create_ledgers(connection, "working", "published")
-            kept = facts.differences(connection, paths, "working", as_of) if is_published else []
-            return kept, operations.lacking_files(connection, "working", as_of)
+            outcome.lacking = operations.lacking_files(connection, "working", as_of)
+            return outcome
         finally:
             connection.execute("detach working")
 
@@ -203,9 +216,19 @@ def _shown_days(paths: ShopPaths, as_of: date) -> list[date]:
     return sorted({*sorted({*facts.days(paths), as_of})[-KEPT_SNAPSHOTS:], as_of})
 
 
-def _add_history(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date]) -> None:
+def _add_history(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date], outcome: Outcome
+) -> None:
+    as_said = [day for day in days if not (outcome.restated and day == outcome.as_of_date)]
     for table in FACT_TABLES:
-        if found := facts.files(paths, table.name, days):
+        anew = outcome.compared_anew if table.name == facts.COMPARED else []
+        for day in (day for day in anew if day in days):
+            connection.execute(
+                f"insert into published.bi.{quoted(table.name)} by name "  # noqa: S608
+                f"select * from {comparisons.TABLE} where as_of_date = ?",
+                [day],
+            )
+        if found := facts.files(paths, table.name, [day for day in as_said if day not in anew]):
             # The files are sorted, and so are their rows.
             connection.execute(
                 f"insert into published.bi.{quoted(table.name)} by name "  # noqa: S608
@@ -233,9 +256,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date]) -> dict[str, str]:
-    """Return the content hash of every table; of facts only the day that is new has to be read."""
-    said_before = [day for day in days if facts.folder(paths, day).exists()]
+def _hashes(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[date], anew: set[date]
+) -> dict[str, str]:
+    """Return the content hash of every table; of facts only the days that are new or told anew are read."""
+    said_before = [day for day in days if day not in anew and facts.folder(paths, day).exists()]
     by_day = [facts.hashes(connection, paths, day) for day in said_before]
     found = {}
     for table in BI_TABLES:
@@ -252,7 +277,7 @@ def _hashes(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, days: list[
     return found
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome, lacking: list[str]) -> None:
+def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome) -> None:
     for table in BI_TABLES:
         row = connection.execute(f"select count(*) from published.bi.{quoted(table.name)}").fetchone()  # noqa: S608
         outcome.row_counts[table.name] = row[0] if row else 0
@@ -263,7 +288,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, outcome: Outcome, lacking: 
     outcome.user_count = max((users for _, users in counted), default=0)
     absent = [scheme for scheme in EXPECTED_SCHEMES if scheme not in dict(counted)]
     because = [f"no scheme {', '.join(absent)}"] if absent else []
-    outcome.degraded_because = "; ".join([*because, *lacking]) or None
+    outcome.degraded_because = "; ".join([*because, *outcome.lacking]) or None
 
 
 def _run_record(
@@ -278,7 +303,7 @@ def _run_record(
         "run_id": settings.run_id() or f"manual-{outcome.version}",
         "dag_run_id": settings.dag_run_id(),
         "shop": paths.shop,
-        "stage": "serving publish",
+        "stage": "serving restate" if outcome.restated else "serving publish",
         "as_of_date": outcome.as_of_date.isoformat(),
         "started_at": started_at,
         "finished_at": journal.now(),
@@ -286,6 +311,45 @@ def _run_record(
         "outputs": hashes,
         **provenance.trace(connection, paths, outcome.as_of_date),
     }
+
+
+def _notes(
+    paths: ShopPaths, outcome: Outcome, run: journal.Record, restated_because: str | None
+) -> list[journal.Record]:
+    """Return one record of ``ops.restatement`` per day that is told anew."""
+    day = outcome.as_of_date
+    said = {
+        "restated_at": run["finished_at"],
+        "run_id": run["run_id"],
+        "version": outcome.version,
+        "because_of": day.isoformat(),
+        "reason": restated_because or f"{day} was published before it",
+    }
+    tables = {each: [facts.COMPARED] for each in outcome.compared_anew}
+    if outcome.restated:
+        tables[day] = outcome.restated
+    kept_in = {each: facts.earlier_folder(paths, each, outcome.version) for each in tables}
+    return [
+        {
+            "as_of_date": each.isoformat(),
+            "tables": tables[each],
+            "kept_in": kept_in[each].relative_to(paths.root).as_posix(),
+            **said,
+        }
+        for each in sorted(tables)
+    ]
+
+
+def _keep_facts(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date, notes: list[journal.Record]
+) -> None:
+    facts.keep(connection, paths, "published", as_of)
+    for note in notes:
+        day = date.fromisoformat(note["as_of_date"])
+        if day == as_of:
+            facts.restate(connection, paths, "published", day, note)
+        else:
+            facts.compare_anew(connection, paths, comparisons.TABLE, day, note)
 
 
 def code_version() -> str | None:
@@ -302,9 +366,11 @@ def _add_operations(
     paths: ShopPaths,
     outcome: Outcome,
     run: journal.Record,
+    notes: list[journal.Record],
     scratch: Path,
 ) -> None:
     operations.create_journals(connection, paths, "published", scratch)
+    operations.create_restatements(connection, "published", [*facts.restatements(paths), *notes], scratch)
     # This run is part of what it publishes, so that its run_id can be looked up there.
     own = {**run, "status": "published", "version": outcome.version}
     operations.load(

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Before anything imports settings: no test ever meets the state that a person has in data/.
@@ -17,6 +18,8 @@ os.environ["SHOAL_QUIET_SECONDS"] = "0"
 
 import settings
 from tests.chain import Chain
+
+hypothesis.settings.register_profile("thorough", hypothesis.settings.default)
 
 SHARE_A_CHAIN = ("tests/e2e/test_simulated.py", "tests/docs/test_readme.py")
 

@@ -1,4 +1,4 @@
-"""Build the warehouse's two legs, and its documentation."""
+"""Build the warehouse's two legs, make it anew, and write its documentation."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def main() -> None:
     cli.add_as_of(build)
     build.set_defaults(act=_build)
 
+    rebuild = verbs.add_parser(
+        "rebuild",
+        help="delete the warehouse and make it again from landing/ and history/",
+        description="Deletes the warehouse and makes it again from landing/ with its ledger and from "
+        "history/, as of the newest published day. The old file lies aside until this has succeeded. "
+        "Needs no model; published versions stay as they are.",
+    )
+    cli.add_shop(rebuild)
+    cli.add_as_of(rebuild)
+    rebuild.set_defaults(act=_rebuild)
+
     docs = verbs.add_parser("docs", help="write dbt's documentation page and docs/data-model.md")
     cli.add_shop(docs)
     docs.set_defaults(act=_docs)
@@ -41,6 +52,12 @@ def _build(arguments: argparse.Namespace) -> None:
         build_core(paths, arguments.as_of, arguments.full_refresh)
     else:
         build_bi(paths, arguments.as_of)
+
+
+def _rebuild(arguments: argparse.Namespace) -> None:
+    from warehouse.rebuild import rebuild
+
+    rebuild(ShopPaths(arguments.shop), arguments.as_of)
 
 
 def _docs(arguments: argparse.Namespace) -> None:

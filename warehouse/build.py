@@ -40,39 +40,55 @@ def choose_split(paths: ShopPaths, as_of: date | None) -> Split:
 def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool = False) -> Snapshot:
     """Build leg 1 and export its snapshot; a killed or failed build is repaired by building again."""
     split = choose_split(paths, as_of)
-    console.print(str(split))
-    shaping = _shaping(paths)
-    digest = dbt.models_digest(shaping)
     with warehouse.lock(paths, f"build core as of {split.as_of_date}"):
-        with warehouse.open_locked(paths) as connection:
-            empty.write(paths)
-            ops.create(connection)
-            follow.load_ledger(connection, paths)
-            touched = follow.note_touched(connection)
-            built_by = follow.last_models_digest(connection)
-        is_outdated = built_by is not None and built_by != digest
-        if is_outdated:
-            console.print("the models or the shop's settings have changed: building everything anew")
-        console.print(f"following {touched} new or changed files")
-        with console.status("building the core: cleaning, merging, measuring"):
-            dbt.build(paths, "core", variables(paths, split), full_refresh or is_outdated)
-        with warehouse.open_locked(paths) as connection:
-            follow.mark_processed(connection, digest)
-            written = snapshot.export(connection, paths, split)
+        return build_core_locked(paths, split, full_refresh)
+
+
+def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False) -> Snapshot:
+    """Build leg 1 for a caller that holds the warehouse lock."""
+    console.print(str(split))
+    digest = dbt.models_digest(_shaping(paths))
+    with warehouse.open_locked(paths) as connection:
+        empty.write(paths)
+        ops.create(connection)
+        follow.load_ledger(connection, paths)
+        touched = follow.note_touched(connection)
+        built_by = follow.last_models_digest(connection)
+    is_outdated = built_by is not None and built_by != digest
+    if is_outdated:
+        console.print("the models or the shop's settings have changed: building everything anew")
+    console.print(f"following {touched} new or changed files")
+    with console.status("building the core: cleaning, merging, measuring"):
+        dbt.build(paths, "core", variables(paths, split), full_refresh or is_outdated)
+    with warehouse.open_locked(paths) as connection:
+        follow.mark_processed(connection, digest)
+        written = snapshot.export(connection, paths, split)
     rows = ", ".join(f"{table['rows']} {name}" for name, table in written.manifest["tables"].items())
     console.print(f"snapshot {written.manifest['digest']}: {rows}")
     return written
 
 
-def build_bi(paths: ShopPaths, as_of: date | None = None) -> None:
-    """Build leg 2: what BI reads, from leg 1's tables and the predictions."""
+def build_bi(paths: ShopPaths, as_of: date | None = None, is_restating: bool = False) -> None:
+    """Build leg 2: what BI reads, from leg 1's tables and the predictions.
+
+    Parameters
+    ----------
+    is_restating
+        Compute a published as_of_date anew. This changes nothing that is published, and lasts until the
+        next build: see :mod:`serving.restate`.
+    """
     split = choose_split(paths, as_of)
     with warehouse.lock(paths, f"build bi as of {split.as_of_date}"):
-        with warehouse.open_locked(paths) as connection:
-            ops.create(connection)
-            ops.load_journals(connection, paths)
-        with console.status("building what BI reads"):
-            dbt.build(paths, "bi", variables(paths, split))
+        build_bi_locked(paths, split, is_restating)
+
+
+def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) -> None:
+    """Build leg 2 for a caller that holds the warehouse lock."""
+    with warehouse.open_locked(paths) as connection:
+        ops.create(connection)
+        ops.load_journals(connection, paths)
+    with console.status("building what BI reads"):
+        dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
 
 
 def run_id() -> str:

@@ -1,17 +1,20 @@
 {#-
-What was published about a day is a fact: it is read back from `history/bi/<as_of_date>/`, never computed again. So a
-rerun can't change the past, and a lost warehouse gets its memory back with the first build.
+What was published about a day is a fact: it is read from `history/bi/<as_of_date>/`, never computed again and kept
+nowhere else. So a rerun can't change the past, and a lost warehouse loses nothing. Only a restatement
+(`is_restating`) computes its as_of_date anew, to be published in its place.
 -#}
 
-{#- The rows of a published table, in the columns that this model's contract names: of the as_of_date, or in a first build of
-all days. No row where nothing was published. -#}
+{#- The rows of a published table, of all days, in the columns that this model's contract names. No row where nothing
+was published. -#}
 {% macro published_rows(table_name) -%}
-    {%- set day = var('as_of_date') if is_incremental() else '*-*-*' -%}
-    {%- set pattern = history_dir() ~ '/' ~ day ~ '/' ~ table_name ~ '.parquet' -%}
+    {%- set pattern = history_dir() ~ '/*-*-*/' ~ table_name ~ '.parquet' -%}
     {%- if has_files(pattern) -%}
     (
         select {{ contracted_columns() }}
         from read_parquet('{{ pattern | replace("'", "''") }}', union_by_name = true, hive_partitioning = false)
+        {%- if var('is_restating') %}
+        where as_of_date <> {{ as_of_date() }}
+        {%- endif %}
     )
     {%- else -%}
     {{ no_rows() }}
@@ -34,9 +37,10 @@ all days. No row where nothing was published. -#}
     )
 {%- endmacro %}
 
-{#- Whether the as_of_date has been published with this table. -#}
+{#- Whether the as_of_date has been published with this table, and is not to be told anew. -#}
 {% macro is_published(table_name) -%}
-    {{ return(has_files(history_dir() ~ '/' ~ var('as_of_date') ~ '/' ~ table_name ~ '.parquet')) }}
+    {%- set file = history_dir() ~ '/' ~ var('as_of_date') ~ '/' ~ table_name ~ '.parquet' -%}
+    {{ return(has_files(file) and not var('is_restating')) }}
 {%- endmacro %}
 
 {% macro history_dir() -%}
@@ -48,13 +52,6 @@ all days. No row where nothing was published. -#}
     {%- set found = run_query("select count(*) from glob('" ~ pattern | replace("'", "''") ~ "')") -%}
     {{ return(found.rows[0][0] > 0) }}
 {%- endmacro %}
-
-{#- The as_of_date's old rows go in the same transaction as its new ones come. -#}
-{% macro forget_as_of_date() %}
-    {%- if is_incremental() -%}
-        delete from {{ this }} where as_of_date = cast('{{ var("as_of_date") }}' as date)
-    {%- endif -%}
-{% endmacro %}
 
 {% macro as_of_date() -%}
     cast('{{ var("as_of_date") }}' as date)

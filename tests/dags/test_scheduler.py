@@ -201,8 +201,8 @@ def test_two_shops_on_one_day_each_get_their_own_chain(stage: Stage) -> None:
             assert call["SHOAL_SHOP"] in call["words"], call
 
 
-def test_backfill_travels_down_the_chain_in_order_of_days(stage: Stage) -> None:
-    days = ["2011-11-28", "2011-11-29", "2011-11-30"]
+def test_backfill_of_five_days_travels_in_order_while_today_runs(stage: Stage) -> None:
+    days = [f"2011-11-{number}" for number in range(26, 31)]
     (stage.folder / "data" / "simulated" / "inbox").mkdir(parents=True)
     complete = [{"to": f"landing latest-day --shop simulated --up-to {day}", "says": day} for day in days]
     stage.when(*complete)
@@ -214,12 +214,15 @@ def test_backfill_travels_down_the_chain_in_order_of_days(stage: Stage) -> None:
         check=True,
         capture_output=True,
     )
-    _eventually(lambda: stage.called().count("serving publish") == len(days))
+    stage.trigger("today")
+    _eventually(lambda: stage.called("simulated").count("serving publish") == len(days), seconds=600)
+    _eventually(lambda: stage.called("online_retail") == COMMANDS)
     for verb in COMMANDS[2:]:
-        room = verb.split()
-        assert [call["words"][-1] for call in stage.calls() if call["words"][: len(room)] == room] == days, (
-            verb
-        )
+        calls = [call for call in stage.calls() if " ".join(call["words"]).startswith(verb)]
+        assert [call["words"][-1] for call in calls if call["SHOAL_SHOP"] == "simulated"] == days, verb
+    for dag_id in CHAIN:
+        runs = stage.client.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
+        assert sorted(run["partition_key"] for run in runs if run["partition_key"] in days) == days, dag_id
 
 
 def test_everything_listens_on_this_machine_only(stage: Stage) -> None:

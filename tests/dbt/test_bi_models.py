@@ -358,7 +358,9 @@ SPOILED = {
     "assert_every_eligible_user_has_one_segment_per_scheme": (
         "update ml_inputs.fct_user_features set user_key = 'u9' where user_key = 'u4'"
     ),
-    "assert_profiles_sum_to_users_and_shares_to_one": "update bi.segment_profile_daily set users = users + 1",
+    "assert_profiles_sum_to_users_and_shares_to_one": (
+        "update intermediate.int_segment_profiles_summed set users = users + 1"
+    ),
     "assert_profile_revenue_agrees_with_core": (
         "update core.fct_events set net_amount = 51 where event_key = 'e1'"
     ),
@@ -373,7 +375,7 @@ SPOILED = {
     ),
     "assert_segment_intervals_do_not_overlap": "update bi.dim_segment set valid_to = null",
     "assert_best_decile_has_the_best_scores": (
-        "update bi.user_score_daily set decile = 2, score = 0.9 where user_key = 'u1'"
+        "update intermediate.int_user_scores_received set decile = 2, score = 0.9 where user_key = 'u1'"
     ),
 }
 
@@ -400,7 +402,7 @@ def test_a_published_day_is_not_computed_again_and_a_lost_warehouse_remembers_it
         chain.lay_out(DAY_1)
         # A late delivery would now put u1 elsewhere.
         chain.execute("update intermediate.int_user_rule_segments set segment_code = 'not_bought'")
-        chain.execute("drop schema bi cascade; drop table intermediate.int_segment_definitions_kept")
+        chain.execute("drop schema bi cascade; drop view intermediate.int_segment_definitions_kept")
         assert chain.run(*LEG_2, day=DAY_1)
         assert (
             chain.ask("from bi.user_segment_daily where as_of_date = '2026-03-31' order by all") == published
@@ -414,6 +416,7 @@ def test_a_published_day_is_not_computed_again_and_a_lost_warehouse_remembers_it
 @pytest.mark.parametrize("is_leg_1_ahead", [False, True])
 def test_a_backfill_leaves_current_cohorts_and_funnel_alone(chain, is_leg_1_ahead):
     before = chain.paths.warehouse.read_bytes()
+    publish(chain.paths, DAY_2)
     tables = ("user_segment_current", "customer_cohort_monthly", "funnel_daily")
     shown = [chain.ask(f"from bi.{table} order by all") for table in tables]
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cli import ShoalError
-from ml import packages, promote
+from ml import packages, promote, tracking
 from ml.configs import GateConfig
 from ml.evaluation.judge import Interval, Verdict
 
@@ -96,3 +96,31 @@ def test_package_refuses_a_changed_byte_a_missing_and_an_added_file(tmp_path: Pa
     (tmp_path / "extra.py").write_text("print('hello')")
     with pytest.raises(ShoalError, match=r"extra.py is not what was sealed"):
         packages.check(tmp_path)
+
+
+def _version(number: str, known_through: date, is_promoted: bool = True) -> tracking.Version:
+    tags = {"known_through": known_through.isoformat()}
+    if is_promoted:
+        tags["promoted_at"] = f"2026-06-0{number}T00:00:00+00:00"
+    return tracking.Version("shop.model", number, "run", tags, ())
+
+
+def test_past_day_is_scored_by_the_newest_champion_that_knows_nothing_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = [
+        _version("1", date(2026, 5, 1)),
+        _version("2", date(2026, 5, 20)),
+        # Trained last, for a past day: it knows less than version 2.
+        _version("3", date(2026, 5, 10)),
+        _version("4", date(2026, 5, 15), is_promoted=False),
+    ]
+    monkeypatch.setattr(tracking, "versions", lambda name: known)
+    in_force = {
+        day: found.version if (found := promote.in_force("shop.model", date(2026, 5, day))) else None
+        for day in (1, 9, 10, 19, 20, 31)
+    }
+    assert in_force == {1: "1", 9: "1", 10: "3", 19: "3", 20: "2", 31: "2"}
+    assert promote.in_force("shop.model", date(2026, 4, 30)) is None
+    with pytest.raises(ShoalError, match=r"may score 2026-04-30 \(version 1 knows days through 2026-05-01;"):
+        promote.require_in_force("shop.model", date(2026, 4, 30), "shop")

@@ -30,7 +30,8 @@ create table bi.dim_segment (
 );
 create table bi.user_segment_daily (
     as_of_date date, user_key varchar, scheme varchar, segment_code varchar, segment_name_en varchar,
-    segment_name_zh varchar, score double, days_in_segment integer, model_version varchar, run_id varchar
+    segment_name_zh varchar, score double, days_in_segment bigint, is_new_user boolean,
+    model_version varchar, run_id varchar
 );
 create view bi.user_segment_current as
 select * from bi.user_segment_daily where as_of_date = (select max(as_of_date) from bi.user_segment_daily);
@@ -76,7 +77,7 @@ class Warehouse:
             for scheme, users in SEGMENTS.items():
                 for user, code in users.items():
                     connection.execute(
-                        "insert into bi.user_segment_daily values (?, ?, ?, ?, ?, ?, ?, 1, '4', ?)",
+                        "insert into bi.user_segment_daily values (?, ?, ?, ?, ?, ?, ?, 1, false, '4', ?)",
                         [day, user, scheme, code, code.title(), "名", score, run_id],
                     )
                     connection.execute(

@@ -112,7 +112,7 @@ def test_query_imports_nothing_slow():
 
 
 def test_every_verb_has_a_manual(capsys):
-    for verb in ("publish", "rollback", "release", "versions", "status", "query"):
+    for verb in ("publish", "restate", "rollback", "release", "versions", "status", "query"):
         with pytest.raises(SystemExit) as stopped:
             parser().parse_args([verb, "-h"])
         assert stopped.value.code == 0

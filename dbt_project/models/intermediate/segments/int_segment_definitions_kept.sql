@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', full_refresh=false, pre_hook="{{ forget_as_of_date() }}") }}
+{{ config(materialized='view') }}
 
 with
 recall_published as (
@@ -7,8 +7,9 @@ recall_published as (
 
 -- Before the first publish of this day nothing is decided.
 define_unpublished as (
-    select * from {{ ref('int_segment_definitions_gathered') }}
-    where {{ not is_published('dim_segment') }}
+    select unpublished.*
+    from {{ ref('int_segment_definitions_gathered') }} as unpublished
+    where unpublished.as_of_date not in (select recall_published.as_of_date from recall_published)
 ),
 
 unite_definitions as (

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='append', full_refresh=false,
-    pre_hook="{{ forget_as_of_date() }}"
-) }}
+{{ config(materialized='view') }}
 
 with
 recall_published as (
@@ -9,8 +6,9 @@ recall_published as (
 ),
 
 take_unpublished as (
-    select * from {{ ref('int_segment_profiles_summed') }}
-    where {{ not is_published('segment_profile_daily') }}
+    select unpublished.*
+    from {{ ref('int_segment_profiles_summed') }} as unpublished
+    where unpublished.as_of_date not in (select recall_published.as_of_date from recall_published)
 ),
 
 unite_days as (

@@ -1,7 +1,4 @@
-{{ config(
-    materialized='incremental', incremental_strategy='append', full_refresh=false,
-    pre_hook="{{ forget_as_of_date() }}"
-) }}
+{{ config(materialized='view') }}
 
 with
 recall_published as (
@@ -9,8 +6,9 @@ recall_published as (
 ),
 
 take_unpublished as (
-    select * from {{ ref('int_user_scores_received') }}
-    where {{ not is_published('user_score_daily') }}
+    select unpublished.*
+    from {{ ref('int_user_scores_received') }} as unpublished
+    where unpublished.as_of_date not in (select recall_published.as_of_date from recall_published)
 ),
 
 unite_days as (

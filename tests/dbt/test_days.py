@@ -1,0 +1,212 @@
+"""Days published in any order say the same, and a published day changes only by a restatement."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cli import GateStoppedError, ShoalError, UsageError
+from expectations import gates
+from serving import __main__ as command
+from serving import facts
+from serving.publish import publish
+from serving.query import connect
+from serving.restate import restate
+from settings import ShopPaths
+from tests import world
+from tests.dbt import days, landed
+from tests.dbt.conftest import land_world, use_shop_folder
+from warehouse import dbt
+
+pytestmark = pytest.mark.slow
+
+FIRST, SECOND, THIRD, FOURTH, FIFTH = days.FIVE_DAYS
+
+Rows = dict[tuple[date, str, str], tuple[str, int, bool]]
+
+
+@pytest.fixture(scope="module")
+def forward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopPaths]:
+    """Five days, published as they came."""
+    with pytest.MonkeyPatch.context() as patch:
+        paths = use_shop_folder(patch, tmp_path_factory.mktemp("forward"))
+        land_world(paths, sorted(world.DELIVERIES))
+        patch.setattr(dbt, "build", days.run_only)
+        for day in days.FIVE_DAYS:
+            days.tell(paths, day)
+        yield paths
+
+
+def users(paths: ShopPaths) -> Rows:
+    """Return segment, days_in_segment and is_new_user by day, user and scheme, from the history."""
+    files = str(paths.history / "bi" / "*" / "user_segment_daily.parquet")
+    rows = duckdb.execute(
+        "select as_of_date, user_key, scheme, segment_code, days_in_segment, is_new_user "
+        "from read_parquet(?)",
+        [files],
+    ).fetchall()
+    return {(day, user, scheme): (code, stay, is_new) for day, user, scheme, code, stay, is_new in rows}
+
+
+def compare(told: Rows) -> Rows:
+    """Compare each day with the days before it, in the plainest way."""
+    found: Rows = {}
+    known = sorted({day for day, _, _ in told})
+    for (day, user, scheme), (code, _, _) in told.items():
+        before = [each for each in known if each < day]
+        began = day
+        for each in reversed(before):
+            if told.get((each, user, scheme), ("",))[0] != code:
+                break
+            began = each
+        is_new = bool(before) and not any((each, user, scheme) in told for each in before)
+        found[day, user, scheme] = (code, (day - began).days + 1, is_new)
+    return found
+
+
+def test_days_told_backwards_say_what_days_told_in_order_say(
+    forward: ShopPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Today first, then the past from the newest day to the oldest."""
+    expected, files = days.published(forward), forward.landing
+    assert facts.restatements(forward) == []
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    shutil.copytree(files, paths.landing)
+    for day in reversed(days.FIVE_DAYS):
+        days.tell(paths, day)
+    assert len(expected) == len(days.FIVE_DAYS) * 4
+    assert days.published(paths) == expected
+    told = users(paths)
+    assert told == compare(told)
+    assert len({stay for _, stay, _ in told.values()}) > 3
+    followed = {(note["as_of_date"], note["because_of"]) for note in facts.restatements(paths)}
+    assert (str(FIFTH), str(FIRST)) in followed
+    with connect(paths) as connection:
+        shown = connection.execute("select max(as_of_date), max(days_in_segment) from user_segment_current")
+        assert shown.fetchall() == [(FIFTH, (FIFTH - FIRST).days + 1)]
+
+
+def test_late_delivery_leaves_a_published_day_and_names_the_command(
+    forward: ShopPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = days.published(forward)
+    landed.deliver(forward, THIRD, "orders", [_order("mo9", "mo", "2026-04-22 10:00:00")], name="late")
+    landed.deliver(forward, THIRD, "order_lines", [_line("mo9", "2026-04-22 10:00:00")], name="late")
+    outcome = days.tell(forward, THIRD, run_id="late")
+    assert "user_segment_daily" in outcome.kept_as_published
+    assert days.published(forward) == before
+    arguments = command.parser().parse_args(["publish", "--shop", world.SHOP, "--as-of", str(THIRD)])
+    arguments.act(arguments)
+    said = f'python -m serving restate {THIRD} --shop {world.SHOP} --reason "…"'
+    assert said in capsys.readouterr().err
+
+
+def test_restatement_needs_a_reason_and_a_published_day(forward: ShopPaths) -> None:
+    with pytest.raises(UsageError, match="needs a reason"):
+        restate(forward, THIRD, " ")
+    with pytest.raises(UsageError, match=r"2026-04-01 of world was never published.* serving publish"):
+        restate(forward, date(2026, 4, 1), "a test")
+    with pytest.raises(SystemExit) as stopped:
+        command.parser().parse_args(["restate", str(THIRD)])
+    assert stopped.value.code == 2
+
+
+def test_restatement_of_a_day_that_is_not_laid_out_says_how_to(forward: ShopPaths) -> None:
+    with pytest.raises(ShoalError, match=f"warehouse build core --shop world --as-of {FIRST}"):
+        restate(forward, FIRST, "a test")
+
+
+def test_gate_that_stops_a_restatement_changes_nothing(
+    forward: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise GateStoppedError("the border bi stopped the chain")
+
+    before = days.published(forward)
+    monkeypatch.setattr(gates, "bi", stop)
+    with pytest.raises(GateStoppedError):
+        restate(forward, THIRD, "a test")
+    assert days.published(forward) == before
+    assert not publish(forward, THIRD).is_new
+
+
+def test_restatement_keeps_both_lets_later_days_follow_and_is_logged(
+    forward: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "bi", lambda *_: None)
+    before, told_before = days.published(forward), users(forward)
+    outcome = restate(forward, THIRD, "the till of 22 April was delivered late")
+    after, told = days.published(forward), users(forward)
+    assert "user_segment_daily" in outcome.restated
+
+    changed = {key for key in before if before[key] != after[key]}
+    assert {table for day, table in changed if day == THIRD} >= {
+        "user_segment_daily",
+        "segment_profile_daily",
+    }
+    assert {key for key in changed if key[0] != THIRD} <= {(FOURTH, facts.COMPARED), (FIFTH, facts.COMPARED)}
+    assert {key: code for key, (code, _, _) in told.items() if key[0] != THIRD} == {
+        key: code for key, (code, _, _) in told_before.items() if key[0] != THIRD
+    }
+    assert told == compare(told)
+
+    for note in facts.restatements(forward):
+        earlier = forward.root / note["kept_in"]
+        hashes = json.loads((earlier / facts.HASHES).read_text())
+        assert hashes == {table: before[date.fromisoformat(note["as_of_date"]), table] for table in hashes}
+    with connect(forward) as connection:
+        logged = connection.execute(
+            "select reason, because_of, version from ops.restatement where as_of_date = ?", [THIRD]
+        ).fetchall()
+        stages = connection.execute("select stage from ops.run_manifest where version = ?", [outcome.version])
+        assert stages.fetchall() == [("serving restate",)]
+    assert logged == [("the till of 22 April was delivered late", THIRD, outcome.version)]
+
+
+def test_restated_day_is_what_a_first_publish_would_have_said(forward: ShopPaths) -> None:
+    outcome = days.tell(forward, THIRD, run_id="late")
+    assert outcome.kept_as_published == []
+    assert restate_again(forward) == []
+
+
+def restate_again(paths: ShopPaths) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "bi", lambda *_: None)
+        return restate(paths, THIRD, "once more").restated
+
+
+def test_restatement_killed_between_its_renames_is_undone_and_repeated(forward: ShopPaths) -> None:
+    final = facts.folder(forward, THIRD)
+    earlier = max(final.parent.parent.joinpath("restated", final.name).iterdir())
+    before = days.published(forward)
+    final.rename(earlier.with_name("99991231T000000000000"))
+    publish(forward, THIRD)
+    assert days.published(forward) == before
+
+
+def _order(order_id: str, customer: str, at: str) -> dict:
+    return {
+        "order_id": order_id,
+        "ordered_at": at,
+        "customer_id": customer,
+        "order_status": "completed",
+        "updated_at": at,
+        "currency": "EUR",
+    }
+
+
+def _line(order_id: str, at: str) -> dict:
+    return {
+        "order_id": order_id,
+        "line_number": 1,
+        "ordered_at": at,
+        "product_id": "lamp",
+        "quantity": 4,
+        "unit_price_amount": 50,
+    }
