@@ -27,6 +27,7 @@ from serving import checks, facts, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
+from warehouse import steps
 
 KEPT_SNAPSHOTS = 90
 """Older days stay as Parquet; three months are what a dashboard compares."""
@@ -79,9 +80,8 @@ def publish(paths: ShopPaths, as_of: date, rules_only: bool = False) -> Outcome:
         When the warehouse does not hold the tables, or no prediction of this date.
     """
     started_at = journal.now()
-    with versions.lock(paths):
-        name = versions.new_name()
-        building = versions.start(paths, name)
+    name = versions.new_name()
+    with versions.lock(paths), versions.started(paths, name) as building:
         with _open(building) as connection:
             kept = _copy_from_warehouse(connection, paths, as_of)
             outcome = Outcome(name, as_of, kept_as_published=kept)
@@ -129,9 +129,11 @@ def _copy_from_warehouse(connection: duckdb.DuckDBPyConnection, paths: ShopPaths
     is_published = facts.folder(paths, as_of).exists()
     with warehouse.lock(paths, "serving publish: copy"):
         path = str(paths.warehouse).replace("'", "''")
-        connection.execute(f"attach '{path}' as working (read_only)")
+        with warehouse.explained(paths):
+            connection.execute(f"attach '{path}' as working (read_only)")
         try:
             _require_tables(connection)
+            steps.require(connection, paths, "build bi", as_of, "working.ops")
             for table in BI_TABLES:
                 is_wanted = table.kind not in (FACTS, CURRENT, VERSIONS)
                 name = quoted(table.name)

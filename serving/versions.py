@@ -123,6 +123,17 @@ def start(paths: ShopPaths, name: str) -> Path:
     return building
 
 
+@contextmanager
+def started(paths: ShopPaths, name: str) -> Iterator[Path]:
+    """Give the folder of :func:`start`; what fails leaves nothing that a full disk would have to hold."""
+    building = start(paths, name)
+    try:
+        yield building
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
 def finish(paths: ShopPaths, building: Path, manifest: dict[str, Any]) -> Version:
     """Give a completely built version its name; nobody sees it before :func:`swap`."""
     write_whole(building / "manifest.json", json.dumps(manifest, indent=1, default=str))

@@ -10,7 +10,7 @@ import warehouse
 from cli import ShoalError, UsageError, console
 from landing import empty, ledger, shops
 from settings import ShopPaths
-from warehouse import dbt, follow, horizon, ops, snapshot
+from warehouse import dbt, follow, horizon, ops, snapshot, steps
 from warehouse.horizon import Split
 from warehouse.snapshot import Snapshot
 
@@ -58,6 +58,7 @@ def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool =
             dbt.build(paths, "core", variables(paths, split), full_refresh or is_outdated)
         with warehouse.open_locked(paths) as connection:
             follow.mark_processed(connection, digest)
+            steps.note(connection, paths, "build core", split.as_of_date)
             written = snapshot.export(connection, paths, split)
     rows = ", ".join(f"{table['rows']} {name}" for name, table in written.manifest["tables"].items())
     console.print(f"snapshot {written.manifest['digest']}: {rows}")
@@ -65,14 +66,24 @@ def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool =
 
 
 def build_bi(paths: ShopPaths, as_of: date | None = None) -> None:
-    """Build leg 2: what BI reads, from leg 1's tables and the predictions."""
+    """Build leg 2: what BI reads, from leg 1's tables and the predictions.
+
+    Raises
+    ------
+    ShoalError
+        When the warehouse has lost leg 1 or the predictions of the date since they were made.
+    """
     split = choose_split(paths, as_of)
     with warehouse.lock(paths, f"build bi as of {split.as_of_date}"):
         with warehouse.open_locked(paths) as connection:
+            for step in ("build core", "score"):
+                steps.require(connection, paths, step, split.as_of_date)
             ops.create(connection)
             ops.load_journals(connection, paths)
         with console.status("building what BI reads"):
             dbt.build(paths, "bi", variables(paths, split))
+        with warehouse.open_locked(paths) as connection:
+            steps.note(connection, paths, "build bi", split.as_of_date)
 
 
 def run_id() -> str:

@@ -104,12 +104,12 @@ def run_command(*words: str) -> None:
 def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
-        output = Path(request["data"]) / ".said"
+        output = Path(f"{request['data']}.said")
         pid = os.fork()
         if pid == 0:
             os._exit(_die_or_end(request, output))
         _, status, usage = os.wait4(pid, 0)
-        events = output.with_suffix(".events")
+        events = Path(f"{request['data']}.events")
         answer = {
             "code": os.waitstatus_to_exitcode(status),
             "events": events.stat().st_size if events.exists() else 0,
@@ -125,7 +125,8 @@ def _die_or_end(request: dict[str, Any], output: Path) -> int:
     for stream in (0, 1, 2):
         os.dup2(os.open(os.devnull, os.O_RDONLY) if stream == 0 else descriptor, stream)
     kind, at = request["point"] or ("never", 0)
-    _count_events(request["data"], output.with_suffix(".events"), at if kind == "event" else None)
+    tally = Path(f"{request['data']}.events")
+    _count_events(f"{request['data']}/", tally, at if kind == "event" else None)
     if kind == "cpu":
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, at)
