@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate stopped it (nothing was pu
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -17,6 +19,9 @@ import settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+DISK_FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)), "database or disk is full")
+"""As Python, DuckDB and dbt all quote the system, and as SQLite puts it."""
 
 DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
 
@@ -85,19 +90,40 @@ def add_as_of(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Parse, call the verb's ``act(arguments)`` and turn a ShoalError into one line and a code."""
+    """Parse, call the verb's ``act(arguments)`` and turn a ShoalError into one line and a code.
+
+    So with a full disk, wherever it was met.
+    """
     arguments = parser.parse_args(argv)
     act: Callable[[argparse.Namespace], int | None] = arguments.act
     try:
         return act(arguments) or DONE
-    except ShoalError as error:
-        from rich.markup import escape
-
-        _console(stderr=True).print(f"[bold red]{parser.prog}:[/] {escape(str(error))}", soft_wrap=True)
-        return error.exit_code
     except KeyboardInterrupt:
         _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")
         return FAILED
+    except Exception as error:
+        told = _disk_full(error) or error
+        if not isinstance(told, ShoalError):
+            raise
+        from rich.markup import escape
+
+        _console(stderr=True).print(f"[bold red]{parser.prog}:[/] {escape(str(told))}", soft_wrap=True)
+        return told.exit_code
+
+
+def _disk_full(error: BaseException | None) -> ShoalError | None:
+    """Return what to do about a full disk where that is what an error, or a cause of it, says."""
+    while error is not None:
+        if any(sign in str(error) for sign in DISK_FULL):
+            folder = settings.data_dir()
+            free = shutil.disk_usage(folder).free
+            return ShoalError(
+                f"the disk of {folder} is full ({free / 1e6:,.1f} MB free), or that of the temporary files: "
+                "make room, then run the same command again; nothing half done was kept. "
+                f"Met at: {' '.join(str(error).split())[:300]}"
+            )
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def main(parser: argparse.ArgumentParser) -> None:

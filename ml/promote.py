@@ -107,10 +107,17 @@ def promote(version: tracking.Version, reason: str) -> tracking.Version:
     Training for a past as_of_date makes the champion of that past; the alias ``champion``
     stays with the newest.
     """
-    promoted = version.set_tags({"promoted_at": datetime.now(UTC).isoformat(), "promotion_reason": reason})
-    newest = max(_promoted(version.name), key=lambda one: (one.known_through, one.tags["promoted_at"]))
-    newest.set_alias("champion")
+    # The date comes last: a version counts as promoted once it has one.
+    promoted = version.set_tags({"promotion_reason": reason, "promoted_at": datetime.now(UTC).isoformat()})
+    name_champion(version.name)
     return promoted
+
+
+def name_champion(name: str) -> None:
+    """Point the alias ``champion`` at the newest champion, also after a kill before it was named."""
+    newest = max(_promoted(name), key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
+    if newest is not None:
+        newest.set_alias("champion")
 
 
 def in_force(name: str, as_of: date) -> tracking.Version | None:

@@ -230,12 +230,18 @@ def _log_one(
                     "rows_digest": verdict.rows_digest,
                 }
             )
-            version.set_alias("challenger")
-            if decision.is_promoted:
-                version = promote.promote(version, decision.reason)
+            version = _elect(version, decision)
         told = decision.reason if is_choice else f"{decision.choice} was chosen"
         run.set_tags({"decision": told, "is_promoted": is_choice and decision.is_promoted})
     _remember(material, run, name, verdict.metrics[name], told, is_choice and decision.is_promoted, version)
+
+
+def _elect(version: tracking.Version, decision: promote.Decision) -> tracking.Version:
+    version.set_alias("challenger")
+    if decision.is_promoted:
+        return promote.promote(version, decision.reason)
+    promote.name_champion(version.name)
+    return version
 
 
 def _behaviour(
@@ -265,9 +271,7 @@ def _behaviour(
         assert version is not None
         # The fingerprint comes last: whoever finds it finds both models complete.
         version = version.set_tags({**tags, "known_through": material.as_of})
-        version.set_alias("challenger")
-        if decision.is_promoted:
-            version = promote.promote(version, decision.reason)
+        version = _elect(version, decision)
         run.set_tags({"decision": decision.reason, "is_promoted": decision.is_promoted})
     chosen = next(trial for trial in trials if trial.is_chosen)
     metrics = {"stability": chosen.stability, "silhouette": chosen.silhouette, "k": chosen.k}

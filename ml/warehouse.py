@@ -25,7 +25,7 @@ from ml.encoder.features import numeric_columns
 from ml.encoder.outcomes import Outcomes
 from ml.encoder.tokens import LISTS, Sequences
 from settings import ShopPaths
-from warehouse import snapshot
+from warehouse import snapshot, steps
 
 SLACK = timedelta(hours=36)
 """as_of_date is a business day somewhere on earth, times are UTC: its last moment lies within this."""
@@ -222,6 +222,7 @@ def write_predictions(
         except BaseException:
             connection.execute("rollback")
             raise
+        steps.note(connection, paths, "score", as_of)
     return {name: rows.num_rows for name, rows in tables.items()}
 
 

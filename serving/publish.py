@@ -27,6 +27,7 @@ from serving import checks, comparisons, facts, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
+from warehouse import steps
 
 KEPT_SNAPSHOTS = 90
 """Older days stay as Parquet; three months are what a dashboard compares."""
@@ -88,10 +89,8 @@ def publish(
         When the warehouse does not hold the tables, or no prediction of this date.
     """
     started_at = journal.now()
-    with versions.lock(paths):
-        name = versions.new_name()
+    with versions.lock(paths), versions.started(paths) as (name, building):
         facts.recover(paths)
-        building = versions.start(paths, name)
         with _open(building) as connection:
             outcome = _copy_from_warehouse(connection, paths, Outcome(name, as_of), restated_because)
             if not rules_only:
@@ -144,9 +143,11 @@ def _copy_from_warehouse(
     is_published = facts.folder(paths, as_of).exists()
     with warehouse.lock(paths, "serving publish: copy"):
         path = str(paths.warehouse).replace("'", "''")
-        connection.execute(f"attach '{path}' as working (read_only)")
+        with warehouse.explained(paths):
+            connection.execute(f"attach '{path}' as working (read_only)")
         try:
             _require_tables(connection)
+            steps.require(connection, paths, "build bi", as_of, "working.ops")
             for table in BI_TABLES:
                 is_wanted = table.kind not in (FACTS, CURRENT, VERSIONS)
                 name = quoted(table.name)

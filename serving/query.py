@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,10 @@ from serving.versions import DATABASE, current_folder
 from settings import ShopPaths
 
 FORMATS = ("table", "csv", "json")
+FORMULA = tuple("=+-@＝＋－＠\t\r\n")
+"""What makes a spreadsheet read a cell as a formula; some read the wide signs of Chinese input alike."""
+
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @contextmanager
@@ -62,6 +67,8 @@ def _open(paths: ShopPaths) -> duckdb.DuckDBPyConnection:
 def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None = None) -> int:
     """Print a query's rows as a table, RFC 4180 CSV or JSON; return how many there were.
 
+    In CSV, text that a spreadsheet would run begins with an apostrophe.
+
     Raises
     ------
     UsageError
@@ -81,8 +88,22 @@ def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None =
 
 def _write_csv(columns: list[str], rows: list[tuple[object, ...]], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow(map(_defused, columns))
+    writer.writerows(map(_defused, row) for row in rows)
+
+
+def _defused(value: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; numbers stay numbers.
+
+    Examples
+    --------
+    >>> [_defused(value) for value in ("=1+1", "-5", -5, "- none", None)]
+    ["'=1+1", '-5', -5, "'- none", None]
+    """
+    if value is None or isinstance(value, (bool, int, float, Decimal)):
+        return value
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def _write_json(columns: list[str], rows: list[tuple[object, ...]], out: TextIO) -> None:

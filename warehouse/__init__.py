@@ -25,6 +25,10 @@ from settings import ShopPaths
 LOCK_TIMEOUT_SECONDS = 3600
 """An hour: longer than any leg on one machine, short enough that a hung holder is noticed."""
 
+FOREIGN = "Could not set lock on file"
+FOREIGN_TIMEOUT_SECONDS = 60
+"""A minute: whoever looks into the file by hand is asked to read the published version instead."""
+
 
 @contextmanager
 def lock(paths: ShopPaths, purpose: str, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
@@ -59,13 +63,63 @@ def connect(paths: ShopPaths, purpose: str, read_only: bool = False) -> Iterator
 
 @contextmanager
 def open_locked(paths: ShopPaths, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the working warehouse for a caller that already holds its lock; times are UTC."""
-    connection = duckdb.connect(str(paths.warehouse), read_only=read_only)
+    """Open the working warehouse for a caller that already holds its lock; times are UTC.
+
+    A program that opened the file without asking for the lock is named and waited for.
+
+    Raises
+    ------
+    ShoalError
+        When the file is damaged or such a program does not let go of it.
+    """
+    connection = _open(paths, read_only)
     try:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def explained(paths: ShopPaths) -> Iterator[None]:
+    """Say what to do where DuckDB cannot open the warehouse.
+
+    Raises
+    ------
+    ShoalError
+        Names the file, and the runbook or the program in the way. Nothing is deleted.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        told = " ".join(str(error).split())
+        if "replaying WAL" in told:
+            raise ShoalError(
+                f"{paths.warehouse}.wal is damaged, and nothing was deleted: follow “The warehouse does not "
+                f"open” in docs/operations.md; DuckDB says: {told}"
+            ) from None
+        if FOREIGN in told:
+            raise ShoalError(
+                f"a program that did not ask for the lock has {paths.warehouse} open: end it, or let it read "
+                f"{paths.serving / 'current'} instead; DuckDB says: {told}"
+            ) from None
+        raise
+
+
+def _open(paths: ShopPaths, read_only: bool) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + FOREIGN_TIMEOUT_SECONDS
+    has_said = False
+    while True:
+        with explained(paths):
+            try:
+                return duckdb.connect(str(paths.warehouse), read_only=read_only)
+            except duckdb.IOException as error:
+                if FOREIGN not in str(error) or time.monotonic() > deadline:
+                    raise
+                if not has_said:
+                    console.print(f"waiting for a program that has the warehouse open: {error}", markup=False)
+                    has_said = True
+        time.sleep(0.2)
 
 
 def _wait(file: IO[str], paths: ShopPaths, timeout_seconds: float) -> None:

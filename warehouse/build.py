@@ -10,7 +10,7 @@ import warehouse
 from cli import ShoalError, UsageError, console
 from landing import empty, ledger, shops
 from settings import ShopPaths
-from warehouse import dbt, follow, horizon, ops, snapshot
+from warehouse import dbt, follow, horizon, ops, snapshot, steps
 from warehouse.horizon import Split
 from warehouse.snapshot import Snapshot
 
@@ -62,6 +62,7 @@ def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False
         dbt.build(paths, "core", variables(paths, split), full_refresh or is_outdated)
     with warehouse.open_locked(paths) as connection:
         follow.mark_processed(connection, digest)
+        steps.note(connection, paths, "build core", split.as_of_date)
         written = snapshot.export(connection, paths, split)
     rows = ", ".join(f"{table['rows']} {name}" for name, table in written.manifest["tables"].items())
     console.print(f"snapshot {written.manifest['digest']}: {rows}")
@@ -76,6 +77,11 @@ def build_bi(paths: ShopPaths, as_of: date | None = None, is_restating: bool = F
     is_restating
         Compute a published as_of_date anew. This changes nothing that is published, and lasts until the
         next build: see :mod:`serving.restate`.
+
+    Raises
+    ------
+    ShoalError
+        When the warehouse has lost leg 1 or the predictions of the date since they were made.
     """
     split = choose_split(paths, as_of)
     with warehouse.lock(paths, f"build bi as of {split.as_of_date}"):
@@ -85,10 +91,14 @@ def build_bi(paths: ShopPaths, as_of: date | None = None, is_restating: bool = F
 def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) -> None:
     """Build leg 2 for a caller that holds the warehouse lock."""
     with warehouse.open_locked(paths) as connection:
+        for step in ("build core", "score"):
+            steps.require(connection, paths, step, split.as_of_date)
         ops.create(connection)
         ops.load_journals(connection, paths)
     with console.status("building what BI reads"):
         dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
+    with warehouse.open_locked(paths) as connection:
+        steps.note(connection, paths, "build bi", split.as_of_date)
 
 
 def run_id() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]
     """
     from dbt.cli.main import dbtRunner  # seconds of imports, only for who builds
 
+    # On a full disk its log fails first, and Python would print a page about every line of it.
+    logging.raiseExceptions = False
     settings.hand_to_dbt(paths)
     home = paths.ops / "dbt"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import date
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ import settings
 from cli import ShoalError, UsageError
 from serving.__main__ import parser
 from serving.publish import publish
-from serving.query import answer, connect
+from serving.query import _WRITERS, answer, connect
 from settings import ShopPaths
 from tests.unit.serving.conftest import Warehouse
 
@@ -58,6 +59,18 @@ def test_csv_follows_rfc_4180(published):
     text = said(published, """select 'a,"b"' as t, null as n, 'x' || chr(10) || 'y' as u""", "csv")
     assert text == 't,n,u\r\n"a,""b""",,"x\ny"\r\n'
     assert list(csv.reader(io.StringIO(text)))[1] == ['a,"b"', "", "x\ny"]
+
+
+@pytest.mark.parametrize(
+    "formula", ["=1+1", "+cmd|' /C calc'!A0", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "＝1+1"]
+)
+def test_csv_runs_nothing_in_a_spreadsheet(published, formula):
+    with connect(published) as connection:
+        text = connection.execute("select ?", [formula]).fetchall()
+    out = io.StringIO()
+    _WRITERS["csv"](["=name"], [*text, (-1.5,), (Decimal("-2.50"),), ("-3",), ("+4930",)], out)
+    rows = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
+    assert rows == [["'=name"], [f"'{formula}"], ["-1.5"], ["-2.50"], ["-3"], ["+4930"]]
 
 
 def test_json_keeps_dates_and_cents_and_knows_no_nan(published):
