@@ -12,7 +12,7 @@ from tests.chain import Chain
 
 pytestmark = pytest.mark.slow
 
-USERS, DAYS = 120, 100
+USERS, DAYS = 120, 120  # the scheme `value` needs two closed horizons of 30 days
 
 
 @pytest.fixture(scope="module")
