@@ -125,16 +125,16 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.set_defaults(act=_receive)
 
-    for name, tell, manual, act, default in (
-        ("accept", "let held files count", ACCEPT_MANUAL, _accept, "accepted by hand"),
-        ("withdraw", "let files count no more", WITHDRAW_MANUAL, _withdraw, "withdrawn by hand"),
-        ("replay", "read quarantined rows and refused files again", REPLAY_MANUAL, _replay, None),
+    for name, tell, manual, act in (
+        ("accept", "let held files count", ACCEPT_MANUAL, _accept),
+        ("withdraw", "let files count no more", WITHDRAW_MANUAL, _withdraw),
+        ("replay", "read quarantined rows and refused files again", REPLAY_MANUAL, _replay),
     ):
         verb = verbs.add_parser(name, help=tell, description=manual, formatter_class=plain)
         verb.add_argument("target", metavar="batch-or-file", help=TARGET)
         cli.add_shop(verb)
-        if default:
-            verb.add_argument("--reason", default=default, help=f"for the ledger (default: {default})")
+        if act is not _replay:
+            verb.add_argument("--reason", default=f"{name} by hand", help="why, for the ledger")
         verb.set_defaults(act=act)
 
     verb = verbs.add_parser(
@@ -217,32 +217,31 @@ def _say_decided(what: str, changed: list[LedgerFile], target: str) -> None:
 def _replay(arguments: argparse.Namespace) -> int:
     shop = shops.load(arguments.shop)
     chosen = ledger.choose(ShopPaths(shop.shop), arguments.target)
+    _say_names("withdrawn, left alone", [file.file_name for file in chosen if file.status == "withdrawn"])
     landed = [file for file in chosen if file.status in ("accepted", "held")]
-    refused = [file for file in chosen if file.status in ("refused", "waiting")]
-    if withdrawn := [file.file_name for file in chosen if file.status == "withdrawn"]:
-        _say_names("withdrawn, left alone", withdrawn)
-    code = cli.DONE
-    if landed:
-        before = {file.file_id: file.rows_good for file in landed}
-        with workplace(shop, ShopPaths(shop.shop).landing) as place:
-            replayed = repair.replay_all(place, landed)
-        for file in replayed:
-            gained = file.rows_good - before[file.file_id]
+    codes = [cli.DONE, _replay_rows(shop, landed)]
+    for file in chosen:
+        if file.status in ("refused", "waiting"):
+            report = receive(shop, _found_again(file), file.delivered_on)
+            _show(report, shop)
+            codes.append(cli.GATE_STOPPED if report.stops(shop) else cli.DONE)
+    return max(codes)
+
+
+def _replay_rows(shop: shops.Shop, files: list[LedgerFile]) -> int:
+    with workplace(shop, ShopPaths(shop.shop).landing) as place:
+        replayed = {file.file_id: file for file in repair.replay_all(place, files)}
+    for before in files:
+        if after := replayed.get(before.file_id):
             cli.console.print(
-                f"replayed {escape(file.file_name)}: {gained:,} rows good now, "
-                f"{file.rows_quarantined:,} still quarantined; {file.status}",
+                f"replayed {escape(after.file_name)}: {after.rows_good - before.rows_good:,} rows good now, "
+                f"{after.rows_quarantined:,} still quarantined; {after.status}",
                 soft_wrap=True,
             )
-        if not replayed:
-            cli.console.print("no quarantined row to read again")
-        now = {file.file_id: file for file in replayed}
-        if any(now.get(file.file_id, file).status == "held" for file in landed):
-            code = cli.GATE_STOPPED
-    for file in refused:
-        report = receive(shop, _found_again(file), file.delivered_on)
-        _show(report, shop)
-        code = max(code, cli.GATE_STOPPED if report.stops(shop) else cli.DONE)
-    return code
+    if files and not replayed:
+        cli.console.print("no quarantined row to read again")
+    is_held = any(replayed.get(file.file_id, file).status == "held" for file in files)
+    return cli.GATE_STOPPED if is_held else cli.DONE
 
 
 def _found_again(file: LedgerFile) -> Path:

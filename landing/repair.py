@@ -111,7 +111,7 @@ def replay(place: Workplace, files: Sequence[LedgerFile], what: Replay) -> list[
             _decision(before[arrival.file.file_id], arrival, result)
             for arrival, result in zip(chunk.arrivals, landed, strict=True)
         ]
-        ledger.commit(place.paths, after)
+        ledger.commit(place.paths, (file for file in after if not _says_the_same(file, before[file.file_id])))
         decisions += after
     return decisions
 
@@ -156,6 +156,11 @@ def _source(shop: Shop, file: LedgerFile) -> Source:
         f"{file.file_name} was read by the source {file.source!r}, and shops/{shop.shop}.yml has none of "
         "that name now: give the source its name back, then replay"
     )
+
+
+def _says_the_same(after: LedgerFile, before: LedgerFile) -> bool:
+    """Whether a replay found what was known: then it is no decision, and what it wrote is swept away."""
+    return after.model_copy(update={"part": before.part, "decided_at": before.decided_at}) == before
 
 
 def _decision(before: LedgerFile, arrival: Arrival, result: Landed) -> LedgerFile:

@@ -204,6 +204,28 @@ _order(
     updated_at="2026-04-17 08:00:00",
 )
 
+# rex's order was a test of the till: the shop deletes it, and its line, on the next day.
+_order("2026-03-05", "r1", "2026-03-05 11:00:00", "rex", ("lamp", "1", "50.00"))
+_deliver(
+    "2026-03-06",
+    "orders",
+    order_id="r1",
+    ordered_at="2026-03-05 11:00:00",
+    customer_id="rex",
+    op="delete",
+)
+_deliver(
+    "2026-03-06",
+    "order_lines",
+    order_id="r1",
+    line_number=1,
+    ordered_at="2026-03-05 11:00:00",
+    product_id="lamp",
+    quantity="1",
+    unit_price_amount="50.00",
+    op="delete",
+)
+
 # lea got money back for something bought before all records: net -25, no order, and still a user.
 _refund("2026-04-11", "l1", "2026-04-11 11:00:00", "25.00", customer_id="lea", product_id="lamp")
 

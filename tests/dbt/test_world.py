@@ -117,6 +117,16 @@ def test_a_corrected_order_replaces_all_its_lines(ask: Query) -> None:
     ]
 
 
+def test_a_deleted_order_is_known_until_its_deletion_and_never_after(ask: Query) -> None:
+    for table in ("orders", "order_lines"):
+        versions = f"intermediate.int_{table}_deduplicated"
+        assert ask(f"select delivered_on, superseded_on from {versions} where order_id = 'r1'") == [
+            (date(2026, 3, 5), date(2026, 3, 6))
+        ]
+    assert ask("select order_id from core.fct_orders where order_id = 'r1'") == []
+    assert ask("select event_key from core.fct_events where order_id = 'r1'") == []
+
+
 def test_a_refund_without_an_order_makes_a_user_who_has_not_bought(ask: Query) -> None:
     assert features(ask, "lea", LAST, "net_revenue_amount", "order_count", "refund_share") == (-25, 0, None)
     assert segment(ask, "lea", "rfm") == "not_bought"

@@ -180,14 +180,16 @@ def test_replay_lands_what_a_new_mapping_understands_and_doubles_nothing(
     assert shoal("replay", f"events_{DAY}.{ending}") == cli.DONE  # nothing has changed: nothing becomes good
     assert (only(paths).rows_good, only(paths).rows_quarantined) == (18, 3)
     assert landed("events") == first
+    assert paths.ledger.read_bytes() == before
 
     know_buy()
-    for _ in range(2):
+    for lines in (2, 2):
         assert shoal("replay", only(paths).batch_id) == cli.DONE
         assert (only(paths).rows_good, only(paths).rows_quarantined) == (20, 1)
         assert conserved(only(paths))
         assert [row["row_number"] for row in landed("events")] == list(range(1, 21))
         assert rows_of_ledger(paths) == 20
+        assert len(paths.ledger.read_bytes().splitlines()) == lines
     assert {str(row["delivered_on"]) for row in landed("events")} == {DAY}
     assert paths.ledger.read_bytes().startswith(before)  # further lines, never edits
     assert only(paths).mapping_version == shops.load("corner").sources[0].version

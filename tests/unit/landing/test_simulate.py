@@ -88,7 +88,10 @@ def test_every_contract_is_delivered_with_exactly_its_columns(dropped: Path) -> 
     assert set(DELIVERIES) == set(known)
     for name, delivery in DELIVERIES.items():
         path = max((dropped / "drops").glob(f"{name}_20*"))
-        assert _columns(path, delivery.extension) == list(known[name].columns), name
+        # The shop corrects by telling anew and deletes nothing.
+        assert _columns(path, delivery.extension) == [each for each in known[name].columns if each != "op"], (
+            name
+        )
 
 
 def _columns(path: Path, extension: str) -> list[str]:
