@@ -1,15 +1,19 @@
-"""``python -m orchestrate demo | up | down``: what ``make`` calls."""
+"""``python -m orchestrate demo | up | down``, what ``make`` calls, and ``airflow …``, its command line."""
 
 from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 import cli
-from orchestrate import background, demo
+import settings
+from cli import ShoalError
+from orchestrate import airflow_server, background, demo
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +33,20 @@ def parser() -> argparse.ArgumentParser:
 
     down = verbs.add_parser("down", help="end what `up` started")
     down.set_defaults(act=lambda _: background.down())
+
+    airflow = verbs.add_parser("airflow", help="run Airflow's own command line on what `up` started")
+    airflow.add_argument("words", nargs=argparse.REMAINDER, help="such as: dags list")
+    airflow.set_defaults(act=lambda arguments: _airflow(arguments.words))
     return parser
+
+
+def _airflow(words: Sequence[str]) -> int:
+    address = airflow_server.found()
+    if address is None:
+        raise ShoalError(f"no Airflow runs on {settings.data_dir()}: run make up first")
+    command = [sys.executable, "-m", "airflow", *words]
+    environment = airflow_server.environment(address.port)
+    return subprocess.run(command, cwd=settings.ROOT, env=environment, check=False).returncode
 
 
 def _stop(number: int, _: FrameType | None) -> None:

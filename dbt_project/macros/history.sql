@@ -7,7 +7,8 @@ nowhere else. So a rerun can't change the past, and a lost warehouse loses nothi
 {#- The rows of a published table, of all days, in the columns that this model's contract names. No row where nothing
 was published. -#}
 {% macro published_rows(table_name) -%}
-    {%- set pattern = history_dir() ~ '/*-*-*/' ~ table_name ~ '.parquet' -%}
+    {#- Not '*': a day that is being written lies in a folder that begins with a dot. -#}
+    {%- set pattern = history_dir() ~ '/[0-9]*-*-*/' ~ table_name ~ '.parquet' -%}
     {%- if has_files(pattern) -%}
     (
         select {{ contracted_columns() }}

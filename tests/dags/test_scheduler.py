@@ -209,8 +209,9 @@ def test_backfill_of_five_days_travels_in_order_while_today_runs(stage: Stage) -
     words = ["--dag-id", "land_behaviour", "--max-active-runs", "1"]
     dates = ["--from-date", days[0], "--to-date", f"{days[-1]}T23:59"]
     subprocess.run(
-        [sys.executable, "-m", "airflow", "backfill", "create", *words, *dates],
-        env=airflow_server.environment(stage.client.address.port) | {"PYTHONPATH": str(stage.folder)},
+        [sys.executable, "-m", "orchestrate", "airflow", "backfill", "create", *words, *dates],
+        cwd=stage.folder,
+        env=settings.environment(),
         check=True,
         capture_output=True,
     )

@@ -181,6 +181,14 @@ def restate_again(paths: ShopPaths) -> list[str]:
         return restate(paths, THIRD, "once more").restated
 
 
+def test_day_that_is_being_written_is_not_read(forward: ShopPaths) -> None:
+    before = days.content(forward, "bi")
+    final = facts.folder(forward, THIRD)
+    part = shutil.copytree(final, final.with_name(f".{final.name}.part"))
+    assert days.content(forward, "bi") == before
+    shutil.rmtree(part)
+
+
 def test_restatement_killed_between_its_renames_is_undone_and_repeated(forward: ShopPaths) -> None:
     final = facts.folder(forward, THIRD)
     earlier = max(final.parent.parent.joinpath("restated", final.name).iterdir())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import warehouse
@@ -30,6 +30,8 @@ CHECK = settings(
     derandomize=not IS_THOROUGH,
     database=None,
     deadline=None,
+    # No shrinking: each try costs three builds.
+    phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -95,7 +96,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     data, home = (tmp_path_factory.mktemp(name) for name in ("data", "home"))
     drops = data / "drops"
     world.write_drops(drops)
-    world.write_crowd(drops)
+    _drop_crowd(drops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_DATA", str(data))
         patch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
@@ -197,9 +198,35 @@ def test_no_process_outlives_its_airflow(shop: Shop, first: follow.Chain) -> Non
     assert not processes.members(airflow_server.FAMILY)
 
 
+def _drop_crowd(folder: Path) -> None:
+    """Drop 64 more customers, as clusters need members: they order once to four times, a month apart."""
+    rows: dict[Path, list[dict[str, Any]]] = defaultdict(list)
+    for number in range(64):
+        for month in range(number % 4 + 1):
+            day = world.FIRST_DAY + timedelta(days=number % 28 + 30 * month)
+            order = {"order_id": f"crowd{number}-{month}", "ordered_at": f"{day} {8 + number % 12:02d}:00:00"}
+            head = {"customer_id": f"crowd{number}", "order_status": "completed", "currency": "EUR"}
+            line = {"line_number": 1, "product_id": "mug", "quantity": 1 + number % 3}
+            rows[folder / f"orders_crowd_{day}.csv"].append(
+                order | head | {"updated_at": order["ordered_at"]}
+            )
+            rows[folder / f"order_lines_crowd_{day}.csv"].append(
+                order | line | {"unit_price_amount": 10 + number}
+            )
+    for path, given in rows.items():
+        _write(path, *given)
+
+
 def _drop(folder: Path, table: str, **row: Any) -> None:
     """Drop one more file of one row by the visitor."""
     row = {"customer_id": VISITOR, "channel": "web"} | row
     if table == "order_lines":
         row = {name: value for name, value in row.items() if name not in ("customer_id", "channel")}
-    world.write_file(folder / f"{table}_{NEXT_DAY}.csv", row)
+    _write(folder / f"{table}_{NEXT_DAY}.csv", row)
+
+
+def _write(path: Path, *rows: dict[str, Any]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
