@@ -173,7 +173,7 @@ class Run:
         return time.monotonic() - self.started
 
 
-CODE = ("ml", "settings.py", "cli.py", "warehouse")
+CODE = ("ml", "settings.py", "cli.py", "journal.py", "warehouse")
 
 
 @contextmanager
