@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from datetime import date
 
 from rich.table import Table
@@ -31,6 +32,8 @@ Learned models of a shop: who will be of high value, and who behaves alike.
   promote  make a registered version champion by hand, with a reason that is kept
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
+Where MLflow does not answer, score goes on with the champions that served last, kept in
+data/<shop>/models/champions; train fails and registers nothing.
 Safe to rerun, and to kill: what is registered is complete, what is written is one as_of_date.
 
 examples
@@ -73,12 +76,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, told: str, act: object
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    told: str,
+    act: Callable[[argparse.Namespace], None],
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=told, description=told)
     cli.add_shop(parser)
-    parser.set_defaults(act=act)
+    parser.set_defaults(act=_explained(act))
     return parser
+
+
+def _explained(act: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    """Turn a failure of MLflow into one line."""
+
+    def run(arguments: argparse.Namespace) -> None:
+        from ml import tracking
+
+        with tracking.explained():
+            act(arguments)
+
+    return run
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from cli import ShoalError
@@ -75,8 +76,19 @@ def save_tensors(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read named arrays."""
-    return load_file(str(path))
+    """Read named arrays.
+
+    Raises
+    ------
+    ShoalError
+        When the file is anything but safetensors, a pickle for instance.
+    """
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
+        raise ShoalError(
+            f"{path} is no safetensors file ({error}): restore it from a backup, or train again with FORCE=1"
+        ) from None
 
 
 def _hash(path: Path) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 import settings
 from cli import console
-from ml import promote, tracking
+from ml import kept, tracking
 from ml.high_value import HighValue
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
@@ -43,15 +43,15 @@ class Scored:
 def score(paths: ShopPaths, as_of: date) -> Scored:
     """Score an as_of_date with the champions in force then and replace its rows in ``ml.*``.
 
+    Where MLflow does not answer, with the champions that served last.
+
     Raises
     ------
     ShoalError
         When no champion may speak about the date.
     """
-    behaviour = promote.require_in_force(
-        tracking.registered_name(paths.shop, tracking.BEHAVIOUR), as_of, paths.shop
-    )
-    high_value = promote.in_force(tracking.registered_name(paths.shop, tracking.HIGH_VALUE), as_of)
+    behaviour = kept.require_in_force(paths, tracking.BEHAVIOUR, as_of)
+    high_value = kept.in_force(paths, tracking.HIGH_VALUE, as_of)
     cut = Inputs.of(paths, as_of).cut(as_of)
     frames: Frames = {name: [] for name in TABLES}
     encoded, reused = _place(cut, paths, behaviour, frames)

@@ -9,6 +9,7 @@ import fcntl
 import importlib.metadata
 import logging
 import os
+import re
 import resource
 import subprocess
 import tempfile
@@ -48,6 +49,37 @@ PINNED = (
 def registered_name(shop: str, model: str) -> str:
     """Return a model's name in the registry; each shop has its own, so that champions never mix."""
     return f"{shop}.{model}"
+
+
+class UnreachableError(ShoalError):
+    """MLflow did not answer, or could not do what it was asked for."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say in one line what to do when MLflow fails.
+
+    Raises
+    ------
+    UnreachableError
+        Names the address and what MLflow said.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("mlflow.", "sqlalchemy.", "sqlite3")):
+            raise
+        told = _without_log_in(" ".join(str(error).split()))[:300]
+        address = _without_log_in(settings.mlflow_uri())
+        raise UnreachableError(
+            f"MLflow at {address} failed ({told}): see that it runs (`make up`) "
+            "and that its disk has room, then run the same command again"
+        ) from error
+
+
+def _without_log_in(text: str) -> str:
+    """Return a text with the log-in of any address in it left out."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 @cache
@@ -141,7 +173,7 @@ class Run:
         return time.monotonic() - self.started
 
 
-CODE = ("ml", "settings.py", "cli.py", "warehouse")
+CODE = ("ml", "settings.py", "cli.py", "journal.py", "warehouse")
 
 
 @contextmanager
@@ -188,6 +220,8 @@ class Version:
     run_id: str
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
+    folder: Path | None = None
+    """Where its package lies on this machine, if it is kept there."""
 
     @property
     def known_through(self) -> date:
@@ -196,6 +230,8 @@ class Version:
 
     def package(self) -> Path:
         """Return the folder of the sealed package, on this machine."""
+        if self.folder is not None:
+            return self.folder
         import mlflow
 
         client()
@@ -287,19 +323,34 @@ def _experiment(name: str) -> str:
 
 
 def _bootstrap(uri: str) -> None:
-    """Make the SQLite store once, under a lock: six parallel first users destroyed it without."""
+    """Make or renew the SQLite store once, under a lock: six parallel first users destroyed it without.
+
+    A new one is made aside: a kill half way through would leave tables that can be neither used nor renewed.
+    """
     if not uri.startswith("sqlite:"):
         return
-    with _lock():
-        ready = settings.mlflow_dir() / f".ready-{importlib.metadata.version('mlflow')}"
-        if not ready.exists():
-            import sqlalchemy
-            from mlflow.store.db.utils import _initialize_tables, _upgrade_db
+    import sqlalchemy
 
-            engine = sqlalchemy.create_engine(uri)
-            (_upgrade_db if sqlalchemy.inspect(engine).get_table_names() else _initialize_tables)(engine)
-            engine.dispose()
-            ready.touch()
+    with _lock():
+        store = Path(str(sqlalchemy.make_url(uri).database))
+        ready = settings.mlflow_dir() / f".ready-{importlib.metadata.version('mlflow')}"
+        if not store.exists():
+            aside = store.with_name(f".{store.name}.new")
+            aside.unlink(missing_ok=True)
+            _make_tables(aside)
+            aside.replace(store)
+        elif not ready.exists():
+            _make_tables(store)
+        ready.touch()
+
+
+def _make_tables(store: Path) -> None:
+    import sqlalchemy
+    from mlflow.store.db.utils import _initialize_tables, _upgrade_db
+
+    engine = sqlalchemy.create_engine(f"sqlite:///{store}")
+    (_upgrade_db if sqlalchemy.inspect(engine).get_table_names() else _initialize_tables)(engine)
+    engine.dispose()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ were born with. So every family carries a mark there, and ending a family means 
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -27,7 +28,8 @@ def start(family: str, name: str, command: Sequence[str], environment: Mapping[s
     It is the head of its own session: closing the terminal does not end it, and neither does ctrl-C.
     """
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with log.open("ab") as output:
+    # What a server says of a request is for its owner only.
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         process = subprocess.Popen(
             command,
             cwd=settings.ROOT,

