@@ -21,7 +21,11 @@ from tests.chain import Chain
 
 hypothesis.settings.register_profile("thorough", hypothesis.settings.default)
 
-SHARE_A_CHAIN = ("tests/e2e/test_simulated.py", "tests/docs/test_readme.py")
+TOGETHER = (
+    {"tests/e2e/test_simulated.py", "tests/docs/test_readme.py"},
+    {f"tests/dbt/test_{name}.py" for name in ("bi_models", "incremental", "project", "properties", "world")},
+)
+"""Files that share a chain, or a built world."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,15 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes (`-n`), keep what shares a chain or a world in one of them, else whole files."""
+    """With several processes (`-n`), give each whole files, those of TOGETHER to one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class BySharedFixtures(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            if file in SHARE_A_CHAIN:
-                return SHARE_A_CHAIN[0]
-            return "tests/dbt" if file.startswith("tests/dbt/") else file
+            return next((min(files) for files in TOGETHER if file in files), file)
 
     return BySharedFixtures(config, log)
 

@@ -99,7 +99,7 @@ def test_killed_landing_repeated_lands_what_an_undisturbed_one_does(at: Any, tmp
         expected = landed(at("whole"))
         assert expected["quarantine"] and len(expected) > 9
         deaths = 0
-        for number, point in enumerate(draw(7, whole, events=5, shares=3)):
+        for number, point in enumerate(draw(7, whole, events=3, shares=2)):
             data = tmp_path / f"killed-{number}"
             shutil.copytree(tmp_path / "base", data, symlinks=True)
             paths = at(data.name)
@@ -133,7 +133,7 @@ def test_killed_build_repeated_gives_the_tables_of_an_undisturbed_one(at: Any, t
         with reading(paths) as answers:
             deaths = [
                 died(victim.command(*command, data=tmp_path / "base", point=point))
-                for point in draw(11, whole, events=1, shares=2)
+                for point in draw(11, whole, events=1, shares=1)
             ]
             again = victim.command(*command, data=tmp_path / "base")
         assert again.code == 0, again.said
@@ -161,7 +161,7 @@ def test_killed_publish_repeated_publishes_what_an_undisturbed_one_does(at: Any,
         assert whole.code == 0, whole.said
         after, expected = asked(at("whole")), published(at("whole"))
         deaths = 0
-        for number, point in enumerate(draw(13, whole, events=6, shares=3)):
+        for number, point in enumerate(draw(13, whole, events=3, shares=2)):
             data = tmp_path / f"killed-{number}"
             shutil.copytree(tmp_path / "base", data, symlinks=True)
             paths = at(data.name)
@@ -232,7 +232,7 @@ def test_killed_training_and_scoring_repeated_predict_what_undisturbed_ones_do(
             told = victim.act("tests.faults.acts:print_champions", str(made.as_of), data=tmp_path / "base")
             deaths += [
                 died(victim.command(*score, data=tmp_path / "base", point=point))
-                for point in draw(19, scored, events=2, shares=1)
+                for point in draw(19, scored, events=1, shares=1)
             ]
             again = victim.command(*score, data=tmp_path / "base")
             assert again.code == 0, again.said
