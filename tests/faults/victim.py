@@ -88,7 +88,7 @@ def draw(seed: int, whole: Try, events: int, shares: int) -> list[Point]:
     """Draw points of an undisturbed run: so many events, so many moments; the seed is printed."""
     rng = random.Random(seed)
     chosen = sorted(rng.sample(range(1, whole.events + 1), min(events, whole.events)))
-    moments = sorted(round(rng.uniform(0.02, 0.98), 3) for _ in range(shares))
+    moments = sorted(round(rng.uniform(0.02, 0.8), 3) for _ in range(shares))
     points: list[Point] = [("event", number) for number in chosen]
     points += [("cpu", round(share * whole.cpu_seconds, 4)) for share in moments]
     print(f"seed {seed}: {points} of {whole.events} events and {whole.cpu_seconds:.2f} CPU-seconds")
