@@ -5,7 +5,8 @@ Writes: MLflow runs and registered models (``data/mlflow``), ``data/<shop>/ops/m
 alias ``champion`` moves only where the challenger wins on the same rows.
 
 When it runs: on Mondays at 07:30 in the shop's time zone; when ``score_users`` finds no champion that may
-score its day; by hand for any ``as_of_date``.
+score its day, or the quality checks of ``bi`` saw segments move fast since the last training; by hand for
+any ``as_of_date``.
 When it is skipped: the shop has no complete day.
 When it fails: the log ends with the reason; runs and metrics so far are in MLflow under the experiment's
 name.

@@ -8,6 +8,7 @@ published, readers keep the version they have.
 from __future__ import annotations
 
 import argparse
+from datetime import date
 
 import cli
 from settings import ShopPaths
@@ -34,6 +35,14 @@ def bi(arguments: argparse.Namespace) -> int | None:
     return gates.bi(ShopPaths(arguments.shop), arguments.as_of)
 
 
+def wants_training(arguments: argparse.Namespace) -> None:
+    """Print why the checks ask for newly trained models; nothing where they do not."""
+    from expectations import training
+
+    if because := training.wanted_because(ShopPaths(arguments.shop), arguments.as_of or date.max):
+        print(because)
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; Great Expectations is imported only once a border is named."""
     described = argparse.ArgumentParser(
@@ -51,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
         cli.add_shop(border)
         cli.add_as_of(border)
         border.set_defaults(act=act)
+    told = "print why the checks ask for newly trained models, if they do; train_models is then run first"
+    verb = borders.add_parser("wants-training", help=told, description=told)
+    cli.add_shop(verb)
+    cli.add_as_of(verb)
+    verb.set_defaults(act=wants_training)
     return described
 
 

@@ -160,7 +160,7 @@ class Receive(Command):
 
 
 class AskForModel(TriggerDagRunOperator):
-    """Trigger ``train_models`` and wait for it, unless a champion in force can score the run's day."""
+    """Trigger ``train_models`` and wait: where no champion may score the day, or the checks ask for it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -182,11 +182,20 @@ class AskForModel(TriggerDagRunOperator):
         if day is None:
             _skip(self, context, f"{runs[0].shop} has no complete day yet: nothing to do")
         context["ti"].xcom_push("return_value", day.isoformat())
-        lacking = [run for run in runs if run.full_refresh or not _champion(run, day)]
+        lacking = [
+            run for run in runs if run.full_refresh or not _champion(run, day) or self._wanted(run, day)
+        ]
         if not lacking:
             _skip(self, context, f"a champion is in force for {day}: no training asked for")
         self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
         super().execute(context)
+
+    def _wanted(self, run: ShopRun, day: date) -> bool:
+        words = ["expectations", "wants-training", "--shop", run.shop, "--as-of", day.isoformat()]
+        because = _ask(run, words)
+        if because:
+            self.log.info("training asked for: %s", because)
+        return bool(because)
 
 
 def _in_short(lines: Sequence[str]) -> str:

@@ -144,7 +144,11 @@ def test_day_shop_and_chain_travel_from_landing_to_publishing(stage: Stage) -> N
         assert call["SHOAL_SHOP"] == "online_retail"
         if call["words"][:2] not in (["landing", "receive"], ["expectations", "incoming"]):
             assert call["words"][-1] == DAY, call
-    chains = {call["SHOAL_RUN_ID"] for call in stage.calls() if "champion" not in call["words"]}
+    chains = {
+        call["SHOAL_RUN_ID"]
+        for call in stage.calls()
+        if not {"champion", "wants-training"} & {*call["words"]}
+    }
     assert chains == {"by_hand"}
     assert [call["SHOAL_DAG_RUN_ID"].split("/")[0] for call in stage.calls() if call["SHOAL_DAG_RUN_ID"]] == [
         *["land_behaviour"] * 2,
@@ -163,6 +167,13 @@ def test_model_is_asked_for_once_where_none_is_in_force(stage: Stage) -> None:
     ]
     assert [run.dag_id for run in chain.asked] == ["train_models"]
     assert stage.called() == COMMANDS
+
+
+def test_quality_checks_ask_for_training_though_a_champion_is_in_force(stage: Stage) -> None:
+    stage.when({"to": "expectations wants-training", "says": "segments moved fast"})
+    chain = follow.follow(stage.client, stage.trigger("moved_fast"), until="publish_segments")
+    assert [run.dag_id for run in chain.asked] == ["train_models"]
+    assert [call["words"][-1] for call in stage.calls() if call["words"][:2] == ["ml", "train"]] == [DAY]
 
 
 def test_day_that_is_not_complete_is_skipped_and_publishes_nothing(stage: Stage) -> None:
