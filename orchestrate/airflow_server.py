@@ -139,6 +139,14 @@ def end() -> int:
     return count
 
 
+BUSY_TRIES = 10
+"""On a busy machine SQLite may be locked for longer than Airflow waits for it."""
+
+
+def _is_busy(answer: httpx.Response) -> bool:
+    return answer.is_server_error and "Database error" in answer.text
+
+
 class NotReadyError(ShoalError):
     """Airflow could not answer now; it may be able to in a moment."""
 
@@ -184,6 +192,13 @@ class Client:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             self._log_in()
             answer = self._http.request(method, f"/api/v2/{path}", **request)
+        for _ in range(BUSY_TRIES):
+            if not _is_busy(answer):
+                break
+            time.sleep(1)
+            answer = self._http.request(method, f"/api/v2/{path}", **request)
+            if answer.status_code == httpx.codes.CONFLICT:  # the first try had done it all the same
+                return {}
         if answer.is_error:
             error = NotReadyError if answer.is_server_error else ShoalError
             raise error(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}")
