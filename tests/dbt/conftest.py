@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import settings
@@ -46,3 +47,13 @@ def land_world(paths: ShopPaths, days: list) -> None:
     for day in days:
         for table, rows in world.DELIVERIES[day].items():
             landed.deliver(paths, day, table, rows)
+
+
+def tables_of(connection: duckdb.DuckDBPyConnection, schemas: tuple[str, ...]) -> list[str]:
+    """Return the tables and views of some schemas, as SQL names them."""
+    found = connection.execute(
+        "select table_schema || '.' || table_name from information_schema.tables "
+        "where list_contains(?, table_schema) order by all",
+        [list(schemas)],
+    ).fetchall()
+    return [table for (table,) in found]

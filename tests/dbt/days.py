@@ -13,6 +13,7 @@ from serving.content import content_hash
 from serving.publish import Outcome, publish
 from settings import ShopPaths
 from tests import world
+from tests.dbt.conftest import tables_of
 from warehouse import dbt, snapshot
 from warehouse.build import build_bi, build_core
 
@@ -109,9 +110,4 @@ def published(paths: ShopPaths) -> dict[tuple[date, str], str]:
 def content(paths: ShopPaths, *schemas: str) -> dict[str, str]:
     """Return the content hash of every table and view of some schemas of the warehouse."""
     with warehouse.connect(paths, "a test", read_only=True) as connection:
-        tables = connection.execute(
-            "select table_schema || '.' || table_name from information_schema.tables "
-            "where list_contains(?, table_schema) order by all",
-            [list(schemas)],
-        ).fetchall()
-        return {table: content_hash(connection, table) for (table,) in tables}
+        return {table: content_hash(connection, table) for table in tables_of(connection, schemas)}

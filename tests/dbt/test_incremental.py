@@ -12,7 +12,7 @@ from landing import ledger
 from settings import ShopPaths
 from tests import world
 from tests.dbt import landed
-from tests.dbt.conftest import land_world, use_shop_folder
+from tests.dbt.conftest import land_world, tables_of, use_shop_folder
 from warehouse import dbt, follow, snapshot
 from warehouse.build import build_core, choose_split, variables
 
@@ -24,12 +24,7 @@ SCHEMAS = ("staging", "intermediate", "core", "ml_inputs")
 def content(paths: ShopPaths) -> dict[str, dict]:
     """Return row count and hash of every table of leg 1."""
     with warehouse.connect(paths, "a test", read_only=True) as connection:
-        tables = connection.execute(
-            "select table_schema || '.' || table_name from information_schema.tables "
-            "where list_contains(?, table_schema) order by all",
-            [list(SCHEMAS)],
-        ).fetchall()
-        return {table: snapshot.content_hash(connection, table) for (table,) in tables}
+        return {table: snapshot.content_hash(connection, table) for table in tables_of(connection, SCHEMAS)}
 
 
 def die_half_way(paths: ShopPaths) -> None:

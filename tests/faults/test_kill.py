@@ -10,6 +10,7 @@ import csv
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tests import world
 from tests.dbt.conftest import land_world
 from tests.dbt.test_incremental import content
 from tests.faults.readers import asked, lay_published_version, reading
-from tests.faults.victim import Try, draw, warm
+from tests.faults.victim import Point, Try, Victim, draw, warm
 from tests.unit.ml import synthetic
 from tests.unit.serving.conftest import FIRST, Warehouse
 from warehouse import snapshot
@@ -74,6 +75,25 @@ def died(ended: Try) -> bool:
     return ended.code < 0
 
 
+def killed_and_repeated(
+    victim: Victim, command: tuple[str, ...], points: list[Point], at: Any, tmp_path: Path
+) -> Iterator[tuple[Point, bool, ShopPaths, set[Any]]]:
+    """Kill a command at each point, on a copy of ``base``, and repeat it.
+
+    Yields the point, whether it died there, where to look, and what readers were told meanwhile.
+    """
+    for number, point in enumerate(points):
+        data = tmp_path / f"killed-{number}"
+        shutil.copytree(tmp_path / "base", data, symlinks=True)
+        paths = at(data.name)
+        with reading(paths, 0.2) as answers:
+            has_died = died(victim.command(*command, data=data, point=point))
+            again = victim.command(*command, data=data)
+        assert again.code == 0, again.said
+        yield point, has_died, paths, set(answers)
+        shutil.rmtree(data)
+
+
 def test_killed_landing_repeated_lands_what_an_undisturbed_one_does(at: Any, tmp_path: Path) -> None:
     drops = tmp_path / "drops"
     world.write_drops(drops)
@@ -99,17 +119,11 @@ def test_killed_landing_repeated_lands_what_an_undisturbed_one_does(at: Any, tmp
         expected = landed(at("whole"))
         assert expected["quarantine"] and len(expected) > 9
         deaths = 0
-        for number, point in enumerate(draw(7, whole, events=3, shares=2)):
-            data = tmp_path / f"killed-{number}"
-            shutil.copytree(tmp_path / "base", data, symlinks=True)
-            paths = at(data.name)
-            with reading(paths, 0.2) as answers:
-                deaths += died(victim.command(*command, data=data, point=point))
-                again = victim.command(*command, data=data)
-            assert again.code == 0, again.said
+        points = draw(7, whole, events=3, shares=2)
+        for point, has_died, paths, answers in killed_and_repeated(victim, command, points, at, tmp_path):
+            deaths += has_died
             assert landed(paths) == expected, point
-            assert set(answers) == {before}
-            shutil.rmtree(data)
+            assert answers == {before}
     assert deaths >= 3
 
 
@@ -161,17 +175,11 @@ def test_killed_publish_repeated_publishes_what_an_undisturbed_one_does(at: Any,
         assert whole.code == 0, whole.said
         after, expected = asked(at("whole")), published(at("whole"))
         deaths = 0
-        for number, point in enumerate(draw(13, whole, events=3, shares=2)):
-            data = tmp_path / f"killed-{number}"
-            shutil.copytree(tmp_path / "base", data, symlinks=True)
-            paths = at(data.name)
-            with reading(paths, 0.2) as answers:
-                deaths += died(victim.command(*command, data=data, point=point))
-                again = victim.command(*command, data=data)
-            assert again.code == 0, again.said
+        points = draw(13, whole, events=3, shares=2)
+        for point, has_died, paths, answers in killed_and_repeated(victim, command, points, at, tmp_path):
+            deaths += has_died
             assert published(paths) == expected, point
-            assert set(answers) <= {before, after}, point
-            shutil.rmtree(data)
+            assert answers <= {before, after}, point
     assert deaths >= 3
 
 

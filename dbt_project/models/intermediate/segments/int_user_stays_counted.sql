@@ -29,20 +29,15 @@ unite_days as (
         user_key,
         scheme,
         segment_code,
-        cast(null as date) as began_on
-    from recall_published
-    where as_of_date >= {{ as_of_date() }}
-    union all
-    -- The last day before has counted its stays.
-    select
-        as_of_date,
-        user_key,
-        scheme,
-        segment_code,
-        cast({{ dbt.dateadd('day', '1 - days_in_segment', 'as_of_date') }} as date) as began_on
+        -- The last day before has counted its stays.
+        case
+            when as_of_date < {{ as_of_date() }}
+                then cast({{ dbt.dateadd('day', '1 - days_in_segment', 'as_of_date') }} as date)
+        end as began_on
     from recall_published
     where
-        as_of_date = (
+        as_of_date >= {{ as_of_date() }}
+        or as_of_date = (
             select max(earlier.as_of_date) from recall_published as earlier
             where earlier.as_of_date < {{ as_of_date() }}
         )
