@@ -79,6 +79,11 @@ def quiet_seconds() -> float:
     return float(os.environ.get("SHOAL_QUIET_SECONDS", "2"))
 
 
+def alert_command() -> str:
+    """Return the command that takes alerts on its standard input; empty where nobody wants any."""
+    return os.environ.get("SHOAL_ALERT_COMMAND", "")
+
+
 def forced() -> bool:
     """Return whether FORCE=1 asks to do again what could be reused."""
     return os.environ.get("FORCE", "") not in ("", "0")

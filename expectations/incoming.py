@@ -10,15 +10,6 @@ from __future__ import annotations
 
 from expectations.rules import BorderExpectation
 
-EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+[.][A-Za-z][A-Za-z]+"
-# Narrower than what landing masks, so that what it means to leave in place raises no alarm: an
-# international prefix and eight digits or more, or a Chinese mobile number standing alone.
-PHONE = (
-    r"(^|[^0-9A-Za-z])([+]|00)[1-9][0-9]([ ().-]*[0-9])([ ().-]*[0-9])([ ().-]*[0-9])"
-    r"([ ().-]*[0-9])([ ().-]*[0-9])([ ().-]*[0-9])"
-    r"|(^|[^0-9A-Za-z])1[3-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]([^0-9A-Za-z]|$)"
-)
-
 DELIVERED = """
 select table_name, case when not is_delivered then 'not delivered' end as reason from subject
 """
@@ -52,6 +43,11 @@ join judged_day as f on f.table_name = j.table_name and f.event_date = j.event_d
 where j.is_odd and (
     j.judged_days <= b.history_load_days or j.odd_days > b.max_odd_day_share * j.judged_days
 )
+"""
+FAULTS = """
+select f.table_name, f.file_id, f.column_name || ': ' || f.row_count || ' rows' as observed
+from batch as b, landed_fault as f
+where f.fault = '<fault>'
 """
 OUT_OF_LINE = """(
     (m.value * b.<ratio> < m.baseline_median and m.value * b.beyond_extremes < m.baseline_low)
@@ -161,16 +157,7 @@ class ExpectKnownVocabularyOnly(BorderExpectation):
     """A word outside the contract would fall out of every model that counts by it."""
 
     sentence = "columns with a closed vocabulary hold only words of their contract"
-    query = """
-        select w.table_name, w.file_id, w.column_name || ': ' || count(*) || ' rows with '
-            || count(distinct w.word) || ' unknown words' as observed
-        from batch as b, landed_word as w
-        where w.word is not null and not exists (
-            select 1 from vocabulary as v
-            where v.table_name = w.table_name and v.column_name = w.column_name and v.word = w.word
-        )
-        group by w.table_name, w.file_id, w.column_name
-    """
+    query = _filled(FAULTS, fault="unknown_word")
     subjects = DELIVERED
 
 
@@ -178,14 +165,7 @@ class ExpectNoContactDetailsInText(BorderExpectation):
     """E-mail addresses and phone numbers never leave landing."""
 
     sentence = "no text beside a user holds an e-mail address, and no free text a phone number"
-    # Great Expectations fills in {batch}, so the patterns do without braces.
-    query = f"""
-        select t.table_name, t.file_id, t.column_name || ': ' || count(*) || ' rows' as observed
-        from batch as b, landed_text as t
-        where contains(t.words, '@') and regexp_matches(t.words, '{EMAIL}')
-            or t.is_free_text and regexp_matches(t.words, '{PHONE}')
-        group by t.table_name, t.file_id, t.column_name
-    """  # noqa: S608 - the two patterns above
+    query = _filled(FAULTS, fault="contact_details")
     subjects = DELIVERED
 
 
@@ -193,12 +173,7 @@ class ExpectPseudonymsForKeys(BorderExpectation):
     """A raw customer id in a key column would be published as one."""
 
     sentence = "user_key and device_key hold pseudonyms: 64 hexadecimal digits"
-    query = """
-        select k.table_name, k.file_id, k.column_name || ': ' || count(*) || ' rows' as observed
-        from batch as b, landed_key as k
-        where length(k.pseudonym) <> 64 or not regexp_matches(k.pseudonym, '^[0-9a-f]+$')
-        group by k.table_name, k.file_id, k.column_name
-    """
+    query = _filled(FAULTS, fault="no_pseudonym")
     subjects = DELIVERED
 
 

@@ -1,12 +1,12 @@
-"""What the border ``incoming`` judges by: ledger, daily measures, texts, words and keys.
+"""What the border ``incoming`` judges by: ledger, daily measures, and rows with a fault.
 
-Each table is read in few passes; the expectations then ask small relations. Table and
-column names come from the contracts, values are parameters.
+Each table is read in two passes; the expectations then ask small relations, each of them more than once.
+Table and column names come from the contracts, values are parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +17,15 @@ from expectations.facts import create_header, insert_rows
 from landing import contracts, empty, shops
 from landing.ledger import LedgerFile
 from settings import ShopPaths
+
+EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+[.][A-Za-z][A-Za-z]+"
+# Narrower than what landing masks, so that what it means to leave in place raises no alarm: an
+# international prefix and eight digits or more, or a Chinese mobile number standing alone.
+PHONE = (
+    r"(^|[^0-9A-Za-z])([+]|00)[1-9][0-9]([ ().-]*[0-9])([ ().-]*[0-9])([ ().-]*[0-9])"
+    r"([ ().-]*[0-9])([ ().-]*[0-9])([ ().-]*[0-9])"
+    r"|(^|[^0-9A-Za-z])1[3-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]([^0-9A-Za-z]|$)"
+)
 
 THRESHOLDS = {
     # Design: volume and drift look at the trailing 28 days, four whole weeks.
@@ -45,7 +54,7 @@ THRESHOLDS = {
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Delivery) -> None:
-    """Lay out the facts that the expectations judge: ledger, daily measures, texts, keys."""
+    """Lay out the facts that the expectations judge: ledger, daily measures, rows with a fault."""
     known = contracts.load()
     _write_ledger(connection, paths, found)
     tables = sorted({day.table for file in found.accepted for day in file.tables})
@@ -53,7 +62,6 @@ def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Deli
     _point_at_parquet(connection, paths, tables)
     _write_days(connection, [known[table] for table in tables])
     _write_trailing(connection)
-    _view_values(connection, [known[table] for table in tables])
 
 
 def _write_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, found: Delivery) -> None:
@@ -183,10 +191,14 @@ def _point_at_parquet(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, t
 
 
 def _write_days(connection: duckdb.DuckDBPyConnection, tables: Sequence[contracts.Contract]) -> None:
-    """Count and measure each table and day in one pass over its judged and trailing files."""
+    """Search each table's judged files and measure its window, by file and day: a pass each."""
     connection.execute(
         "create temp table landed_day (table_name varchar, file_id varchar, event_date date, "
         "row_count bigint)"
+    )
+    connection.execute(
+        "create temp table landed_fault (fault varchar, table_name varchar, column_name varchar, "
+        "file_id varchar, row_count bigint)"
     )
     connection.execute(
         "create temp table measure (table_name varchar, measure varchar, column_name varchar, "
@@ -200,12 +212,62 @@ def _write_days(connection: duckdb.DuckDBPyConnection, tables: Sequence[contract
         """
     )
     for contract in tables:
-        connection.execute(
-            "insert into landed_day select ?, file_id, event_date, count(*) "  # noqa: S608 - as above
-            f'from "judged_{contract.table}" group by file_id, event_date',
-            [contract.table],
-        )
+        _search_rows(connection, contract)
         _measure_days(connection, contract)
+
+
+def _search_rows(connection: duckdb.DuckDBPyConnection, contract: contracts.Contract) -> None:
+    """Count a table's judged rows, and those with a fault."""
+    faults = list(_faults(contract))
+    conditions = [condition for _, _, condition, _ in faults]
+    parameters = {name: value for *_, values in faults for name, value in values.items()}
+    counts = "".join(
+        f", count(*) filter ({condition}) as fault_{number}" for number, condition in enumerate(conditions)
+    )
+    connection.execute(
+        "create or replace temp table searched as "  # noqa: S608 - columns of the contracts
+        f"select file_id, event_date, count(*) as row_count {counts} "
+        f'from "judged_{contract.table}" group by file_id, event_date',
+        parameters,
+    )
+    connection.execute(
+        "insert into landed_day select ?, file_id, event_date, row_count from searched", [contract.table]
+    )
+    for number, (fault, column, _, _) in enumerate(faults):
+        connection.execute(
+            "insert into landed_fault "  # noqa: S608 - a number
+            f"select ?, ?, ?, file_id, sum(fault_{number}) from searched "
+            f"where fault_{number} > 0 group by file_id",
+            [fault, contract.table, column],
+        )
+
+
+def _faults(contract: contracts.Contract) -> Iterator[tuple[str, str, str, dict[str, object]]]:
+    """Yield what may be wrong with a row: fault, column, the SQL that is true then, and its parameters."""
+    names_nobody = not any(column.is_identifying for column in contract.columns.values())
+    for name, column in contract.columns.items():
+        if column.type != "text" or column.identifies == "dropped":
+            continue
+        landed = contracts.landed_name(name, column)
+        value = f'"{landed}"'
+        if column.identifies:
+            yield "no_pseudonym", landed, f"not regexp_full_match({value}, '[0-9a-f]{{64}}')", {}
+        elif column.allowed:
+            allowed = f"allowed_{landed}"
+            yield (
+                "unknown_word",
+                landed,
+                f"not list_contains(${allowed}, {value})",
+                {allowed: list(column.allowed)},
+            )
+        elif not column.derive and not names_nobody:
+            # A catalogue may print its brand's address; it is nobody's.
+            has_contact = f"contains({value}, '@') and regexp_matches({value}, $email)"
+            patterns: dict[str, object] = {"email": EMAIL}
+            if column.mask:
+                has_contact = f"({has_contact}) or regexp_matches({value}, $phone)"
+                patterns["phone"] = PHONE
+            yield "contact_details", landed, has_contact, patterns
 
 
 def _measure_days(connection: duckdb.DuckDBPyConnection, contract: contracts.Contract) -> None:
@@ -285,45 +347,4 @@ def _write_trailing(connection: duckdb.DuckDBPyConnection) -> None:
         where m.value is not null and (m.row_count is null or m.row_count >= b.min_rows_for_shares)
         group by m.table_name, m.measure, m.column_name, m.event_date
         """
-    )
-
-
-def _view_values(connection: duckdb.DuckDBPyConnection, tables: Sequence[contracts.Contract]) -> None:
-    """Lay all texts, words and keys of the judged rows under one another."""
-    texts, words, keys = [], [], []
-    connection.execute("create temp table vocabulary (table_name varchar, column_name varchar, word varchar)")
-    for contract in tables:
-        names_nobody = not any(column.is_identifying for column in contract.columns.values())
-        for name, column in contract.columns.items():
-            if column.type != "text" or column.identifies == "dropped":
-                continue
-            landed = contracts.landed_name(name, column)
-            if column.identifies:
-                keys.append(_values(contract.table, landed, "pseudonym"))
-            elif column.allowed:
-                words.append(_values(contract.table, landed, "word"))
-                insert_rows(
-                    connection, "vocabulary", [(contract.table, landed, word) for word in column.allowed]
-                )
-            elif not column.derive and not names_nobody:
-                # A catalogue may print its brand's address; it is nobody's.
-                texts.append(_values(contract.table, landed, "words", is_free_text=column.mask))
-    for view, parts in (("landed_text", texts), ("landed_word", words), ("landed_key", keys)):
-        connection.execute(
-            f'create temp view "{view}" as ' + " union all ".join(parts or [_values_of_nothing(view)])
-        )
-
-
-def _values(table: str, column: str, name: str, is_free_text: bool = False) -> str:
-    return (
-        f"select '{table}' as table_name, '{column}' as column_name, file_id, "  # noqa: S608 - as above
-        f'"{column}" as "{name}", {is_free_text} as is_free_text from "judged_{table}"'
-    )
-
-
-def _values_of_nothing(view: str) -> str:
-    name = {"landed_text": "words", "landed_word": "word", "landed_key": "pseudonym"}[view]
-    return (
-        "select null::varchar as table_name, null::varchar as column_name, null::varchar as file_id, "
-        f'null::varchar as "{name}", false as is_free_text where false'
     )

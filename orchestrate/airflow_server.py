@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -88,15 +88,27 @@ def environment(port: int) -> dict[str, str]:
 
 @contextmanager
 def running() -> Iterator[Client]:
-    """Yield a client of the Airflow that runs already, else of one that lives until the block ends."""
-    if address := found():
-        console.print(f"Airflow: using the one at {address.url} (`make up` started it)")
-        yield Client(address)
-        return
-    try:
-        yield Client(start())
-    finally:
-        end()
+    """Yield a client of the Airflow that runs, else of a new one; its last user ends it, unless it stays."""
+    home = _home()
+    with (home / "use.lock").open("w") as use:
+        fcntl.flock(use, fcntl.LOCK_SH)
+        try:
+            if address := found():
+                console.print(f"Airflow: using the one at {address.url}")
+            else:
+                _stays_file().unlink(missing_ok=True)  # it did not outlive the machine
+                address = start()
+            yield Client(address)
+        finally:
+            if not _stays_file().exists() and _is_last(use):
+                end()
+
+
+def stay() -> Address:
+    """Return the address of the Airflow that runs, else of a new one; it stays until :func:`end`."""
+    address = found() or start()
+    _stays_file().touch(mode=0o600)
+    return address
 
 
 def found() -> Address | None:
@@ -109,10 +121,14 @@ def found() -> Address | None:
 
 
 def start() -> Address:
-    """Start all parts and wait until they are healthy and know every DAG."""
-    home = settings.airflow_dir()
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(home / "start.lock"):
+    """Start all parts and wait until they are healthy and know every DAG.
+
+    Of several at once the first starts them; the others wait, and take its address.
+    """
+    home = _home()
+    with _one_at_a_time(home / "start.lock"):
+        if address := found():
+            return address
         end()
         address = Address(processes.free_port(settings.airflow_port()))
         _make_keys(home)
@@ -132,7 +148,8 @@ def start() -> Address:
 
 def end() -> int:
     """End all parts and the tasks they run; return how many processes there were."""
-    _address_file().unlink(missing_ok=True)
+    for file in (_address_file(), _stays_file()):
+        file.unlink(missing_ok=True)
     count = processes.end(FAMILY)
     for pid in settings.airflow_dir().glob("*.pid"):
         pid.unlink()
@@ -229,7 +246,7 @@ def _wait(is_done: Callable[[], bool]) -> None:
     """Wait, as long as no part ends."""
     deadline = time.monotonic() + READY_SECONDS
     while not is_done():
-        _expect_alive()
+        expect_alive()
         if time.monotonic() > deadline:
             raise ShoalError(
                 f"Airflow is not ready after {READY_SECONDS} s; its logs are in {settings.airflow_dir()}"
@@ -249,13 +266,17 @@ def _is_ready(client: Client) -> bool:
     return True
 
 
-def _expect_alive() -> None:
+def expect_alive() -> None:
+    """Raise a ShoalError when a part that was started here has ended."""
     alive = {process.pid for process in processes.members(FAMILY)}
     for name in PARTS:
         log = settings.airflow_dir() / f"{name}.log"
         pid = log.with_suffix(".pid")
         if pid.exists() and int(pid.read_text()) not in alive:
-            raise ShoalError(f"Airflow's {name} ended; the end of {log}:\n{processes.last_lines(log)}")
+            raise ShoalError(
+                f"Airflow's {name} ended; `make up` starts it again, and runs that it left go on. "
+                f"The end of {log}:\n{processes.last_lines(log)}"
+            )
 
 
 def _make_pool(client: Client) -> None:
@@ -287,15 +308,33 @@ def _make_keys(home: Path) -> None:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def _one_at_a_time(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ShoalError(
-                f"another command is starting Airflow on {settings.data_dir()}: wait for it, then rerun"
-            ) from None
+            console.print(f"Airflow: another command starts it on {settings.data_dir()}; waiting …")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _is_last(use: IO[str]) -> bool:
+    """Return whether nobody else uses this Airflow; then nobody begins to until the file is closed."""
+    try:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _home() -> Path:
+    home = settings.airflow_dir()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return home
+
+
+def _stays_file() -> Path:
+    return settings.airflow_dir() / "stays"
 
 
 def _address_file() -> Path:

@@ -8,7 +8,7 @@ from orchestrate import airflow_server, login, mlflow_server
 
 def up() -> None:
     """Start what does not run yet; print addresses and the log-in."""
-    airflow = airflow_server.found() or airflow_server.start()
+    airflow = airflow_server.stay()
     mlflow = mlflow_server.start()
     console.print(f"Airflow  {airflow.url}")
     console.print(f"MLflow   {mlflow}")

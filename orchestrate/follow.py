@@ -21,7 +21,7 @@ from rich.text import Text
 
 import settings
 from cli import ShoalError, console
-from orchestrate.airflow_server import Client, NotReadyError
+from orchestrate.airflow_server import Client, NotReadyError, expect_alive
 
 POLL_SECONDS = 2.0
 SAY_STILL_RUNNING_EVERY_SECONDS = 30.0
@@ -77,12 +77,13 @@ def follow(client: Client, first: Run, until: str) -> Chain:
     Raises
     ------
     ShoalError
-        When a task fails (with its last log lines), or a day turns out to have no data.
+        When a task fails (with its last log lines), a day turns out to have no data, or Airflow ends.
     """
     chain = Chain([first])
     show = _as_table if console.is_terminal else _as_lines
     with show(chain) as refresh:
         while True:
+            expect_alive()
             run = chain.runs[-1]
             is_done = client.get(run.path)["state"] == "success"
             _look(client, chain, run)

@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 import settings
 from cli import GATE_STOPPED, WRONG_USAGE
+from common import alerts
 from common.runs import ShopRun, as_of_date, extra, shop_runs
 
 TELLING = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b|^gate: ")
@@ -147,16 +148,22 @@ class Receive(Command):
         folder = context["params"]["folder"] or str(settings.ShopPaths(run.shop).root / "inbox")
         wanted = as_of_date(context)
         if not (settings.ROOT / folder).exists():
-            _skip(self, context, f"{folder} does not exist: nothing to land for {run.shop}")
+            self._skip_day(context, run.shop, f"{folder} does not exist: nothing to land for {run.shop}")
         self._run(context, run, wanted, folder=folder)
         latest = _latest_complete_day(run, up_to=wanted)
         if latest is None or (wanted and latest != wanted):
-            _skip(
-                self,
+            self._skip_day(
                 context,
+                run.shop,
                 f"{run.shop} has no complete day {wanted or 'at all'}: a daily table is missing",
             )
         return latest.isoformat()
+
+    def _skip_day(self, context: Context, shop: str, reason: str) -> NoReturn:
+        """Skip; where the day was due by the schedule, also tell somebody that it is late."""
+        if context["dag_run"].run_type == "scheduled":
+            alerts.day_is_late(shop, reason)
+        _skip(self, context, reason)
 
 
 class AskForModel(TriggerDagRunOperator):

@@ -12,6 +12,7 @@ import yaml
 from airflow.sdk import Context, Param
 
 import settings
+from common import alerts
 
 WAREHOUSE_POOL = "warehouse"
 """One slot. It only saves waiting: the file lock is what guards the warehouse."""
@@ -23,6 +24,7 @@ TASK_DEFAULTS = {
     "max_retry_delay": timedelta(minutes=10),
     # A hung command is noticed the same morning.
     "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": alerts.task_failed,
 }
 
 

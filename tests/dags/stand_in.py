@@ -28,13 +28,15 @@ line = " ".join(words)
 print("called", line, file=sys.stderr)
 for answer in answers:
     if line.startswith(answer["to"]) and answer.get("shop") in (None, os.environ.get("SHOAL_SHOP")):
+        while not (home / answer.get("waits_for", "")).exists():
+            time.sleep(0.1)
         print(answer.get("says", ""))
         sys.exit(answer.get("code", 0))
 """
 ROOMS = ("landing", "warehouse", "expectations", "ml", "serving")
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path) -> None:
     """Copy what Airflow runs into ``folder`` and put a stand-in into every room."""
     for name in ("settings.py", "cli.py", "journal.py"):
         shutil.copy(settings.ROOT / name, folder)
@@ -46,11 +48,13 @@ def build(folder: Path) -> Path:
         (folder / room / "__main__.py").write_text(ROOM.format(room=room))
     (folder / "data").mkdir()
     answer(folder, [])
-    return folder
 
 
 def answer(folder: Path, answers: list[dict[str, Any]]) -> None:
-    """Say what commands print and how they exit; the first whose ``to`` begins the command counts."""
+    """Say what commands print and how they exit; the first whose ``to`` begins the command counts.
+
+    One that ``waits_for`` a file in the data folder ends when it is there.
+    """
     (folder / "data" / "answers.json").write_text(json.dumps(answers))
 
 

@@ -10,11 +10,7 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,110 +18,21 @@ import pytest
 import settings
 from cli import ShoalError
 from orchestrate import airflow_server, follow, login, processes
-from tests.dags import stand_in
+from tests.dags.stage import CHAIN, COMMANDS, DAY, Stage, begin, eventually, opened
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-
-DAY = "2011-12-08"
-COMPLETE = [{"to": "landing latest-day", "says": DAY}, {"to": "ml champion", "says": "behaviour_segments 1"}]
-CHAIN = ["land_behaviour", "build_features", "score_users", "publish_segments"]
-COMMANDS = [
-    "landing receive",
-    "expectations incoming",
-    "warehouse build core",
-    "expectations ml_inputs",
-    "ml score",
-    "warehouse build bi",
-    "expectations bi",
-    "serving publish",
-]
-
-
-@dataclass
-class Stage:
-    """A stand-in checkout with its Airflow."""
-
-    folder: Path
-    client: airflow_server.Client
-    seen: int = 0
-
-    def when(self, *answers: dict[str, Any]) -> None:
-        """Say how commands answer from now on, and look only at calls from now on."""
-        stand_in.answer(self.folder, [*answers, *COMPLETE])
-        self.seen = len(stand_in.calls(self.folder))
-
-    def calls(self) -> list[dict[str, Any]]:
-        new = stand_in.calls(self.folder)[self.seen :]
-        return [call for call in new if "latest-day" not in call["words"]]
-
-    def called(self, shop: str | None = None) -> list[str]:
-        lines = [" ".join(call["words"]) for call in self.calls() if shop in (None, call["SHOAL_SHOP"])]
-        return [each for line in lines for each in COMMANDS if line.startswith(each)]
-
-    def trigger(self, name: str, dag_id: str = "land_behaviour", **body: Any) -> follow.Run:
-        conf = {"shop": "online_retail", "folder": "data/drops"} | body.pop("conf", {})
-        given = {"dag_run_id": name, "logical_date": None, "conf": conf, **body}
-        self.client.post(f"dags/{dag_id}/dagRuns", given)
-        return follow.Run(dag_id, name)
-
-    def wait_for(self, run: follow.Run, *states: str) -> str:
-        def state() -> str | None:
-            found: str = self.client.get(run.path)["state"]
-            return found if found in states else None
-
-        return _eventually(state)
-
-    def task_states(self, run: follow.Run) -> dict[str, tuple[str, int]]:
-        tasks = self.client.get(f"{run.path}/taskInstances")["task_instances"]
-        return {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
 
 
 @pytest.fixture(autouse=True)
 def _quiet(stage: Stage) -> None:
     """Let what an earlier test set off come to its end."""
-    _eventually(lambda: not stage.client.get("dags/~/dagRuns", state=["queued", "running"])["dag_runs"])
-
-
-def _eventually(look: Any, seconds: float = 300) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{look} saw nothing within {seconds} s")
+    stage.rest()
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = stand_in.build(tmp_path_factory.mktemp("checkout"))
-    home = tmp_path_factory.mktemp("home")
-    (folder / "data" / "drops").mkdir()
-    stand_in.answer(folder, [{"to": "landing latest-day"}])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHOAL_DATA", str(folder / "data"))
-        patch.setenv("HOME", str(home))
-        patch.setenv("SHOAL_AIRFLOW_PORT", "0")
-        _in_checkout(folder, "from orchestrate import airflow_server; airflow_server.start()")
-        address = airflow_server.found()
-        assert address
-        try:
-            yield Stage(folder, airflow_server.Client(address))
-        finally:
-            airflow_server.end()
-        assert not processes.members(airflow_server.FAMILY)
-        assert list(home.rglob("*")) == [], "Airflow or a task wrote into the home directory"
-
-
-def _in_checkout(folder: Path, script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        env=settings.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with opened(tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("home")) as folder:
+        yield begin(folder)
 
 
 def test_day_shop_and_chain_travel_from_landing_to_publishing(stage: Stage) -> None:
@@ -192,21 +99,40 @@ def test_gate_stops_the_chain_without_a_retry(stage: Stage) -> None:
     assert stage.called() == COMMANDS[:4]
 
 
+def test_alert_command_is_told_of_a_task_that_failed_for_good(stage: Stage) -> None:
+    stage.when({"to": "expectations incoming", "code": 3})
+    run = stage.trigger("alarming")
+    assert stage.wait_for(run, "failed") == "failed"
+    told = eventually(lambda: "run: alarming" in stage.alerts() and stage.alerts())
+    assert "Shoal: land_behaviour.check_incoming failed in try 1" in told
+    assert "ended with exit code 3: a gate stopped it" in told
+    assert f"logs: {settings.airflow_dir()}/logs/dag_id=land_behaviour/run_id=alarming/" in told
+
+
+def test_alert_command_is_told_of_a_scheduled_day_that_is_late(stage: Stage) -> None:
+    """Airflow runs yesterday as soon as it starts; the stand-in shop dropped nothing."""
+    runs = stage.client.get("dags/land_behaviour/dagRuns", run_type=["scheduled"])["dag_runs"]
+    assert runs
+    assert "Shoal: simulated is late\ndata/simulated/inbox does not exist" in stage.alerts().replace(
+        f"{settings.data_dir()}", "data"
+    )
+
+
 def test_failure_is_tried_again_and_the_chain_goes_on(stage: Stage) -> None:
     stage.when({"to": "warehouse build core", "code": 1})
     run = stage.trigger("by_hand_again", dag_id="build_features", partition_key=DAY)
-    _eventually(lambda: stage.task_states(run).get("build_core") == ("up_for_retry", 1))
+    eventually(lambda: stage.task_states(run).get("build_core") == ("up_for_retry", 1))
     stage.when()
     assert stage.wait_for(run, "success", "failed") == "success"
     assert stage.task_states(run)["build_core"] == ("success", 2)
-    _eventually(lambda: stage.called() == COMMANDS[2:])
+    eventually(lambda: stage.called() == COMMANDS[2:])
 
 
 def test_two_shops_on_one_day_each_get_their_own_chain(stage: Stage) -> None:
     stage.when()
     for shop in ("online_retail", "simulated"):
         stage.trigger(f"of_{shop}", conf={"shop": shop})
-    _eventually(lambda: all(stage.called(shop) == COMMANDS for shop in ("online_retail", "simulated")))
+    eventually(lambda: all(stage.called(shop) == COMMANDS for shop in ("online_retail", "simulated")))
     for call in stage.calls():
         if call["SHOAL_RUN_ID"]:
             assert call["SHOAL_RUN_ID"] == f"of_{call['SHOAL_SHOP']}", call
@@ -228,8 +154,8 @@ def test_backfill_of_five_days_travels_in_order_while_today_runs(stage: Stage) -
         capture_output=True,
     )
     stage.trigger("today")
-    _eventually(lambda: stage.called("simulated").count("serving publish") == len(days), seconds=600)
-    _eventually(lambda: stage.called("online_retail") == COMMANDS)
+    eventually(lambda: stage.called("simulated").count("serving publish") == len(days), seconds=600)
+    eventually(lambda: stage.called("online_retail") == COMMANDS)
     for verb in COMMANDS[2:]:
         calls = [call for call in stage.calls() if " ".join(call["words"]).startswith(verb)]
         assert [call["words"][-1] for call in calls if call["SHOAL_SHOP"] == "simulated"] == days, verb

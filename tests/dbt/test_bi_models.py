@@ -41,15 +41,20 @@ EVENTS = [
     ("u2", True, date(2026, 3, 20), "purchase", "o3", "POST", "app", 1, "5", "5", "0"),
     ("d3", False, date(2026, 3, 20), "view", None, "p1", "web", None, "9.99", "0", "0"),
     ("d3", False, date(2026, 3, 20), "cart", None, "p1", "web", 2, "9.99", "0", "0"),
+    ("d3", False, date(2026, 3, 20), "cart", None, "p3", "web", 2, None, "0", "0"),
     ("u4", True, date(2026, 4, 1), "browse", None, None, "web", None, None, "0", "0"),
 ]
+
+CATALOGUE_PRICE = {DAY_0: "5", DAY_1: "5", DAY_2: "8"}
+"""Of p3, whose events show no price."""
 
 LEG_1 = """
 create schema intermediate; create schema core; create schema ml_inputs;
 create table intermediate.int_user_rule_segments
     (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double);
 create table intermediate.int_users_eligible (as_of_date date, user_key varchar);
-create table intermediate.int_products_known (as_of_date date, product_id varchar, is_product boolean);
+create table intermediate.int_products_known
+    (as_of_date date, product_id varchar, is_product boolean, price_amount decimal(18, 4));
 create table intermediate.int_events_stitched (
     as_of_date date, event_key varchar, user_key varchar, is_identified boolean, event_date date,
     occurred_at timestamp, event_type varchar, order_id varchar, product_id varchar, channel varchar,
@@ -57,7 +62,6 @@ create table intermediate.int_events_stitched (
 );
 create table intermediate.int_events_merged
     (event_key varchar, price_amount decimal(18, 4), delivered_on date, superseded_on date);
-create table core.dim_products (product_id varchar, price_amount decimal(18, 4));
 create table core.fct_events (event_key varchar, net_amount decimal(18, 4), delivered_on date);
 create table ml_inputs.fct_user_features (
     as_of_date date, user_key varchar, recency_days integer, order_count bigint,
@@ -125,7 +129,11 @@ class Chain:
             connection.execute("delete from intermediate.int_events_stitched")
             connection.execute("delete from core.fct_events")
             connection.execute("delete from intermediate.int_events_merged")
-            connection.execute("insert into intermediate.int_products_known values (?, 'POST', false)", [day])
+            connection.execute(
+                "insert into intermediate.int_products_known "
+                "values (?, 'POST', false, null), (?, 'p3', true, ?)",
+                [day, day, CATALOGUE_PRICE[day]],
+            )
             for number, event in enumerate(EVENTS):
                 self._write_event(connection, day, f"e{number}", event)
             for user, code in RULES[day].items():
@@ -330,7 +338,9 @@ def test_funnel_counts_users_by_step_and_values_left_carts(chain):
             checkout_to_pay_share, net_revenue_amount, abandoned_amount
         from bi.funnel_daily where scheme = 'rfm' and date = '2026-03-20' and channel = 'web'
     """)
-    assert row == (1, 1, 1, 0, 1.0, 0.0, None, 0, Decimal("19.98"))
+    assert row == (1, 1, 1, 0, 1.0, 0.0, None, 0, Decimal("29.98")), (
+        "2 × 9.99 and, at the price then known, 2 × 5"
+    )
 
 
 def test_funnel_tells_a_day_in_the_segments_of_the_snapshot_that_first_saw_it(chain):

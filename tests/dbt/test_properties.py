@@ -24,6 +24,7 @@ def models(world_paths: ShopPaths) -> dict[str, str]:
     """The compiled SQL of a full build, by model."""
     names = [
         "int_orders_deduplicated",
+        "int_orders_attributed",
         "int_order_lines_deduplicated",
         "int_products_deduplicated",
         "int_events_sessionized",
@@ -44,6 +45,7 @@ def database(world_paths: ShopPaths) -> Iterator[duckdb.DuckDBPyConnection]:
             ("staging", "stg_shop__order_lines"),
             ("staging", "stg_shop__products"),
             ("intermediate", "int_events_merged"),
+            ("intermediate", "int_orders_deduplicated"),
             ("reference", "event_types"),
         ]:
             connection.execute(f"create schema if not exists warehouse.{schema}")
@@ -109,6 +111,43 @@ def test_newest_version_is_seen_on_every_day(
         is_seen = newest and newest[5] != "delete"
         expected = [(newest[4], newest[3] and datetime(2026, 1, newest[3]))] if is_seen else []
         assert seen(database, models["int_orders_deduplicated"], "channel, updated_at", day) == expected
+
+
+@CHECK
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(DAYS), st.sampled_from(["placed", "cancelled", "deleted"])),
+        max_size=5,
+        unique_by=lambda row: row[0],
+    )
+)
+def test_deleted_order_counts_as_cancelled_until_it_is_delivered_again(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection, told: list
+) -> None:
+    landed = [
+        {
+            "order_id": "o",
+            "delivered_on": day,
+            "file_id": "f",
+            "row_number": 1,
+            "order_status": None if what == "deleted" else what,
+            "op": "delete" if what == "deleted" else None,
+        }
+        for day, what in told
+    ]
+    refill(database, "staging.stg_shop__orders", landed)
+    refill(database, "intermediate.int_orders_deduplicated", [])
+    database.execute(
+        "insert into warehouse.intermediate.int_orders_deduplicated by name "
+        f"from ({models['int_orders_deduplicated']})"
+    )
+    for day in DAYS:
+        known = [what for on, what in sorted(told) if on <= day]
+        was_told = "placed" in known or "cancelled" in known
+        # A deletion of what nobody had told says nothing.
+        expected = known[-1] != "placed" if was_told else False
+        found = seen(database, models["int_orders_attributed"], "is_cancelled", day)
+        assert found == ([(expected,)] if {what for _, what in told} - {"deleted"} else [])
 
 
 def newness(row: tuple) -> int:

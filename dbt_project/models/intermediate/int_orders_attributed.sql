@@ -1,6 +1,7 @@
 -- What an order lends to its lines, payments, refunds and reviews. Most versions of an order (paid, shipped) change
 -- nothing of it, and are skipped: each one kept multiplies the lines. A first version that knows nothing reaches
--- back before the order's delivery, so that the versions of an order cover all time.
+-- back before the order's delivery, and one that is cancelled follows a deletion, so that the versions of an order
+-- cover all time.
 with
 choose_attributes as (
     select
@@ -13,8 +14,25 @@ choose_attributes as (
     from {{ ref('int_orders_deduplicated') }}
 ),
 
+find_deletions as (
+    select
+        order_id,
+        user_key,
+        device_key,
+        channel,
+        true as is_cancelled,
+        superseded_on as delivered_on
+    from {{ ref('int_orders_deduplicated') }}
+    qualify
+        superseded_on < coalesce(
+            lead(delivered_on) over (partition by order_id order by delivered_on), date '9999-12-31'
+        )
+),
+
 add_time_before as (
     select * from choose_attributes
+    union all
+    select * from find_deletions
     union all
     select distinct
         order_id,

@@ -11,6 +11,7 @@ see_what_was_known as (
         products.title,
         products.category,
         products.is_product,
+        products.price_amount,
         products.delivered_on
     from {{ ref('int_products_deduplicated') }} as products
     inner join list_as_of_dates on products.delivered_on <= list_as_of_dates.as_of_date

@@ -231,7 +231,8 @@ def test_a_shop_closed_on_sundays_passes_its_sundays(paths: ShopPaths, connectio
 )
 def test_contact_details_are_told_from_other_numbers(connection, words: str, is_contact: bool):
     found = connection.execute(
-        "select regexp_matches($1, $2) or regexp_matches($1, $3)", [words, incoming.EMAIL, incoming.PHONE]
+        "select regexp_matches($1, $2) or regexp_matches($1, $3)",
+        [words, incoming_facts.EMAIL, incoming_facts.PHONE],
     ).fetchall()
     assert found == [(is_contact,)]
 

@@ -14,6 +14,7 @@ import cli
 from landing import ledger, quarantine
 from landing.__main__ import parser
 from serving.status import lines
+from tests.faults.readers import asked, lay_published_version
 
 from .world import CORNER, VIEW, make_shop
 
@@ -110,8 +111,12 @@ def folder(drops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return drops
 
 
-def test_each_kind_of_damage_is_told_and_nothing_is_lost(folder, paths, landed, capsys):
+def test_each_kind_of_damage_is_told_and_nothing_is_lost(folder, paths, landed, tmp_path, capsys):
+    lay_published_version(paths, tmp_path / "aside")
+    published = asked(paths)
+    assert published.startswith("as_of_date")
     assert cli.run(parser(), ["receive", str(folder), "--shop", "corner"]) == cli.GATE_STOPPED
+    assert asked(paths) == published
     said = " ".join(capsys.readouterr().err.split())
 
     files = {file.file_name: file for file in ledger.files(paths)}

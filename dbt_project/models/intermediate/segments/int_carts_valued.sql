@@ -1,4 +1,5 @@
--- What users put into carts and had not bought by the as_of_date, by day, channel and product.
+-- What users put into carts and had not bought by the as_of_date, by day, channel and product;
+-- at the price that the event shows, else that of the catalogue as then known.
 with
 read_carts as (
     select
@@ -11,7 +12,8 @@ read_carts as (
     from {{ ref('int_events_stitched') }} as events
     inner join {{ ref('int_events_merged') }} as details
         on events.event_key = details.event_key and {{ is_known_as_of('details', as_of_date()) }}
-    left join {{ ref('dim_products') }} as products on events.product_id = products.product_id
+    left join {{ ref('int_products_known') }} as products
+        on events.as_of_date = products.as_of_date and events.product_id = products.product_id
     where
         events.as_of_date = {{ as_of_date() }}
         and events.event_type = 'cart'
