@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import settings
+from tests.warm import Warm
+
+ROOMS = (
+    *("landing.__main__", "expectations.gates", "warehouse.build", "dbt.cli.main", "dbt.adapters.duckdb"),
+    *("ml.train", "ml.score", "ml.tracking", "serving.__main__"),
+)
+
+
+@cache
+def _warm() -> Warm:
+    """Return the process that all chains of this process run their commands in."""
+    return Warm(ROOMS, COLUMNS="160", NO_COLOR="1")
 
 
 @dataclass
@@ -50,22 +60,11 @@ class Chain:
             file.rename(self.tomorrow / file.name)
 
     def _python(self, *words: str, expect: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=settings.ROOT,
-            env=settings.environment(
-                SHOAL_DATA=str(self.data),
-                SHOAL_RUN_ID=f"run-{self.run_number}",
-                COLUMNS="160",
-                NO_COLOR="1",
-            ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.said[" ".join(words[:2])] = done.stderr
-        assert done.returncode == expect, f"{' '.join(words)}: {done.returncode}\n{done.stderr[-4000:]}"
-        return done.stdout
+        self.data.mkdir(parents=True, exist_ok=True)
+        done = _warm().command(*words, data=self.data, SHOAL_RUN_ID=f"run-{self.run_number}")
+        self.said[" ".join(words[:2])] = done.said
+        assert done.code == expect, f"{' '.join(words)}: {done.code}\n{done.said[-4000:]}"
+        return done.answer
 
     def land(self, folder: Path) -> str:
         """Begin a run: land a folder; return the latest complete day."""
@@ -74,12 +73,12 @@ class Chain:
         self.run("expectations", "incoming")
         return self.run("landing", "latest-day").strip()
 
-    def go(self, folder: Path) -> str:
+    def go(self, folder: Path, *training: str) -> str:
         """Run everything from files to a published version; return the as_of_date."""
         day = self.land(folder)
         self.run("warehouse", "build", "core", "--as-of", day)
         self.run("expectations", "ml_inputs", "--as-of", day)
-        self.run("ml", "train", "--as-of", day)
+        self.run("ml", "train", "--as-of", day, *training)
         self.run("ml", "score", "--as-of", day)
         self.publish(day)
         return day

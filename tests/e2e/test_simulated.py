@@ -66,15 +66,6 @@ def test_every_published_row_names_a_run_of_the_manifest(simulated: Chain) -> No
     assert unknown == 0
 
 
-def test_the_chain_repeated_changes_nothing_but_run_ids(simulated: Chain) -> None:
-    before = _content(simulated)
-    versions = simulated.run("serving", "versions")
-    simulated.go(simulated.drops)
-    assert _content(simulated) == before
-    assert simulated.run("serving", "versions") == versions
-    assert "reused" in simulated.said["ml train"]
-
-
 def test_behaviour_segments_find_planted_groups_better_than_chance(simulated: Chain) -> None:
     agreement = {each.partition: each for each in recovery.judge(recovery.read(simulated.folder))}
     assert agreement["scheme behaviour"].ari_low > 0
@@ -113,20 +104,3 @@ def test_one_more_day_is_published_beside_the_day_before(simulated: Chain) -> No
     )
     assert yesterday == said, "a published day changed"
     assert simulated.value("select count(*) from bi.user_segment_current where days_in_segment > 1") > 0
-
-
-def _content(chain: Chain) -> list[dict[str, object]]:
-    tables = {
-        "bi.user_segment_daily": "as_of_date, user_key, scheme, segment_code, score, days_in_segment",
-        "bi.user_score_daily": "as_of_date, user_key, score_name, score, decile",
-        "bi.segment_profile_daily": "as_of_date, scheme, segment_code, users, net_revenue_amount",
-        "bi.customer_cohort_monthly": "cohort_month, month_number, users, net_revenue_amount",
-    }
-    return [
-        row
-        for table, columns in tables.items()
-        for row in chain.query(
-            f"select count(*) as n, md5(string_agg(line, '|' order by line)) as content "
-            f"from (select concat_ws(',', {columns}) as line from {table})"
-        )
-    ]

@@ -8,7 +8,7 @@ import signal
 from datetime import date
 from unittest.mock import patch
 
-from tests.faults.victim import run_command
+from tests.warm import run_command
 
 
 def train(*words: str) -> None:

@@ -21,8 +21,8 @@ from tests import world
 from tests.dbt.conftest import land_world
 from tests.faults.readers import asked, lay_published_version
 from tests.faults.test_kill import SHOPS, landed, published
-from tests.faults.victim import Victim, warm
 from tests.unit.serving.conftest import FIRST, Warehouse
+from tests.warm import Warm, warm
 
 DISK_MB = 64
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def fill(disk: Path, room: int) -> Path:
 
 
 def meet(
-    victim: Victim,
+    victim: Warm,
     disk: Path,
     command: tuple[str, ...],
     seed: int,
@@ -89,7 +89,7 @@ def used(disk: Path) -> int:
     return shutil.disk_usage(disk).used
 
 
-def undisturbed(victim: Victim, disk: Path, command: tuple[str, ...], kept: Path) -> int:
+def undisturbed(victim: Warm, disk: Path, command: tuple[str, ...], kept: Path) -> int:
     """Run a command with room enough, put the disk back as it was, and return the bytes it took."""
     shutil.copytree(disk, kept, symlinks=True)
     before = used(disk)

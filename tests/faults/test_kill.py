@@ -29,9 +29,9 @@ from tests import world
 from tests.dbt.conftest import land_world
 from tests.dbt.test_incremental import content
 from tests.faults.readers import asked, lay_published_version, reading
-from tests.faults.victim import Point, Try, Victim, draw, warm
 from tests.unit.ml import synthetic
 from tests.unit.serving.conftest import FIRST, Warehouse
+from tests.warm import Point, Try, Warm, draw, warm
 from warehouse import snapshot
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def died(ended: Try) -> bool:
 
 
 def killed_and_repeated(
-    victim: Victim, command: tuple[str, ...], points: list[Point], at: Any, tmp_path: Path
+    victim: Warm, command: tuple[str, ...], points: list[Point], at: Any, tmp_path: Path
 ) -> Iterator[tuple[Point, bool, ShopPaths, set[Any]]]:
     """Kill a command at each point, on a copy of ``base``, and repeat it.
 

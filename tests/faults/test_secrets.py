@@ -12,7 +12,7 @@ import settings
 from landing import pseudonyms
 from settings import ShopPaths
 from tests import world
-from tests.faults.victim import warm
+from tests.warm import warm
 
 SHOPS = str(settings.ROOT / "tests" / "shops")
 CUSTOMER, DEVICE = "planted-customer-7351", "planted-device-7351"

@@ -1,7 +1,7 @@
-"""Commands that die: run in forks of one warm process, each killed at the point it is told.
+"""Commands as forks of one warm process, and killed at a point where a test says so.
 
 Importing dbt or torch costs more than most commands do, so a room is imported once and every
-try is a fork of it. A point is one of two:
+command is a fork of it: a process of its own, as when it is typed. A point is one of two:
 
 event n      SIGKILL before the n-th write, rename, link, removal or folder below the data folder
 share s      the end without a word once the try has used the share s of the CPU-seconds that the
@@ -35,20 +35,33 @@ Point = tuple[str, float]
 
 @dataclass(frozen=True)
 class Try:
-    """How one try ended: its exit code (negative: the signal), its events and CPU-seconds, its output."""
+    """How one try ended.
+
+    Attributes
+    ----------
+    code : int
+        Its exit code; negative: the signal.
+    events : int
+    cpu_seconds : float
+    answer : str
+        What it wrote to its standard output.
+    said : str
+        What it wrote to either output.
+    """
 
     code: int
     events: int
     cpu_seconds: float
+    answer: str
     said: str
 
 
-class Victim:
+class Warm:
     """One warm process."""
 
     def __init__(self, modules: Sequence[str], **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.victim", *modules],
+            [sys.executable, "-m", "tests.warm", *modules],
             cwd=settings.ROOT,
             env=settings.environment(**environment),
             stdin=subprocess.PIPE,
@@ -56,17 +69,25 @@ class Victim:
             text=True,
         )
 
-    def act(self, function: str, *arguments: str, data: Path, point: Point | None = None) -> Try:
+    def act(
+        self, function: str, *arguments: str, data: Path, point: Point | None = None, **environment: str
+    ) -> Try:
         """Call ``module:function`` in a fork on a data folder; ``point`` says where it dies."""
         assert self.process.stdin and self.process.stdout
-        request = {"function": function, "arguments": arguments, "data": str(data), "point": point}
+        request = {
+            "function": function,
+            "arguments": arguments,
+            "environment": environment | {"SHOAL_DATA": str(data)},
+            "data": str(data),
+            "point": point,
+        }
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return Try(**json.loads(self.process.stdout.readline()))
 
-    def command(self, *words: str, data: Path, point: Point | None = None) -> Try:
+    def command(self, *words: str, data: Path, point: Point | None = None, **environment: str) -> Try:
         """Run ``python -m <words>`` in a fork."""
-        return self.act("tests.faults.victim:run_command", *words, data=data, point=point)
+        return self.act("tests.warm:run_command", *words, data=data, point=point, **environment)
 
     def close(self) -> None:
         assert self.process.stdin
@@ -75,9 +96,9 @@ class Victim:
 
 
 @contextlib.contextmanager
-def warm(*modules: str, **environment: str) -> Iterator[Victim]:
+def warm(*modules: str, **environment: str) -> Iterator[Warm]:
     """Give a warm process with modules imported."""
-    victim = Victim(modules, **environment)
+    victim = Warm(modules, **environment)
     try:
         yield victim
     finally:
@@ -104,26 +125,27 @@ def run_command(*words: str) -> None:
 def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
-        output = Path(f"{request['data']}.said")
+        answer_file, said_file = (Path(f"{request['data']}.{stream}") for stream in ("answer", "said"))
         pid = os.fork()
         if pid == 0:
-            os._exit(_die_or_end(request, output))
+            os._exit(_die_or_end(request, answer_file, said_file))
         _, status, usage = os.wait4(pid, 0)
         events = Path(f"{request['data']}.events")
         answer = {
             "code": os.waitstatus_to_exitcode(status),
             "events": events.stat().st_size if events.exists() else 0,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "said": output.read_text(),
+            "answer": answer_file.read_text(),
+            "said": said_file.read_text() + answer_file.read_text(),
         }
         print(json.dumps(answer), flush=True)
 
 
-def _die_or_end(request: dict[str, Any], output: Path) -> int:
-    os.environ["SHOAL_DATA"] = request["data"]
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    for stream in (0, 1, 2):
-        os.dup2(os.open(os.devnull, os.O_RDONLY) if stream == 0 else descriptor, stream)
+def _die_or_end(request: dict[str, Any], answer_file: Path, said_file: Path) -> int:
+    os.environ.update(request["environment"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for stream, file in ((1, answer_file), (2, said_file)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), stream)
     kind, at = request["point"] or ("never", 0)
     tally = Path(f"{request['data']}.events")
     _count_events(f"{request['data']}/", tally, at if kind == "event" else None)
