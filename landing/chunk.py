@@ -161,7 +161,10 @@ class Chunk:
         """One per table, tables that know when things happened first: they date the others in a history."""
         formats = self.shop.formats_of(self.source)
         found = [
-            Translation(contracts.load()[table], mapping, formats, self.shop.currency, self.shop.time_zone)
+            Translation(
+                *(contracts.load()[table], mapping, formats),
+                *(self.shop.currency, self.shop.time_zone, readers.row_text(self.bundle)),
+            )
             for table, mapping in self.source.tables.items()
         ]
         return sorted(found, key=lambda translation: translation.contract.happened_at is None)

@@ -619,7 +619,8 @@ def name_columns(
 ) -> None:
     """Create the view ``named`` over ``table``: the columns that a mapping reads, under their source names.
 
-    A column that the files lack is null; ``row_text`` is the whole source row in one text.
+    A column that the files lack is null. The fields themselves stand beside them, under the names of
+    :func:`raw_field`.
     """
     names = [name for name in sorted(wanted) if name != "row_number"]
     connection.execute("drop view if exists named")
@@ -628,10 +629,11 @@ def name_columns(
         return
     place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
     columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in names)
+    raw = ", ".join(f"{name} as {raw_field(name)}" for name in bundle.names)
     connection.execute(
         f"""
         create temp view named as
-        select file_index, row_number, to_json([{bundle.fields}])::varchar as row_text {columns}
+        select file_index, row_number, {raw} {columns}
         from {table}
         """
     )
@@ -647,8 +649,26 @@ def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table
     )
     columns = "".join(f", found[{place}] as {quoted(name)}" for place, name in enumerate(names, start=1))
     connection.execute(
-        f"create temp view named as select file_index, row_number, c0 as row_text {columns} from extracted"
+        f"""
+        create temp view named as
+        select file_index, row_number, c0 as {raw_field("c0")} {columns} from extracted
+        """
     )
+
+
+def raw_field(name: str) -> str:
+    """Return the name of a source row's field, by place: no source column's name begins with a space."""
+    return quoted(f" {name}")
+
+
+def row_text(bundle: Bundle) -> str:
+    """Return SQL over ``named`` for the whole source row in one text.
+
+    An expression and no column: only rows without an id of their own need it, and it is dear.
+    """
+    if bundle.format == "jsonl":
+        return raw_field("c0")
+    return f"to_json([{', '.join(map(raw_field, bundle.names))}])::varchar"
 
 
 def _json_pointer(name: str) -> str:

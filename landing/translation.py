@@ -62,6 +62,8 @@ class Translation:
     formats: Formats
     currency: str
     time_zone: str
+    row_text: str
+    """SQL for the whole source row in one text."""
 
     @property
     def target(self) -> str:
@@ -112,7 +114,7 @@ class Translation:
         for name in self.contract.columns:
             text = self._source_text(self.mapping.column(name), query)
             if self.contract.columns[name].derive == "row_hash":
-                row_hash = pseudonyms.expression(f"row:{self.contract.table}", "row_text")
+                row_hash = pseudonyms.expression(f"row:{self.contract.table}", self.row_text)
                 text = f"coalesce({text}, {row_hash})"
             yield name, text
 
@@ -125,7 +127,7 @@ class Translation:
         if mapping.constant is not None:
             return f"{query.bind(mapping.constant)}::varchar"
         source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
-        text = f"nullif(trim(cast({source} as varchar)), '')"
+        text = _trimmed(f"cast({source} as varchar)")
         if self.formats.missing:
             is_missing = f"list_contains({query.bind(list(self.formats.missing))}, {text})"
             text = f"case when not {is_missing} then {text} end"
@@ -234,26 +236,48 @@ def first_per(source_column: str) -> str:
 def pseudonymised(contract: Contract) -> str:
     """Return the query over ``chosen`` (translated rows with their file_id) that is written.
 
-    Typed landed columns in order; each identifier is replaced, computed once per distinct one.
+    Typed landed columns in order; each identifier is replaced by its key from a table of :func:`key_tables`.
     """
-    keys = [name for name in contract.landed_columns if name in pseudonyms.KINDS]
+    names = _identifiers(contract)
     columns = ", ".join(
-        f"{quoted(name)}.key as {quoted(name)}"
-        if name in keys
+        f"{_keys_of(name)}.key as {quoted(name)}"
+        if name in names
         else f"chosen.{quoted(name)}::{type_} as {quoted(name)}"
         for name, type_ in contract.landed_columns.items()
     )
-    lookups = [
-        f"left join ({_lookup(name)}) as {quoted(name)} on {quoted(name)}.id = chosen.{quoted(name)}"
-        for name in keys
-    ]
+    lookups = [f"left join {_keys_of(name)} on {_keys_of(name)}.id = chosen.{quoted(name)}" for name in names]
     return "\n".join([f"select {columns} from chosen", *lookups])
 
 
-def _lookup(name: str) -> str:
-    key = pseudonyms.expression(pseudonyms.KINDS[name], "id")
-    distinct = f"select distinct {quoted(name)} as id from chosen where {quoted(name)} is not null"
-    return f"select id, {key} as key from ({distinct})"
+def key_tables(translation: Translation) -> Iterator[str]:
+    """Yield the statements that compute each identifier's pseudonym, once per distinct one.
+
+    They take the parameters of :func:`pseudonyms.pads`.
+    """
+    for name in _identifiers(translation.contract):
+        key = pseudonyms.expression(pseudonyms.KINDS[name], "id")
+        distinct = f"select distinct {quoted(name)} as id from {translation.target}"
+        yield (
+            f"create or replace temp table {_keys_of(name)} as "
+            f"select id, {key} as key from ({distinct}) where id is not null"
+        )
+
+
+def _identifiers(contract: Contract) -> list[str]:
+    return [name for name in contract.landed_columns if name in pseudonyms.KINDS]
+
+
+def _keys_of(name: str) -> str:
+    return quoted(f"keys of {name}")
+
+
+def _trimmed(text: str) -> str:
+    """Return SQL for a text without blanks around it, null when nothing is left.
+
+    Few texts have any, and looking at both ends is much cheaper than trimming.
+    """
+    is_odd = f"starts_with({text}, ' ') or ends_with({text}, ' ') or {text} = ''"
+    return f"case when {is_odd} then nullif(trim({text}), '') else {text} end"
 
 
 def _masked(text: str, query: Query) -> str:

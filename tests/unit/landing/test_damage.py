@@ -165,7 +165,7 @@ def test_whole_and_withdrawn_the_folder_goes_through(folder, paths):
             assert cli.run(parser(), ["withdraw", file.file_name, "--shop", "corner"]) == cli.DONE
     (folder / f"events_{march(16)}.csv").write_text(events(march(16)), encoding="utf-8")
     (folder / f"reviews_{march(3)}.csv.done").touch()
-    duckdb.read_csv(str(folder / f"events_{march(1)}.csv"), all_varchar=True).write_parquet(
+    duckdb.connect().read_csv(str(folder / f"events_{march(1)}.csv"), all_varchar=True).write_parquet(
         str(folder / f"events_{march(18)}.parquet")
     )
     assert cli.run(parser(), receive) == cli.DONE
