@@ -61,8 +61,16 @@ def make_secrets(folder: Path) -> None:
     for name in ("secrets", "data", "postgres", "redis", "objects"):
         (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     write_secrets(folder / "secrets")
-    (settings.ROOT / ".env").write_text(f"SHOAL_USER={os.getuid()}:{os.getgid()}\nSHOAL_CLUSTER={folder}\n")
+    _tell_compose(SHOAL_USER=f"{os.getuid()}:{os.getgid()}", SHOAL_CLUSTER=str(folder))
     console.print(f"secrets: {folder / 'secrets'}\nlog-in: user {login.USER}, password in login.json there")
+
+
+def _tell_compose(**variables: str) -> None:
+    """Set variables in the .env that Compose reads; what a person set there stays."""
+    path = settings.ROOT / ".env"
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if line.partition("=")[0] not in variables]
+    path.write_text("".join(f"{line}\n" for line in [*kept, *(f"{k}={v}" for k, v in variables.items())]))
 
 
 def write_secrets(folder: Path) -> None:

@@ -125,7 +125,7 @@ class Machine:
         if name in self.wanted and _lives(self.wanted[name]):
             first = psutil.Process(self.wanted[name])
             found |= {process.pid: process for process in [first, *first.children(recursive=True)]}
-        return list(found.values())
+        return [process for pid, process in found.items() if _lives(pid)]
 
     def environment(self, name: str) -> dict[str, str]:
         """Return what a service finds in its environment: the image's, and what docker-compose.yml says."""

@@ -215,6 +215,11 @@ class TestSecrets:
     def test_who_made_them_runs_the_services(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "getuid", lambda: 1234)
         monkeypatch.setattr(settings, "ROOT", tmp_path)
+        (tmp_path / ".env").write_text("SHOAL_SHOP=myshop\nSHOAL_USER=1:1\n")
         cluster.make_secrets(tmp_path / "cluster")
         told = dict(line.split("=") for line in (tmp_path / ".env").read_text().splitlines())
-        assert told == {"SHOAL_USER": f"1234:{os.getgid()}", "SHOAL_CLUSTER": str(tmp_path / "cluster")}
+        assert told == {
+            "SHOAL_SHOP": "myshop",
+            "SHOAL_USER": f"1234:{os.getgid()}",
+            "SHOAL_CLUSTER": str(tmp_path / "cluster"),
+        }
