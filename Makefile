@@ -44,6 +44,24 @@ down: ## end what `make up` started
 test: setup ## run all tests that this machine can run; ends with a list of what was skipped and why
 	@$(VENV)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
 
+.PHONY: test-all
+test-all: ## run all tests, also those of docker-compose.yml; needs Debian's postgresql and redis-server
+	@if ! command -v redis-server >/dev/null || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+	    echo "the tests of docker-compose.yml start Debian's Postgres and Redis: apt-get install postgresql redis-server" >&2
+	    exit 1
+	fi
+	$(MAKE) setup-cluster
+	$(VENV)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder -m "not cluster"
+	$(VENV)/python -m pytest --cluster -m cluster
+
+.PHONY: setup-cluster
+setup-cluster: setup
+	@"$(PYTHON)" orchestrate/install.py cluster
+
+.PHONY: secrets
+secrets: setup ## make the folders and secrets of docker-compose.yml, in cluster/
+	@$(VENV)/python -m orchestrate secrets
+
 .PHONY: check
 check: setup ## lint, format, types, SQL style and dbt parse
 	@set -x
@@ -70,6 +88,9 @@ lock: setup ## resolve pyproject.toml again into requirements.lock
 	@echo '# Every package of the environment except torch, which pip installs first. Made by `make lock`; edit pyproject.toml instead.' > .venv/lock
 	$(VENV)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --quiet --cache-dir .venv/cache/uv >> .venv/lock
 	mv .venv/lock requirements.lock
+	echo '# What docker-compose.yml and its tests need beyond requirements.lock. Made by `make lock`; edit pyproject.toml instead.' > .venv/lock
+	$(VENV)/uv pip compile pyproject.toml --extra dev --extra cluster --constraint requirements.lock --python-version 3.11 --no-header --quiet --cache-dir .venv/cache/uv | grep -vxFf requirements.lock >> .venv/lock
+	mv .venv/lock requirements-cluster.lock
 
 .PHONY: clean
 clean: down ## delete all state except the keys (data/<shop>/secrets)

@@ -176,6 +176,12 @@ def airflow_dir() -> Path:
     return data_dir() / "airflow"
 
 
+def secrets_dir() -> Path | None:
+    """Return the folder of secrets that were made beforehand; None where Shoal makes its own on first use."""
+    folder = os.environ.get("SHOAL_SECRETS")
+    return Path(folder) if folder else None
+
+
 def airflow_port() -> int:
     """Return the port of 127.0.0.1 on which Airflow answers, if it is free."""
     return int(os.environ.get("SHOAL_AIRFLOW_PORT", "8080"))

@@ -37,11 +37,13 @@ def build_features() -> None:
         words=["warehouse", "build", "core", "--shop", "{shop}", "--as-of", "{as_of}"],
         full_refresh=["--full-refresh"],
         pool=runs.WAREHOUSE_POOL,
+        queue=runs.WAREHOUSE_QUEUE,
     )
     check_ml_inputs = Command(
         task_id="check_ml_inputs",
         words=["expectations", "ml_inputs", "--shop", "{shop}", "--as-of", "{as_of}"],
         pool=runs.WAREHOUSE_POOL,
+        queue=runs.WAREHOUSE_QUEUE,
         hands_over=assets.ML_INPUTS,
     )
     build_core >> check_ml_inputs

@@ -37,16 +37,19 @@ def publish_segments() -> None:
         task_id="build_bi",
         words=["warehouse", "build", "bi", "--shop", "{shop}", "--as-of", "{as_of}"],
         pool=runs.WAREHOUSE_POOL,
+        queue=runs.WAREHOUSE_QUEUE,
     )
     check_bi = Command(
         task_id="check_bi",
         words=["expectations", "bi", "--shop", "{shop}", "--as-of", "{as_of}"],
         pool=runs.WAREHOUSE_POOL,
+        queue=runs.WAREHOUSE_QUEUE,
     )
     publish_version = Command(
         task_id="publish_version",
         words=["serving", "publish", "--shop", "{shop}", "--as-of", "{as_of}"],
         pool=runs.WAREHOUSE_POOL,
+        queue=runs.WAREHOUSE_QUEUE,
         hands_over=assets.PUBLISHED_SEGMENTS,
     )
     build_bi >> check_bi >> publish_version

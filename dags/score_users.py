@@ -39,6 +39,7 @@ def score_users() -> None:
         task_id="score_users",
         words=["ml", "score", "--shop", "{shop}", "--as-of", "{as_of}"],
         hands_over=assets.PREDICTIONS,
+        queue=runs.WAREHOUSE_QUEUE,  # it ends with a short write; no slot is held for the long part before
         trigger_rule=TriggerRule.NONE_FAILED,
         execution_timeout=timedelta(hours=3),
     )

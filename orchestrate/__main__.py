@@ -1,4 +1,4 @@
-"""``python -m orchestrate demo | up | down``, what ``make`` calls, and ``airflow …``, its command line."""
+"""``python -m orchestrate demo | up | down``, what ``make`` calls; Airflow's command line; the services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 import cli
 import settings
 from cli import ShoalError
-from orchestrate import airflow_server, background, demo
+from orchestrate import airflow_server, background, cluster, demo
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +33,21 @@ def parser() -> argparse.ArgumentParser:
 
     down = verbs.add_parser("down", help="end what `up` started")
     down.set_defaults(act=lambda _: background.down())
+
+    secrets = verbs.add_parser("secrets", help="make the folders and secrets of docker-compose.yml")
+    secrets.add_argument("--folder", type=Path, default=settings.ROOT / "cluster")
+    secrets.set_defaults(act=lambda arguments: cluster.make_secrets(arguments.folder.resolve()))
+
+    check = verbs.add_parser("check-secrets", help="refuse secrets that nobody would have generated")
+    check.set_defaults(act=lambda _: cluster.check_secrets())
+
+    prepare = verbs.add_parser("prepare", help="make or renew databases, pool and bucket of the services")
+    prepare.set_defaults(act=lambda _: cluster.prepare())
+
+    service = verbs.add_parser("service", help="become a service of docker-compose.yml")
+    service.add_argument("part", choices=["mlflow", "worker", *cluster.PARTS])
+    service.add_argument("queue", nargs="?", default="default", help="the queue that a worker works on")
+    service.set_defaults(act=lambda arguments: cluster.serve(arguments.part, arguments.queue))
 
     airflow = verbs.add_parser("airflow", help="run Airflow's own command line on what `up` started")
     airflow.add_argument("words", nargs=argparse.REMAINDER, help="such as: dags list")

@@ -52,38 +52,57 @@ class Address:
 def environment(port: int) -> dict[str, str]:
     """Return the environment that every part of Airflow, and through it every task, runs in."""
     home = settings.airflow_dir()
-    bin_folder = Path(sys.executable).parent
     return settings.environment(
-        PATH=f"{bin_folder}{os.pathsep}{settings.environment().get('PATH', '')}",
-        # DAG files import settings.py; tasks run in the checkout.
-        PYTHONPATH=str(settings.ROOT),
-        SHOAL_DATA=str(settings.data_dir()),
+        **common_environment(),
+        **keys(),
         AIRFLOW_HOME=str(home),
-        AIRFLOW__CORE__DAGS_FOLDER=str(settings.ROOT / "dags"),
         AIRFLOW__CORE__EXECUTOR="LocalExecutor",
         # A task that waits for another DAG needs a slot beside the ones that work.
         AIRFLOW__CORE__PARALLELISM=str(max(3, os.cpu_count() or 1)),
-        AIRFLOW__CORE__LOAD_EXAMPLES="False",
-        AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{Address(port).url}/execution/",
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=f"{login.USER}:admin",
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(login.file()),
-        # Read from files where they are needed, so that no task inherits a key.
-        AIRFLOW__CORE__FERNET_KEY_CMD=_cat("fernet.key"),
-        AIRFLOW__API__SECRET_KEY_CMD=_cat("api.key"),
-        AIRFLOW__API_AUTH__JWT_SECRET_CMD=_cat("jwt.key"),
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
-        # Five small files that rarely change: parsing them every 30 s would cost a tenth of a core.
-        AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="300",
-        AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES="2",
-        AIRFLOW__LOGGING__BASE_LOG_FOLDER=str(home / "logs"),
-        AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS="0o700",
-        AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS="0o600",
-        AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
     )
+
+
+def common_environment() -> dict[str, str]:
+    """Return what holds for every part of Airflow, on one machine and on many.
+
+    What else many need stands in docker-compose.yml.
+    """
+    bin_folder = Path(sys.executable).parent
+    return {
+        "PATH": f"{bin_folder}{os.pathsep}{settings.environment().get('PATH', '')}",
+        # DAG files import settings.py; tasks run in the checkout.
+        "PYTHONPATH": str(settings.ROOT),
+        "SHOAL_DATA": str(settings.data_dir()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{login.USER}:admin",
+        # Five small files that rarely change: parsing them every 30 s would cost a tenth of a core.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.airflow_dir() / "logs"),
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def keys() -> dict[str, str]:
+    """Return how the parts of Airflow, its workers apart, read their keys where they need them.
+
+    The keys stay in their files, so that no task inherits one.
+    """
+    return {
+        "AIRFLOW__CORE__FERNET_KEY_CMD": _cat("fernet.key"),
+        "AIRFLOW__API__SECRET_KEY_CMD": _cat("api.key"),
+        "AIRFLOW__API_AUTH__JWT_SECRET_CMD": _cat("jwt.key"),
+    }
 
 
 @contextmanager
@@ -342,4 +361,5 @@ def _address_file() -> Path:
 
 
 def _cat(name: str) -> str:
-    return f"cat {shlex.quote(str(settings.airflow_dir() / name))}"
+    folder = settings.secrets_dir() or settings.airflow_dir()
+    return f"cat {shlex.quote(str(folder / name))}"

@@ -1,5 +1,8 @@
 """Make the environment in ``.venv``: torch first with pip, then the locked rest with uv.
 
+With the word ``cluster``, also what docker-compose.yml needs (``requirements-cluster.lock``); it changes no
+version of the rest.
+
 Runs under a bare Python 3.11, so it imports the standard library only. A stamp holds the hash of the lock;
 while it matches, there is nothing to do.
 """
@@ -21,7 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
+CLUSTER_LOCK = ROOT / "requirements-cluster.lock"
 STAMP = ENVIRONMENT / "installed.sha256"
+CLUSTER_STAMP = ENVIRONMENT / "installed-cluster.sha256"
 LOG = ENVIRONMENT / "install.log"
 
 
@@ -34,17 +39,27 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    wanted = _fingerprint()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+    wanted = {STAMP: _fingerprint(LOCK)}
+    if "cluster" in sys.argv[1:]:
+        wanted[CLUSTER_STAMP] = _fingerprint(LOCK, CLUSTER_LOCK)
+    lacking = [
+        stamp for stamp, content in wanted.items() if not stamp.exists() or stamp.read_text() != content
+    ]
+    if not lacking:
         return 0
     started = time.monotonic()
     try:
-        _install()
+        if STAMP in lacking:
+            _install()
+        if CLUSTER_STAMP in lacking:
+            with _step(f"{len(_requirements(CLUSTER_LOCK))} more packages, for many processes"):
+                _install_lock(CLUSTER_LOCK)
     except subprocess.CalledProcessError as error:
         print(f"set-up failed at `{' '.join(map(str, error.cmd))}`; the end of {LOG}:", file=sys.stderr)
         print("\n".join(LOG.read_text(errors="replace").splitlines()[-15:]), file=sys.stderr)
         return 1
-    STAMP.write_text(wanted)
+    for stamp in lacking:
+        stamp.write_text(wanted[stamp])
     print(f"set-up: done in {time.monotonic() - started:.0f} s", flush=True)
     return 0
 
@@ -57,20 +72,20 @@ def _install() -> None:
     torch, uv = _pinned("torch"), _locked("uv")
     with _step(f"{torch} (a few hundred megabytes)"):
         _run(PYTHON, "-m", "pip", "install", "--no-cache-dir", "--progress-bar=off", torch)
-    with _step(f"{len(_requirements())} locked packages"):
+    with _step(f"{len(_requirements(LOCK))} locked packages"):
         _run(PYTHON, "-m", "pip", "install", "--no-cache-dir", "--progress-bar=off", uv)
-        _install_lock()
+        _install_lock(LOCK)
 
 
-def _install_lock() -> None:
-    """Install the lock with uv; with pip where uv cannot reach the packages.
+def _install_lock(lock: Path) -> None:
+    """Install a lock with uv; with pip where uv cannot reach the packages.
 
-    The lock is complete, so nothing is resolved: no package can take torch, or its CUDA build, along.
+    A lock is complete, so nothing is resolved: no package can take torch, or its CUDA build, along.
     Where Python may not keep what it compiles (PYTHONDONTWRITEBYTECODE), everything is compiled here: dozens
     of processes start in a run, and each would compile anew.
     """
     compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
-    from_lock = ("install", "--no-deps", "-r", LOCK)
+    from_lock = ("install", "--no-deps", "-r", lock)
     try:
         _run(PYTHON, "-m", "uv", "pip", *from_lock, "--python", PYTHON, *compiled, **_uv_environment())
     except subprocess.CalledProcessError:
@@ -108,12 +123,12 @@ def _step(what: str) -> Iterator[None]:
     print(f"{time.monotonic() - started:.0f} s", flush=True)
 
 
-def _requirements() -> list[str]:
-    return re.findall(r"^[a-z0-9][^\s#]*==\S+", LOCK.read_text(), flags=re.MULTILINE)
+def _requirements(lock: Path) -> list[str]:
+    return re.findall(r"^[a-z0-9][^\s#]*==\S+", lock.read_text(), flags=re.MULTILINE)
 
 
 def _locked(name: str) -> str:
-    return next(line for line in _requirements() if line.startswith(f"{name}=="))
+    return next(line for line in _requirements(LOCK) if line.startswith(f"{name}=="))
 
 
 def _pinned(name: str) -> str:
@@ -121,8 +136,9 @@ def _pinned(name: str) -> str:
     return next(line for line in project["dependencies"] if line.startswith(f"{name}=="))
 
 
-def _fingerprint() -> str:
-    return hashlib.sha256(LOCK.read_bytes() + _pinned("torch").encode() + sys.version.encode()).hexdigest()
+def _fingerprint(*locks: Path) -> str:
+    content = b"".join(lock.read_bytes() for lock in locks)
+    return hashlib.sha256(content + _pinned("torch").encode() + sys.version.encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The generated log-in, one for Airflow and MLflow, in files that only their owner reads."""
+"""The generated log-in, one for Airflow and MLflow, in files that only their owner reads.
+
+Where ``SHOAL_SECRETS`` names a folder, its files are used as they are, and none is made.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ PASSWORD_LETTERS, KEY_LETTERS = 20, 43
 
 def file() -> Path:
     """Return the file of the log-in, made on first use, as Airflow's simple auth manager reads it."""
+    if beforehand := settings.secrets_dir():
+        return beforehand / "login.json"
     path = settings.data_dir() / "login.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,9 +39,9 @@ def password() -> str:
     """
     try:
         found = json.loads(file().read_text())[USER]
-    except (ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         found = ""
-    return _checked(file(), found, PASSWORD_LETTERS)
+    return checked(file(), found, PASSWORD_LETTERS)
 
 
 def key(path: Path, make: str | None = None) -> str:
@@ -49,7 +54,18 @@ def key(path: Path, make: str | None = None) -> str:
     """
     if not path.exists():
         write_private(path, make or secrets.token_urlsafe(32))
-    return _checked(path, path.read_text().strip(), KEY_LETTERS)
+    return existing_key(path)
+
+
+def existing_key(path: Path) -> str:
+    """Return the key that a file holds.
+
+    Raises
+    ------
+    ShoalError
+        When there is no such file, or it holds none, or a placeholder.
+    """
+    return checked(path, path.read_text().strip() if path.exists() else "", KEY_LETTERS)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -61,7 +77,7 @@ def write_private(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def _checked(path: Path, secret: object, letters: int) -> str:
+def checked(path: Path, secret: object, letters: int) -> str:
     """Refuse what nobody would have generated; the message never shows it."""
     if isinstance(secret, str) and len(secret) >= letters and len(set(secret)) >= letters // 3:
         if path.stat().st_mode & 0o077:

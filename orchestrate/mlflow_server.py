@@ -17,6 +17,9 @@ from orchestrate import login, processes
 FAMILY = "mlflow"
 READY_SECONDS = 120
 
+COMMAND = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"]
+"""Address and stores come from the environment."""
+
 
 def start() -> str:
     """Start the server, wait until it answers, and return its address."""
@@ -25,19 +28,14 @@ def start() -> str:
     processes.end(FAMILY)
     port = processes.free_port(settings.mlflow_port())
     url, log = f"http://127.0.0.1:{port}", home / "server.log"
-    artifacts = str(home / "artifacts")
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", settings.mlflow_uri(), "--artifacts-destination", artifacts),
-    ]
     environment = settings.environment(
-        # Job execution would add eight helper processes for evaluations that nobody asks for.
-        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
-        MLFLOW_AUTH_CONFIG_PATH=str(_authorization(home)),
-        MLFLOW_FLASK_SERVER_SECRET_KEY=login.key(home / "flask.key"),
+        **common_environment(home, f"sqlite:///{home}/auth.db", login.key(home / "flask.key")),
+        MLFLOW_HOST="127.0.0.1",
+        MLFLOW_PORT=str(port),
+        MLFLOW_BACKEND_STORE_URI=settings.mlflow_uri(),
+        MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
     )
-    processes.start(FAMILY, "server", command, environment, log)
+    processes.start(FAMILY, "server", COMMAND, environment, log)
     deadline = time.monotonic() + READY_SECONDS
     with console.status("MLflow: starting …"):
         while not _answers(url):
@@ -52,14 +50,37 @@ def end() -> int:
     return processes.end(FAMILY)
 
 
-def _authorization(home: Path) -> Path:
+def common_environment(home: Path, log_ins: str, key: str) -> dict[str, str]:
+    """Return what holds for MLflow's server on one machine and on many.
+
+    Parameters
+    ----------
+    home
+        Where the file with the log-in is written, for this process's user only.
+    log_ins
+        The address of the database of log-ins.
+    key
+        Signs the forms of MLflow's pages.
+    """
+    return {
+        # Job execution would add eight helper processes for evaluations that nobody asks for.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": str(_authorization(home, log_ins)),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": key,
+    }
+
+
+def _authorization(home: Path, log_ins: str) -> Path:
     """Write who may do what: the generated log-in everything, nobody else anything."""
     config = configparser.ConfigParser(interpolation=None)
     config["mlflow"] = {
         "default_permission": "NO_PERMISSIONS",
-        "database_uri": f"sqlite:///{home}/auth.db",
+        "database_uri": log_ins,
         "admin_username": login.USER,
         "admin_password": login.password(),
+        # A log-in is costly to check, and a model is logged in dozens of requests. With one server process a
+        # changed password counts at once all the same.
+        "auth_cache_ttl_seconds": "60",
     }
     text = io.StringIO()
     config.write(text)

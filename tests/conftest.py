@@ -28,8 +28,18 @@ TOGETHER = (
 """Files that share a chain, or a built world."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process works alone at the end."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--cluster``, which `make test-all` gives."""
+    parser.addoption("--cluster", action="store_true", help="also start the services of docker-compose.yml")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process works alone at the end; leave the cluster out."""
+    if not config.getoption("--cluster"):
+        later = pytest.mark.skip(reason="only `make test-all` starts the services of docker-compose.yml")
+        for item in items:
+            if item.get_closest_marker("cluster"):
+                item.add_marker(later)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

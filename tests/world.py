@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +312,33 @@ def write_drops(folder: Path) -> None:
                 writer = csv.DictWriter(file, columns, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
+
+
+def write_crowd(folder: Path) -> None:
+    """Write the drops of 64 more customers, as clusters need members.
+
+    They order once to four times, a month apart.
+    """
+    rows: dict[Path, list[dict[str, Any]]] = defaultdict(list)
+    for number in range(64):
+        for month in range(number % 4 + 1):
+            day = FIRST_DAY + timedelta(days=number % 28 + 30 * month)
+            order = {"order_id": f"crowd{number}-{month}", "ordered_at": f"{day} {8 + number % 12:02d}:00:00"}
+            head = {"customer_id": f"crowd{number}", "order_status": "completed", "currency": "EUR"}
+            line = {"line_number": 1, "product_id": "mug", "quantity": 1 + number % 3}
+            rows[folder / f"orders_crowd_{day}.csv"].append(
+                order | head | {"updated_at": order["ordered_at"]}
+            )
+            rows[folder / f"order_lines_crowd_{day}.csv"].append(
+                order | line | {"unit_price_amount": 10 + number}
+            )
+    for path, given in rows.items():
+        write_file(path, *given)
+
+
+def write_file(path: Path, *rows: dict[str, Any]) -> None:
+    """Write a drop."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)

@@ -17,6 +17,9 @@ from common import alerts
 WAREHOUSE_POOL = "warehouse"
 """One slot. It only saves waiting: the file lock is what guards the warehouse."""
 
+WAREHOUSE_QUEUE = "warehouse"
+"""For every task that opens the warehouse: with Celery, one worker on the host of the file."""
+
 TASK_DEFAULTS = {
     "retries": 2,
     "retry_delay": timedelta(seconds=20),

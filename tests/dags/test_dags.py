@@ -112,6 +112,18 @@ def test_tasks_that_open_the_warehouse_share_one_slot(bag: DagBag) -> None:
     }
 
 
+def test_tasks_that_open_the_warehouse_go_to_its_worker(bag: DagBag) -> None:
+    tasks = [task for dag in bag.dags.values() for task in dag.tasks]
+    in_pool = {task.task_id for task in tasks if task.pool == runs.WAREHOUSE_POOL}
+    queues = {task.task_id: task.queue for task in tasks}
+    # Scoring writes its rows at its end, without a slot.
+    assert {task for task, queue in queues.items() if queue == runs.WAREHOUSE_QUEUE} == {
+        *in_pool,
+        "score_users",
+    }
+    assert {*queues.values()} == {runs.WAREHOUSE_QUEUE, "default"}
+
+
 def test_every_task_is_retried_with_growing_pauses(bag: DagBag) -> None:
     for dag in bag.dags.values():
         for task in dag.tasks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -26,6 +25,7 @@ from orchestrate import airflow_server, follow, processes
 from serving.query import connect
 from settings import ShopPaths
 from tests import world
+from tests.published import Content, content
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -33,8 +33,6 @@ VISITOR = "ben"
 NEXT_DAY = world.LAST_DAY + timedelta(days=1)
 SCHEMES = {"rfm", "lifecycle", "behaviour"}
 """`value` needs a hundred positives to learn from; the world is told that it has none."""
-
-TELLS_ONE_RUN_FROM_ANOTHER = {"run_id", "scored_at", "published_at", "version", "model_version"}
 
 
 @dataclass
@@ -72,23 +70,8 @@ class Shop:
         assert len(rows) == len(dict(rows)), "more than one row in a scheme"
         return dict(rows)
 
-    def content(self, as_of: date) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every published row of a day, without what tells one run from another."""
-        with connect(self.paths) as connection:
-            tables = connection.execute(
-                "select table_name, list(column_name order by column_index) from duckdb_columns() "
-                "where schema_name = 'bi' and not ends_with(table_name, '_current') "
-                "group by table_name having 'as_of_date' in list(column_name)"
-            ).fetchall()
-            return {name: self._rows(connection, name, columns, as_of) for name, columns in tables}
-
-    def _rows(
-        self, connection: duckdb.DuckDBPyConnection, table: str, columns: list[str], as_of: date
-    ) -> list[tuple[Any, ...]]:
-        kept = ", ".join(f'"{name}"' for name in columns if name not in TELLS_ONE_RUN_FROM_ANOTHER)
-        return connection.execute(
-            f'select {kept} from bi."{table}" where as_of_date = ? order by all', [as_of]
-        ).fetchall()
+    def content(self, as_of: date) -> Content:
+        return content(self.paths, as_of)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +79,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     data, home = (tmp_path_factory.mktemp(name) for name in ("data", "home"))
     drops = data / "drops"
     world.write_drops(drops)
-    _drop_crowd(drops)
+    world.write_crowd(drops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_DATA", str(data))
         patch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
@@ -198,35 +181,9 @@ def test_no_process_outlives_its_airflow(shop: Shop, first: follow.Chain) -> Non
     assert not processes.members(airflow_server.FAMILY)
 
 
-def _drop_crowd(folder: Path) -> None:
-    """Drop 64 more customers, as clusters need members: they order once to four times, a month apart."""
-    rows: dict[Path, list[dict[str, Any]]] = defaultdict(list)
-    for number in range(64):
-        for month in range(number % 4 + 1):
-            day = world.FIRST_DAY + timedelta(days=number % 28 + 30 * month)
-            order = {"order_id": f"crowd{number}-{month}", "ordered_at": f"{day} {8 + number % 12:02d}:00:00"}
-            head = {"customer_id": f"crowd{number}", "order_status": "completed", "currency": "EUR"}
-            line = {"line_number": 1, "product_id": "mug", "quantity": 1 + number % 3}
-            rows[folder / f"orders_crowd_{day}.csv"].append(
-                order | head | {"updated_at": order["ordered_at"]}
-            )
-            rows[folder / f"order_lines_crowd_{day}.csv"].append(
-                order | line | {"unit_price_amount": 10 + number}
-            )
-    for path, given in rows.items():
-        _write(path, *given)
-
-
 def _drop(folder: Path, table: str, **row: Any) -> None:
     """Drop one more file of one row by the visitor."""
     row = {"customer_id": VISITOR, "channel": "web"} | row
     if table == "order_lines":
         row = {name: value for name, value in row.items() if name not in ("customer_id", "channel")}
-    _write(folder / f"{table}_{NEXT_DAY}.csv", row)
-
-
-def _write(path: Path, *rows: dict[str, Any]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    world.write_file(folder / f"{table}_{NEXT_DAY}.csv", row)

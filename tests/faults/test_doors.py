@@ -110,7 +110,7 @@ def test_everything_secret_is_for_its_owner_only(data_dir: Path) -> None:
         journal.append(paths.ledger, [{"file_id": "a"}])
         login.key(data_dir / "flask.key")
         login.password()
-        mlflow_server._authorization(data_dir)
+        mlflow_server._authorization(data_dir, "sqlite://")
     finally:
         os.umask(before)
     files = [path for path in data_dir.rglob("*") if path.is_file()]
