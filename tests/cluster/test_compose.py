@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,17 @@ def test_commands_are_ones_that_we_have(services: dict[str, dict[str, Any]]) -> 
     for name, service in services.items():
         if "build" in service:
             assert parser().parse_args(service["command"]).act, name
+
+
+def test_packages_for_many_processes_change_none_of_the_rest() -> None:
+    def locked(name: str) -> set[str]:
+        lines = (settings.ROOT / name).read_text().splitlines()
+        return {line.partition("==")[0] for line in lines if "==" in line}
+
+    project = tomllib.loads((settings.ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[^\w-]", each)[0] for each in project["optional-dependencies"]["cluster"]}
+    assert wanted <= locked("requirements-cluster.lock")
+    assert not locked("requirements-cluster.lock") & locked("requirements.lock")
 
 
 class TestSecrets:
