@@ -28,6 +28,7 @@ tell_shop_events as (
         file_id,
         row_number
     from {{ ref('int_events_deduplicated') }}
+    {{ where_key_is_touched('events', ['event_id']) }}
 ),
 
 -- An event follows its order: one row for each stretch of delivery days in which neither changed.
