@@ -156,9 +156,15 @@ class ShopPaths:
         return shops_dir() / f"{self.shop}.yml"
 
 
+def memory() -> str:
+    """Return how much memory the warehouse may take before it goes on in files beside it."""
+    return os.environ.get("SHOAL_MEMORY", "3GB")
+
+
 def hand_to_dbt(paths: ShopPaths) -> None:
-    """Tell dbt, in this process, where the warehouse lies: dbt_project/profiles.yml reads it."""
+    """Tell dbt, in this process, what dbt_project/profiles.yml reads: the warehouse and its memory."""
     os.environ["SHOAL_WAREHOUSE"] = str(paths.warehouse)
+    os.environ["SHOAL_MEMORY"] = memory()
 
 
 def mlflow_dir() -> Path:

@@ -19,6 +19,7 @@ from typing import IO
 
 import duckdb
 
+import settings
 from cli import ShoalError, console
 from settings import ShopPaths
 
@@ -75,6 +76,7 @@ def open_locked(paths: ShopPaths, read_only: bool = False) -> Iterator[duckdb.Du
     connection = _open(paths, read_only)
     try:
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set memory_limit = ?", [settings.memory()])
         yield connection
     finally:
         connection.close()

@@ -35,10 +35,20 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
     end
 {%- endmacro %}
 
-{#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file. -#}
+{#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file.
+Nearly every key has one row, which is its one version; only the others are sorted. They are found by a hash: keys that
+share one are sorted in vain. -#}
 {% macro version_by_key(relation, key, version=none) -%}
 {%- set by_key = key | join(', ') -%}
 {%- set arrival = 'delivered_on, file_id, row_number' -%}
+{#- What is read three times is materialised where it is a CTE: fine for the touched rows, not for all. -#}
+{%- set rows = 'read_touched_rows' if is_incremental() else relation -%}
+find_crowded_hashes as (
+    select {{ row_hash(key) }} as key_hash
+    from {{ rows }}
+    group by {{ row_hash(key) }}
+    having count(*) > 1
+),
 rank_by_version as (
     select
         *,
@@ -48,7 +58,8 @@ rank_by_version as (
             partition by {{ by_key }}
             order by {% if version %}{{ version_or_deletion(relation, version) }} nulls first, {% endif %}{{ arrival }}
         ) as newness
-    from read_touched_rows
+    from {{ rows }}
+    where {{ row_hash(key) }} in (select key_hash from find_crowded_hashes)
 ),
 drop_late_old_versions as (
     select *
@@ -81,6 +92,12 @@ close_versions as (
     select {{ shown_columns(relation) }}, superseded_on
     from end_versions
     where not is_deletion
+    union all
+    select {{ shown_columns(relation) }}, cast(null as date) as superseded_on
+    from {{ rows }}
+    where
+        {{ row_hash(key) }} not in (select key_hash from find_crowded_hashes)
+        and not {{ is_deletion(relation) }}
 )
 {%- endmacro %}
 

@@ -105,6 +105,9 @@ DELIVERIES = {
     ]),
     "catalogue": ("2026-02-01", "products", [product("mug", "Mug"), product("teapot", "Teapot")]),
     "new catalogue": ("2026-03-20", "products", [product("mug", "Blue mug"), product("lamp", "Lamp")]),
+    # An event that a later delivery places on another day.
+    "seen": ("2026-03-02", "events", [view("m1", "2026-03-02 07:00:00", "d-m", "mug")]),
+    "seen on another day": ("2026-04-03", "events", [view("m1", "2026-03-28 07:00:00", "d-m", "mug")]),
     # What was said before, again, in another file.
     "visits repeated": ("2026-03-01", "events", [view("a2", "2026-02-27 10:50:00", "d-a", "mug")]),
 }  # fmt: skip

@@ -36,9 +36,12 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
     "winter": ("extract(hour from {{ local_time(\"timestamp '2026-01-01 12:00:00'\") }})", 13),
     "summer": ("extract(hour from {{ local_time(\"timestamp '2026-07-01 12:00:00'\") }})", 14),
     "listed": (
-        "(select {{ ordered_list('v', 'p') }} = ['a', 'b'] from (values (2, 'b'), (1, 'a')) as r (p, v))",
+        "(select {{ list_column(ordered_rows(['p', 'v']), 'v') }} = ['a', 'b'] "
+        "from (values (2, 'b'), (1, 'a')) as r (p, v))",
         True,
     ),
+    "unique_column_red": ("(select count(*) from ({{ test_unique(twins, 'x') }}) as t)", 1),
+    "unique_column_green": ("(select count(*) from ({{ test_unique(twins, 'y') }}) as t)", 0),
     "unique_red": ("(select count(*) from ({{ test_unique_combination(twins, ['x']) }}) as t)", 1),
     "unique_green": ("(select count(*) from ({{ test_unique_combination(twins, ['x', 'y']) }}) as t)", 0),
     "range_red": ("(select count(*) from ({{ test_accepted_range(twins, 'y', min_value=2) }}) as t)", 1),

@@ -1,83 +1,115 @@
 {{ config(materialized='incremental', pre_hook="{{ touch_visits() }}") }}
+{#- What is read twice is materialised where it is a CTE: fine for the touched rows, not for all. -#}
+{%- set chosen_events = 'choose_touched' if is_incremental() else '(' ~ latest_events() ~ ')' %}
 
 with
+{% if is_incremental() -%}
 read_latest_events as (
-    select
-        merged_events.*,
-        {{ visitor_key() }} as visitor_key
-    from {{ ref('int_events_merged') }} as merged_events
-    left join {{ ref('event_types') }} as event_types on merged_events.event_type = event_types.event_type
-    where merged_events.superseded_on is null
+    {{ latest_events() }}
 ),
 
+-- Whatever a visitor did and is touched lies in a touched span.
 choose_touched as (
+    select read_latest_events.*
+    from read_latest_events
+    {{ join_touched_spans('read_latest_events', 'occurred_at') }}
+    union all
     select *
     from read_latest_events
-    {% if is_incremental() %}
-    where {{ is_touched_event('read_latest_events') }} or {{ is_in_touched_span('read_latest_events', 'occurred_at') }}
-    {% endif %}
+    where visitor_key is null and {{ is_touched_event('read_latest_events') }}
 ),
 
--- Exactly the gap is still the same visit; one second more is the next.
-mark_session_starts as (
+{% endif -%}
+-- Exactly the gap is still the same visit; one second more is the next. Only who and when is sorted; the events meet
+-- their visits afterwards, by visitor and day.
+mark_turns as (
     select
-        *,
-        case
-            when visitor_key is not null then coalesce(
-                occurred_at > lag(occurred_at) over (partition by visitor_key order by occurred_at)
-                + interval {{ var('session_gap_minutes') }} minutes,
-                true
-            )
-        end as is_session_start
-    from choose_touched
+        visitor_key,
+        occurred_at,
+        coalesce(
+            occurred_at > lag(occurred_at) over (partition by visitor_key order by occurred_at)
+            + interval {{ var('session_gap_minutes') }} minutes,
+            true
+        ) as is_session_start,
+        coalesce(
+            lead(occurred_at) over (partition by visitor_key order by occurred_at)
+            > occurred_at + interval {{ var('session_gap_minutes') }} minutes,
+            true
+        ) as is_session_end,
+        coalesce(
+            cast(occurred_at as date)
+            <> cast(lag(occurred_at) over (partition by visitor_key order by occurred_at) as date),
+            true
+        ) as is_day_start
+    from {{ chosen_events }} as chosen_events
+    where visitor_key is not null
 ),
 
-find_session_starts as (
+find_ends as (
     select
-        *,
+        visitor_key,
+        cast(occurred_at as date) as visit_date,
+        is_session_start or is_day_start as is_first_of_day,
         max(case when is_session_start then occurred_at end) over (
-            partition by visitor_key order by occurred_at
-        ) as session_started_at
-    from mark_session_starts
+            partition by visitor_key order by occurred_at, is_session_end
+            rows between unbounded preceding and current row
+        ) as session_started_at,
+        min(case when is_session_end then occurred_at end) over (
+            partition by visitor_key order by occurred_at, is_session_end
+            rows between current row and unbounded following
+        ) as session_ended_at
+    from mark_turns
+    where is_session_start or is_session_end or is_day_start
+),
+
+name_visits as (
+    select
+        visitor_key,
+        visit_date,
+        {{ surrogate_key(['visitor_key', 'session_started_at']) }} as session_id,
+        session_started_at,
+        session_ended_at
+    from find_ends
+    where is_first_of_day
 ),
 
 name_sessions as (
     select
-        event_key,
-        source_table,
-        source_key,
-        event_type,
-        user_key,
-        device_key,
-        occurred_at,
-        event_date,
-        hour_of_week,
-        order_id,
-        product_id,
-        channel,
-        event_text,
-        page,
-        campaign_id,
-        quantity,
-        price_amount,
-        gross_amount,
-        discount_amount,
-        refund_amount,
-        net_amount,
-        review_score,
-        delivered_on,
-        file_id,
-        row_number,
-        visitor_key,
-        case
-            when visitor_key is not null then {{ surrogate_key(['visitor_key', 'session_started_at']) }}
-        end as session_id,
-        case when visitor_key is not null then session_started_at end as session_started_at,
-        case
-            when visitor_key is not null
-                then max(occurred_at) over (partition by visitor_key, session_started_at)
-        end as session_ended_at
-    from find_session_starts
+        events.event_key,
+        events.source_table,
+        events.source_key,
+        events.event_type,
+        events.user_key,
+        events.device_key,
+        events.occurred_at,
+        events.event_date,
+        events.hour_of_week,
+        events.order_id,
+        events.product_id,
+        events.channel,
+        events.event_text,
+        events.page,
+        events.campaign_id,
+        events.quantity,
+        events.price_amount,
+        events.gross_amount,
+        events.discount_amount,
+        events.refund_amount,
+        events.net_amount,
+        events.review_score,
+        events.delivered_on,
+        events.file_id,
+        events.row_number,
+        events.visitor_key,
+        visits.session_id,
+        visits.session_started_at,
+        visits.session_ended_at
+    from {{ chosen_events }} as events
+    left join name_visits as visits
+        on
+            events.visitor_key = visits.visitor_key
+            and cast(events.occurred_at as date) = visits.visit_date
+            and events.occurred_at between visits.session_started_at and visits.session_ended_at
 )
 
 select * from name_sessions

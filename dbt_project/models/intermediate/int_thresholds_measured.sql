@@ -8,7 +8,7 @@ sum_window as (
         sum(net_amount) as net_revenue_amount,
         count(distinct case when event_type in ('purchase', 'order') then order_id end) as order_count
     from {{ ref('int_events_stitched') }}
-    where {{ days_between('event_date', 'as_of_date') }} < {{ var('horizon_days') or 0 }}
+    where source_table <> 'events' and {{ days_between('event_date', 'as_of_date') }} < {{ var('horizon_days') or 0 }}
     group by as_of_date, user_key
 ),
 

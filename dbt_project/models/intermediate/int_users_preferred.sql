@@ -2,22 +2,24 @@
 with
 count_choices as (
     select
-        as_of_date,
-        user_key,
+        events.as_of_date,
+        events.user_key,
         'category' as kind,
-        product_category as choice,
+        products.category as choice,
         count(*) as choice_count
-    from {{ ref('int_events_stitched') }}
-    where product_category is not null
-    group by as_of_date, user_key, product_category
+    from {{ ref('int_events_stitched') }} as events
+    inner join {{ ref('int_products_known') }} as products
+        on events.as_of_date = products.as_of_date and events.product_id = products.product_id
+    where products.category is not null
+    group by events.as_of_date, events.user_key, products.category
     union all
     select
         as_of_date,
         user_key,
         'channel' as kind,
         channel as choice,
-        count(*) as choice_count
-    from {{ ref('int_events_stitched') }}
+        sum(event_count) as choice_count
+    from {{ ref('int_user_days') }}
     where channel is not null
     group by as_of_date, user_key, channel
 ),

@@ -34,3 +34,15 @@ def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path, monkeypatch: pyt
         holder.kill()
     with warehouse.connect(paths, "a test") as connection:
         assert connection.execute("select current_setting('TimeZone')").fetchall() == [("UTC",)]
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(None, "2.7 GiB"), ("1GB", "953.6 MiB")])
+def test_warehouse_takes_the_memory_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, taken: str
+) -> None:
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    monkeypatch.delenv("SHOAL_MEMORY", raising=False)
+    if asked:
+        monkeypatch.setenv("SHOAL_MEMORY", asked)
+    with warehouse.connect(ShopPaths("world"), "a test") as connection:
+        assert connection.execute("select current_setting('memory_limit')").fetchall() == [(taken,)]

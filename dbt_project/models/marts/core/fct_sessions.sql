@@ -2,11 +2,10 @@
 
 with
 choose_visits as (
-    select *
+    select known_events.*
     from {{ ref('int_events_sessionized') }} as known_events
-    where
-        session_id is not null
-        {% if is_incremental() %}and {{ is_in_touched_span('known_events', 'occurred_at') }}{% endif %}
+    {% if is_incremental() %}{{ join_touched_spans('known_events', 'occurred_at') }}{% endif %}
+    where known_events.session_id is not null
 ),
 
 summarise_sessions as (

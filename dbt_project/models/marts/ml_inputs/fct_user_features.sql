@@ -26,7 +26,7 @@ find_largest_orders as (
             order_id,
             sum(gross_amount - discount_amount) as net_amount
         from {{ ref('int_events_stitched') }}
-        where event_type in ('purchase', 'order', 'order_discount')
+        where source_table <> 'events' and event_type in ('purchase', 'order', 'order_discount')
         group by as_of_date, user_key, order_id
     ) as orders
     group by as_of_date, user_key

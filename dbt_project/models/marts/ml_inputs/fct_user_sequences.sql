@@ -1,37 +1,53 @@
 with
+-- One sort, newest first: of two neighbours the next in line happened before.
 measure_gaps as (
     select
-        *,
+        events.as_of_date,
+        events.user_key,
+        events.source_table,
+        events.event_type,
+        events.event_text,
+        events.product_id,
+        events.channel,
+        events.hour_of_week,
+        events.net_amount,
+        events.quantity,
         {{ seconds_between(
-            'lag(occurred_at) over (partition by as_of_date, user_key order by occurred_at, row_number, event_key)',
-            'occurred_at'
+            'lead(events.occurred_at) over ('
+                ~ 'partition by events.as_of_date, events.user_key '
+                ~ 'order by events.occurred_at desc, events.row_number desc, events.event_key desc)',
+            'events.occurred_at'
         ) }} as gap_seconds,
         row_number() over (
-            partition by as_of_date, user_key order by occurred_at desc, row_number desc, event_key desc
+            partition by events.as_of_date, events.user_key
+            order by events.occurred_at desc, events.row_number desc, events.event_key desc
         ) as recency_rank
-    from {{ ref('int_events_stitched') }}
-    where is_in_sequence
+    from {{ ref('int_events_stitched') }} as events
+    left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
+    where coalesce(event_types.is_in_sequence, true)
 ),
 
 keep_latest_events as (
     select
-        as_of_date,
-        user_key,
-        -recency_rank as position,
-        event_type,
+        events.as_of_date,
+        events.user_key,
+        -events.recency_rank as position,
+        events.event_type,
         case
-            when source_table in ('orders', 'payments') then ''
-            else coalesce(nullif(event_text, ''), product_title, '')
+            when events.source_table in ('orders', 'payments') then ''
+            else coalesce(nullif(events.event_text, ''), products.title, '')
         end as event_text,
-        coalesce(product_id, '') as product_id,
-        coalesce(product_category, '') as product_category,
-        coalesce(channel, '') as channel,
-        cast(coalesce(gap_seconds, 0) as bigint) as gap_seconds,
-        hour_of_week,
-        cast(net_amount as double) as net_amount,
-        coalesce(cast(quantity as double), 0) as quantity
-    from measure_gaps
-    where recency_rank <= {{ var('sequence_length') }}
+        coalesce(events.product_id, '') as product_id,
+        coalesce(products.category, '') as product_category,
+        coalesce(events.channel, '') as channel,
+        cast(coalesce(events.gap_seconds, 0) as bigint) as gap_seconds,
+        events.hour_of_week,
+        cast(events.net_amount as double) as net_amount,
+        coalesce(cast(events.quantity as double), 0) as quantity
+    from measure_gaps as events
+    left join {{ ref('int_products_known') }} as products
+        on events.as_of_date = products.as_of_date and events.product_id = products.product_id
+    where events.recency_rank <= {{ var('sequence_length') }}
 ),
 
 line_up_events as (
@@ -39,15 +55,10 @@ line_up_events as (
         as_of_date,
         user_key,
         count(*) as event_count,
-        {{ ordered_list('event_type', 'position') }} as event_types,
-        {{ ordered_list('event_text', 'position') }} as texts,
-        {{ ordered_list('product_id', 'position') }} as product_ids,
-        {{ ordered_list('product_category', 'position') }} as categories,
-        {{ ordered_list('channel', 'position') }} as channels,
-        {{ ordered_list('gap_seconds', 'position') }} as gap_seconds,
-        {{ ordered_list('hour_of_week', 'position') }} as hours_of_week,
-        {{ ordered_list('net_amount', 'position') }} as amounts,
-        {{ ordered_list('quantity', 'position') }} as quantities
+        {{ ordered_rows([
+            'position', 'event_type', 'event_text', 'product_id', 'product_category', 'channel', 'gap_seconds',
+            'hour_of_week', 'net_amount', 'quantity'
+        ]) }} as events
     from keep_latest_events
     group by as_of_date, user_key
 ),
@@ -58,15 +69,15 @@ keep_eligible_users as (
         users.user_key,
         users.as_of_date,
         cast(coalesce(line_up_events.event_count, 0) as integer) as event_count,
-        coalesce(line_up_events.event_types, []) as event_types,
-        coalesce(line_up_events.texts, []) as texts,
-        coalesce(line_up_events.product_ids, []) as product_ids,
-        coalesce(line_up_events.categories, []) as categories,
-        coalesce(line_up_events.channels, []) as channels,
-        coalesce(line_up_events.gap_seconds, []) as gap_seconds,
-        coalesce(line_up_events.hours_of_week, []) as hours_of_week,
-        coalesce(line_up_events.amounts, []) as amounts,
-        coalesce(line_up_events.quantities, []) as quantities,
+        coalesce({{ list_column('line_up_events.events', 'event_type') }}, []) as event_types,
+        coalesce({{ list_column('line_up_events.events', 'event_text') }}, []) as texts,
+        coalesce({{ list_column('line_up_events.events', 'product_id') }}, []) as product_ids,
+        coalesce({{ list_column('line_up_events.events', 'product_category') }}, []) as categories,
+        coalesce({{ list_column('line_up_events.events', 'channel') }}, []) as channels,
+        coalesce({{ list_column('line_up_events.events', 'gap_seconds') }}, []) as gap_seconds,
+        coalesce({{ list_column('line_up_events.events', 'hour_of_week') }}, []) as hours_of_week,
+        coalesce({{ list_column('line_up_events.events', 'net_amount') }}, []) as amounts,
+        coalesce({{ list_column('line_up_events.events', 'quantity') }}, []) as quantities,
         users.last_event_at
     from {{ ref('int_users_eligible') }} as users
     left join line_up_events
