@@ -11,10 +11,11 @@ import fcntl
 import os
 import secrets
 import shlex
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -64,7 +65,9 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_database()}",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS="settings.SQLITE",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC="settings.SQLITE",
     )
 
 
@@ -154,6 +157,7 @@ def start() -> Address:
         started = time.monotonic()
         with console.status("Airflow: starting …"):
             _migrate(home, environment(address.port))
+            _let_readers_and_writer_pass()
             login.write_private(_address_file(), str(address.port))
             _start_part("api-server", address)
             _start_part("dag-processor", address)
@@ -176,7 +180,7 @@ def end() -> int:
 
 
 BUSY_TRIES = 10
-"""On a busy machine SQLite may be locked for longer than Airflow waits for it."""
+"""On a busy machine SQLite may be locked for longer than ``settings.SQLITE`` waits for it."""
 
 
 def _is_busy(answer: httpx.Response) -> bool:
@@ -321,6 +325,12 @@ def _migrate(home: Path, environ: dict[str, str]) -> None:
     stamp.write_text(version("apache-airflow"))
 
 
+def _let_readers_and_writer_pass() -> None:
+    """Write to a log beside the database, so that those who read and the one who writes need not wait."""
+    with closing(sqlite3.connect(_database())) as connection:
+        connection.execute("pragma journal_mode = wal")
+
+
 def _make_keys(home: Path) -> None:
     for name in ("fernet.key", "api.key", "jwt.key"):
         login.key(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
@@ -350,6 +360,10 @@ def _home() -> Path:
     home = settings.airflow_dir()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return home
+
+
+def _database() -> Path:
+    return settings.airflow_dir() / "airflow.db"
 
 
 def _stays_file() -> Path:

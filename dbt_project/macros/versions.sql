@@ -27,12 +27,9 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
     {{ return("coalesce(op = 'delete', false)" if 'op' in columns_of(relation) else 'false') }}
 {%- endmacro %}
 
-{#- A deletion without a version of its own comes after all that was delivered by then. -#}
-{% macro version_or_deletion(relation, version) -%}
-    case
-        when {{ version }} is null and {{ is_deletion(relation) }} then cast(delivered_on as timestamp) + interval 1 day
-        else {{ version }}
-    end
+{#- What has no version of its own comes after all that was delivered by then. -#}
+{% macro version_or_arrival(version) -%}
+    coalesce({{ version }}, cast(delivered_on as timestamp) + interval 1 day)
 {%- endmacro %}
 
 {#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file.
@@ -56,7 +53,7 @@ rank_by_version as (
         {{ row_hash(content_columns(relation)) }} as content_hash,
         row_number() over (
             partition by {{ by_key }}
-            order by {% if version %}{{ version_or_deletion(relation, version) }} nulls first, {% endif %}{{ arrival }}
+            order by {% if version %}{{ version_or_arrival(version) }}, {% endif %}{{ arrival }}
         ) as newness
     from {{ rows }}
     where {{ row_hash(key) }} in (select key_hash from find_crowded_hashes)
@@ -133,7 +130,7 @@ keep_last_of_each_day as (
     qualify row_number() over (
         partition by {{ by_key }}, delivered_on
         order by
-            {% if version %}{{ version_or_deletion(relation, version) }} desc nulls last, {% endif -%}
+            {% if version %}{{ version_or_arrival(version) }} desc, {% endif -%}
             landed_rows.file_id desc, landed_rows.row_number desc
     ) = 1
 ),

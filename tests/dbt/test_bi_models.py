@@ -338,8 +338,8 @@ def test_funnel_counts_users_by_step_and_values_left_carts(chain):
             checkout_to_pay_share, net_revenue_amount, abandoned_amount
         from bi.funnel_daily where scheme = 'rfm' and date = '2026-03-20' and channel = 'web'
     """)
-    assert row == (1, 1, 1, 0, 1.0, 0.0, None, 0, Decimal("29.98")), (
-        "2 × 9.99 and, at the price then known, 2 × 5"
+    assert row == (1, 1, 1, 0, 1.0, 0.0, None, 0, Decimal("35.98")), (
+        "2 × 9.99 and, at the price known as of the last as_of_date, 2 × 8"
     )
 
 

@@ -88,10 +88,7 @@ arrivals = st.lists(
 def test_newest_version_is_seen_on_every_day(
     models: dict[str, str], database: duckdb.DuckDBPyConnection, rows: list
 ) -> None:
-    """Newest = version, else delivered_on, else row number, among what was delivered by then.
-
-    A deletion without a version is as new as the end of its day.
-    """
+    """Newest = version, else the end of the day of delivery, else row number, among what was delivered."""
     landed = [
         {
             "order_id": "o",
@@ -151,9 +148,9 @@ def test_deleted_order_counts_as_cancelled_until_it_is_delivered_again(
 
 
 def newness(row: tuple) -> int:
-    """Return the day of January at whose beginning a version was made; 0 where it has none."""
-    day, _, _, version, _, op = row
-    return version or (day.day + 1 if op == "delete" else 0)
+    """Return the day of January at whose beginning a version was made, else the day after its delivery."""
+    day, _, _, version, *_ = row
+    return version or day.day + 1
 
 
 lines = st.lists(
@@ -219,10 +216,8 @@ def test_absence_from_a_snapshot_ends_a_product(
     refill(database, "staging.stg_shop__products", landed)
     for day in DAYS:
         last = max((d for d, *_ in rows if d <= day), default=None)
-        # A deletion has no version either, so it is newer than every row of its day that has none.
-        of_last = [row for row in ordered(rows) if row[0] == last]
-        deleted = {str(product) for *_, product, _, op in of_last if op == "delete"}
-        told = {str(product): title for *_, product, title, op in of_last if str(product) not in deleted}
+        told = {str(product): (title, op) for d, *_, product, title, op in ordered(rows) if d == last}
+        told = {product: title for product, (title, op) in told.items() if op != "delete"}
         found = seen(database, models["int_products_deduplicated"], "product_id, title", day)
         assert found == sorted(told.items())
 

@@ -26,13 +26,14 @@ from serving import facts, versions
 from serving.content import content_hash
 from settings import ShopPaths
 from tests import world
+from tests.dbt import days
 from tests.dbt.conftest import land_world
 from tests.dbt.test_incremental import content
 from tests.faults.readers import asked, lay_published_version, reading
 from tests.unit.ml import synthetic
 from tests.unit.serving.conftest import FIRST, Warehouse
 from tests.warm import Point, Try, Warm, draw, warm
-from warehouse import snapshot
+from warehouse import dbt, snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -129,15 +130,15 @@ def test_killed_landing_repeated_lands_what_an_undisturbed_one_does(at: Any, tmp
 
 def test_killed_build_repeated_gives_the_tables_of_an_undisturbed_one(at: Any, tmp_path: Path) -> None:
     base = at("base")
-    days = sorted(world.DELIVERIES)
+    deliveries = sorted(world.DELIVERIES)
     lay_published_version(base, tmp_path / "aside")
     before = asked(base)
     command = ("warehouse", "build", "core", "--shop", world.SHOP)
     with warm("warehouse.build", "dbt.cli.main", "dbt.adapters.duckdb", SHOAL_SHOPS=SHOPS) as victim:
-        land_world(base, days[:-20])
+        land_world(base, deliveries[:-20])
         first = victim.command(*command, data=tmp_path / "base")
         assert first.code == 0, first.said
-        land_world(base, days[-20:])
+        land_world(base, deliveries[-20:])
         shutil.copytree(tmp_path / "base", tmp_path / "whole", symlinks=True)
         whole = victim.command(*command, data=tmp_path / "whole")
         assert whole.code == 0, whole.said
@@ -155,6 +156,32 @@ def test_killed_build_repeated_gives_the_tables_of_an_undisturbed_one(at: Any, t
     assert content(paths) == expected
     assert snapshot.read(paths, world.LAST_DAY).manifest == inputs
     assert set(answers) == {before}
+
+
+def test_killed_build_of_leg_2_repeated_gives_what_an_undisturbed_one_does(
+    at: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = at("base")
+    lay_published_version(base, tmp_path / "aside")
+    before = asked(base)
+    land_world(base, sorted(world.DELIVERIES))
+    with monkeypatch.context() as patch:
+        patch.setattr(dbt, "build", days.run_only)
+        days.lay_out(base, world.LAST_DAY)
+    command = ("warehouse", "build", "bi", "--shop", world.SHOP)
+    with warm("warehouse.build", "dbt.cli.main", "dbt.adapters.duckdb", SHOAL_SHOPS=SHOPS) as victim:
+        shutil.copytree(tmp_path / "base", tmp_path / "whole", symlinks=True)
+        whole = victim.command(*command, data=tmp_path / "whole")
+        assert whole.code == 0, whole.said
+        expected = days.content(at("whole"), "bi")
+        assert len(expected) > 7
+        points = draw(17, whole, events=1, shares=1)
+        deaths = 0
+        for point, has_died, paths, answers in killed_and_repeated(victim, command, points, at, tmp_path):
+            deaths += has_died
+            assert days.content(paths, "bi") == expected, point
+            assert answers == {before}
+    assert deaths >= 1
 
 
 def test_killed_publish_repeated_publishes_what_an_undisturbed_one_does(at: Any, tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ def test_replay_lands_what_a_new_mapping_understands_and_doubles_nothing(
             "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
         )
     elif ending == "parquet":
-        duckdb.connect().read_csv(str(path), all_varchar=True).write_parquet(str(path.with_suffix(".parquet")))
+        read = duckdb.connect().read_csv(str(path), all_varchar=True)
+        read.write_parquet(str(path.with_suffix(".parquet")))
         path.unlink()
     assert shoal("receive", str(drops)) == cli.DONE
     before = paths.ledger.read_bytes()
