@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,17 @@ class Cost:
         return f"{self.cpu_seconds:.0f} ({self.peak_gigabytes:.1f} GB)"
 
 
+# A process begins with the peak memory of the one that starts it, which may have held gigabytes: so a small
+# one stands between, and tells what its child took.
+BETWEEN = """
+import json, os, sys
+child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(child, 0)
+told = [os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6]
+os.write(int(sys.argv[1]), json.dumps(told).encode())
+"""
+
+
 def run(module: str, *words: object, data: Path | None = None) -> Cost:
     """Run ``python -m <module> <words>`` to its end, on a data folder.
 
@@ -35,25 +47,23 @@ def run(module: str, *words: object, data: Path | None = None) -> Cost:
     """
     command = [sys.executable, "-m", module, *map(str, words)]
     begun = time.monotonic()
-    with subprocess.Popen(
-        command,
+    read, write = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", BETWEEN, str(write), *command],
         cwd=settings.ROOT,
         env=settings.environment(**({"SHOAL_DATA": str(data)} if data else {})),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise ShoalError(f"`{' '.join(command[1:])}` failed: {said[-2000:]}")
-    cost = Cost(
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        wall_seconds=time.monotonic() - begun,
-        peak_gigabytes=usage.ru_maxrss / 1e6,
+        pass_fds=[write],
+        check=False,
     )
+    os.close(write)
+    with os.fdopen(read) as told:
+        code, cpu_seconds, peak_gigabytes = json.load(told)
+    if code:
+        raise ShoalError(f"`{' '.join(command[1:])}` failed: {done.stdout[-2000:]}")
+    cost = Cost(cpu_seconds, time.monotonic() - begun, peak_gigabytes)
     console.print(
         f"  {module}: {cost.cpu_seconds:.1f} CPU-s, {cost.wall_seconds:.1f} s, {cost.peak_gigabytes:.2f} GB"
     )

@@ -13,11 +13,7 @@ Leg 1 does more than its rivals: versions, labels, rule segments, products, data
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -27,7 +23,9 @@ from typing import Any
 import duckdb
 
 import settings
+from benchmarks import cost
 from benchmarks.behaviour_log import FIRST_DAY, LAST_DAY, NEXT_DAY, BehaviourLog, ScratchPaths
+from benchmarks.cost import Cost
 from cli import ShoalError, answer, console, main
 from warehouse import horizon, snapshot
 
@@ -41,15 +39,6 @@ COMPARED = (
 Left out are keys made by hashing (``event_key``, ``session_id``), which only Shoal needs, ``is_outlier``, and
 what this log does not fill: refunds, reviews, customers.
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one process and its children took."""
-
-    cpu_seconds: float
-    wall_seconds: float
-    peak_gigabytes: float
 
 
 @dataclass(frozen=True)
@@ -69,15 +58,15 @@ def measure(events: int, with_pandas: bool, compare_refresh: bool) -> Figures:
     shutil.rmtree(data, ignore_errors=True)
     paths = ScratchPaths(SHOP, data)
     log = BehaviourLog(paths, events)
-    _say(f"{events:,} events: laying the log in {data}")
+    console.print(f"{events:,} events: laying the log in {data}")
     log.land_history()
     dates = horizon.choose(FIRST_DAY, LAST_DAY).as_of_dates
     full = _build(paths)
-    script = _run("benchmarks.dbt_legs_script", paths.landing, data / "script.duckdb", *dates)
+    script = cost.run("benchmarks.dbt_legs_script", paths.landing, data / "script.duckdb", *dates)
     _compare(paths, data / "script.duckdb")
     pandas = None
     if with_pandas:
-        pandas = _run("benchmarks.dbt_legs_pandas", paths.landing, data / "pandas", *dates)
+        pandas = cost.run("benchmarks.dbt_legs_pandas", paths.landing, data / "pandas", *dates)
         _compare(paths, data / "script.duckdb", data / "pandas")
     log.land_next_day()
     next_day = _build(paths)
@@ -88,40 +77,7 @@ def measure(events: int, with_pandas: bool, compare_refresh: bool) -> Figures:
 
 
 def _build(paths: ScratchPaths, *options: str) -> Cost:
-    return _run("warehouse", "build", "core", "--shop", SHOP, *options, data=paths.data)
-
-
-def _run(module: str, *words: object, data: Path | None = None) -> Cost:
-    """Run one command to its end.
-
-    Raises
-    ------
-    ShoalError
-        When it fails; shows what it said.
-    """
-    command = [sys.executable, "-m", module, *map(str, words)]
-    begun = time.monotonic()
-    with subprocess.Popen(
-        command,
-        cwd=settings.ROOT,
-        env=settings.environment(**({"SHOAL_DATA": str(data)} if data else {})),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise ShoalError(f"`{' '.join(command[1:])}` failed: {said[-2000:]}")
-    cost = Cost(
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        wall_seconds=time.monotonic() - begun,
-        peak_gigabytes=usage.ru_maxrss / 1e6,
-    )
-    _say(f"  {module}: {cost.cpu_seconds:.1f} CPU-s, {cost.wall_seconds:.1f} s, {cost.peak_gigabytes:.2f} GB")
-    return cost
+    return cost.run("warehouse", "build", "core", "--shop", SHOP, *options, data=paths.data)
 
 
 def _compare(paths: ScratchPaths, script: Path, pandas: Path | None = None) -> None:
@@ -147,7 +103,9 @@ def _compare(paths: ScratchPaths, script: Path, pandas: Path | None = None) -> N
                 other = _hash(connection, f"read_parquet('{pandas}/{name}*.parquet')", columns, is_whole=True)
             else:
                 other = _hash(connection, f"script.{name}", columns)
-            _say(f"    {table}: {found['rows']:,} rows, {len(columns)} columns, equal: {found == other}")
+            console.print(
+                f"    {table}: {found['rows']:,} rows, {len(columns)} columns, equal: {found == other}"
+            )
             if found != other:
                 different.append(table)
     if different:
@@ -230,11 +188,7 @@ def as_markdown(measured: Sequence[Figures]) -> str:
 
 
 def _cell(cost: Cost | None) -> str:
-    return f"{cost.cpu_seconds:.0f} ({cost.peak_gigabytes:.1f} GB)" if cost else "–"
-
-
-def _say(text: str) -> None:
-    console.print(text)
+    return str(cost or "–")
 
 
 def act(arguments: argparse.Namespace) -> None:

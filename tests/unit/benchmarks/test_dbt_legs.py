@@ -85,8 +85,3 @@ def test_one_other_value_is_seen(paths: ScratchPaths, table: str, way: str) -> N
         dbt_legs._compare(
             spoilt, paths.data / "script.duckdb", paths.data / "pandas" if way == "pandas" else None
         )
-
-
-def test_failing_command_is_told_with_what_it_said() -> None:
-    with pytest.raises(ShoalError, match=r"`-m landing nonsense` failed(?s:.*)invalid choice"):
-        dbt_legs._run("landing", "nonsense")
