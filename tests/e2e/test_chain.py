@@ -21,10 +21,10 @@ import pytest
 import settings
 import warehouse
 from landing import pseudonyms
-from orchestrate import airflow_server, follow, processes
+from orchestrate import airflow_server, follow, login, processes
 from serving.query import connect
 from settings import ShopPaths
-from tests import world
+from tests import planted, world
 from tests.published import Content, content
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -80,6 +80,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     drops = data / "drops"
     world.write_drops(drops)
     world.write_crowd(drops)
+    planted.plant(drops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOAL_DATA", str(data))
         patch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
@@ -169,6 +170,35 @@ def test_one_more_day_moves_who_bought_and_leaves_the_day_before(shop: Shop, fir
     assert chain.as_of_date == NEXT_DAY.isoformat()
     assert shop.segments_of(VISITOR)["rfm"] != "not_bought"
     assert shop.content(world.LAST_DAY) == before
+
+
+def test_planted_personal_data_is_in_no_log_xcom_artefact_or_table(shop: Shop, first: follow.Chain) -> None:
+    """Landing alone knows who it is: its files that only their owner reads, and the drops themselves."""
+    assert shop.segments_of(planted.CUSTOMER), "nothing was planted"
+    texts = [text.encode() for text in planted.TEXTS]
+    left = _left(shop)
+    suffixes = {path.suffix for path in left}
+    assert {".log", ".db", ".duckdb", ".parquet", ".html", ".safetensors"} <= suffixes
+    assert list(planted.traces(left, texts)) == []
+
+
+def test_secrets_are_in_no_file_but_their_own(shop: Shop, first: follow.Chain) -> None:
+    own = [login.file(), *shop.paths.secrets.iterdir(), *settings.data_dir().rglob("*.key")]
+    secrets = {path: path.read_bytes().strip() for path in own}
+    secrets[login.file()] = login.password().encode()
+    assert len(secrets) >= 5 and all(path.stat().st_mode & 0o077 == 0 for path in secrets)
+    texts = {form: path for path, text in secrets.items() for form in (text, text.hex().encode())}
+    found = planted.traces([path for path in _left(shop) if path not in secrets], texts)
+    assert [(path, texts[text]) for path, text in found] == []
+
+
+def _left(shop: Shop) -> list[Path]:
+    apart = {shop.drops, shop.paths.secrets, shop.paths.quarantine}
+    return [
+        path
+        for path in settings.data_dir().rglob("*")
+        if path.is_file() and not apart & {*path.parents} and path.suffix != ".lock"
+    ]
 
 
 def test_nothing_is_written_into_the_home_directory(shop: Shop, first: follow.Chain) -> None:

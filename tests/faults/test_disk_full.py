@@ -5,11 +5,9 @@ The disk is a small tmpfs, filled with ballast up to a room drawn from a seed; o
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,24 +22,7 @@ from tests.faults.test_kill import SHOPS, landed, published
 from tests.unit.serving.conftest import FIRST, Warehouse
 from tests.warm import Warm, warm
 
-DISK_MB = 64
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Mount a small disk and make it the data folder."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a full disk needs a tmpfs, which only root may mount: run as root to test it")
-    monkeypatch.setenv("SHOAL_SHOPS", SHOPS)
-    monkeypatch.setenv("SHOAL_DATA", str(folder))
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(disk: Path, room: int) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from ml import tracking
 from ml.__main__ import _parser
 from ml.score import score
 from ml.train import train
+from tests.faults.test_disk_full import fill
 from tests.faults.test_kill import predictions
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
@@ -112,24 +115,40 @@ def test_training_without_mlflow_fails_in_one_line_and_registers_nothing(
 
 
 def test_mlflow_that_fails_in_the_middle_leaves_no_half_champion(
-    trained: synthetic.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    trained: synthetic.World, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mlflow.exceptions import MlflowException
+    """Its disk is full while a model is uploaded, and once more when the new champion is named."""
+    import mlflow
 
-    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow itself sets it
+    upload = mlflow.pyfunc.log_model
+
+    def upload_to_a_full_disk(*arguments: Any, **options: Any) -> Any:
+        fill(disk, 100_000)
+        return upload(*arguments, **options)
+
+    def name_on_a_full_disk(*_: object) -> None:
+        raise mlflow.MlflowException("database or disk is full")
+
+    def train_quickly(_: argparse.Namespace) -> None:
+        train(world.paths, world.as_of, QUICK)
+
     with fresh_tracking():
         world = synthetic.write(users=120)
-
-        def fail(*_: object) -> None:
-            raise MlflowException("the disk of the server is full")
-
-        with monkeypatch.context() as full:
-            full.setattr(tracking.Version, "set_alias", fail)
-            with pytest.raises(ShoalError, match="the disk of the server is full"), tracking.explained():
-                train(world.paths, world.as_of, QUICK)
-        with pytest.raises(ShoalError, match="none was promoted yet"):
-            score(world.paths, world.as_of)
+        parser = argparse.ArgumentParser("python -m ml train")
+        parser.set_defaults(act=train_quickly)
+        for place, name, fault in (
+            (mlflow.pyfunc, "log_model", upload_to_a_full_disk),
+            (tracking.Version, "set_alias", name_on_a_full_disk),
+        ):
+            with monkeypatch.context() as full:
+                full.setattr(place, name, fault)
+                assert cli.run(parser, []) == cli.FAILED
+            (line,) = (line for line in capsys.readouterr().err.splitlines() if "python -m ml" in line)
+            assert f"the disk of {disk} is full" in line and "make room" in line
+            with pytest.raises(ShoalError, match="none was promoted yet"):
+                score(world.paths, world.as_of)
+            (disk / ".ballast").unlink(missing_ok=True)
         train(world.paths, world.as_of, QUICK)
         score(world.paths, world.as_of)
         found = predictions(world.paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 from pathlib import Path
 
 import pytest
@@ -11,48 +10,10 @@ import pytest
 import settings
 from landing import pseudonyms
 from settings import ShopPaths
-from tests import world
+from tests import planted, world
 from tests.warm import warm
 
 SHOPS = str(settings.ROOT / "tests" / "shops")
-CUSTOMER, DEVICE = "planted-customer-7351", "planted-device-7351"
-EMAIL, PHONE, NAME = "wilhelmina.planted@example.org", "+49 30 73517351", "Wilhelmina Plantagenet"
-MOMENT = "2026-04-29 10:00:00"
-
-
-def write(path: Path, rows: list[dict[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def plant(drops: Path) -> None:
-    """Write good rows and bad ones, with what identifies somebody where it belongs and where it does not."""
-    person = {
-        "customer_id": CUSTOMER,
-        "email": EMAIL,
-        "phone": PHONE,
-        "full_name": NAME,
-        "updated_at": MOMENT,
-    }
-    write(drops / "customers_2026-04-29.csv", [person, person | {"updated_at": f"yesterday, {EMAIL}"}])
-    event = {
-        "event_id": "x1",
-        "event_type": "view",
-        "occurred_at": MOMENT,
-        "customer_id": CUSTOMER,
-        "device_id": DEVICE,
-    }
-    searched = event | {
-        "event_id": "x2",
-        "event_type": "search",
-        "query": f"write to {EMAIL} or call {PHONE}",
-    }
-    slipped = event | {"event_id": "x3", "event_type": CUSTOMER}
-    write(drops / "events_2026-04-29.csv", [event, searched, slipped])
-    order = {"order_id": "x4", "ordered_at": MOMENT, "customer_id": CUSTOMER, "order_status": "completed"}
-    write(drops / "orders_2026-04-29.csv", [order | {"currency": "EUR", "updated_at": MOMENT}])
 
 
 @pytest.mark.slow
@@ -63,7 +24,7 @@ def test_planted_personal_data_and_keys_are_found_in_nothing_that_is_left(
     data.mkdir()
     monkeypatch.setenv("SHOAL_DATA", str(data))
     world.write_drops(drops)
-    plant(drops)
+    planted.plant(drops, with_bad_rows=True)
     commands = [
         ("landing", "receive", str(drops)),
         ("landing", "quarantine", "--json"),
@@ -82,16 +43,10 @@ def test_planted_personal_data_and_keys_are_found_in_nothing_that_is_left(
     assert b"not_allowed:event_type" in said["landing quarantine"]
     paths = ShopPaths(world.SHOP)
     key = pseudonyms.key(paths)
-    planted = [text.encode() for text in (CUSTOMER, DEVICE, EMAIL, PHONE, NAME, "Plantagenet")]
-    planted += [key, key.hex().encode(), base64.b64encode(key)]
+    texts = [text.encode() for text in planted.TEXTS] + [key, key.hex().encode(), base64.b64encode(key)]
     owners_only = {paths.secrets, paths.quarantine}
-    left = {
-        str(path.relative_to(data)): path.read_bytes()
-        for path in data.rglob("*")
-        if path.is_file() and not owners_only & set(path.parents)
-    }
-    assert len(left) > 60 and any(name.endswith("dbt.log") for name in left)
-    found = [(place, text) for place, content in (left | said).items() for text in planted if text in content]
-    assert found == []
-    quarantined = b"".join(path.read_bytes() for path in paths.quarantine.iterdir())
-    assert EMAIL.encode() in quarantined, "nothing was planted"
+    left = [path for path in data.rglob("*") if path.is_file() and not owners_only & set(path.parents)]
+    assert len(left) > 60 and any(path.name == "dbt.log" for path in left)
+    assert list(planted.traces(left, texts)) == []
+    assert [(name, text) for name, words in said.items() for text in texts if text in words] == []
+    assert planted.EMAIL.encode() in {text for _, text in planted.traces(paths.quarantine.iterdir(), texts)}
