@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import os
+import random
 import secrets
 import shlex
 import sqlite3
@@ -66,8 +67,8 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_database()}",
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS="settings.SQLITE",
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC="settings.SQLITE",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS="settings.PATIENT",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC="settings.PATIENT",
     )
 
 
@@ -179,8 +180,8 @@ def end() -> int:
     return count
 
 
-BUSY_TRIES = 10
-"""On a busy machine SQLite may be locked for longer than ``settings.SQLITE`` waits for it."""
+BUSY_SECONDS = 120
+"""For so long Airflow's database may be busy with others, who all write to the one SQLite file."""
 
 
 def _is_busy(answer: httpx.Response) -> bool:
@@ -232,10 +233,9 @@ class Client:
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             self._log_in()
             answer = self._http.request(method, f"/api/v2/{path}", **request)
-        for _ in range(BUSY_TRIES):
-            if not _is_busy(answer):
-                break
-            time.sleep(1)
+        patience = time.monotonic() + BUSY_SECONDS
+        while _is_busy(answer) and time.monotonic() < patience:
+            time.sleep(random.uniform(0.1, 1))  # noqa: S311 - not to meet the same others again
             answer = self._http.request(method, f"/api/v2/{path}", **request)
             if answer.status_code == httpx.codes.CONFLICT:  # the first try had done it all the same
                 return {}
@@ -262,7 +262,11 @@ def dag_ids() -> set[str]:
 def _start_part(name: str, address: Address) -> None:
     log = settings.airflow_dir() / f"{name}.log"
     command = [sys.executable, "-m", "airflow", *PARTS[name]]
-    processes.start(FAMILY, name, command, environment(address.port), log)
+    environ = environment(address.port)
+    if name == "api-server":
+        # It writes its own log of actions where it must not wait: whom it waits for may be waiting for it.
+        environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"] = "settings.IMPATIENT"
+    processes.start(FAMILY, name, command, environ, log)
 
 
 def _wait(is_done: Callable[[], bool]) -> None:

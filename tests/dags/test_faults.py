@@ -106,7 +106,7 @@ def test_five_hundred_events_at_once_lose_none_and_every_day_is_published(stage:
             "assets/events", {"asset_id": asset["id"], "partition_key": days[number % 2], "extra": extra}
         )
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(send, range(500)))) == 500
 
     def unheard() -> list[int]:

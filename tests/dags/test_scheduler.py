@@ -164,6 +164,28 @@ def test_backfill_of_five_days_travels_in_order_while_today_runs(stage: Stage) -
         assert sorted(run["partition_key"] for run in runs if run["partition_key"] in days) == days, dag_id
 
 
+def test_backfill_asked_for_as_the_page_does_travels_backwards_when_told_to(stage: Stage) -> None:
+    days = ["2011-11-22", "2011-11-23"]
+    stage.when(
+        *({"to": f"landing latest-day --shop simulated --up-to {day}", "says": day} for day in days),
+    )
+    (stage.folder / "data" / "simulated" / "inbox").mkdir(parents=True, exist_ok=True)
+    asked = {
+        "dag_id": "land_behaviour",
+        "from_date": f"{days[0]}T00:00:00Z",
+        "to_date": f"{days[-1]}T23:59:00Z",
+        "run_backwards": True,
+        "max_active_runs": 1,
+        "reprocess_behavior": "none",
+        "dag_run_conf": {},
+    }
+    stage.client.post("backfills", asked)
+    eventually(lambda: stage.called("simulated").count("serving publish") == len(days))
+    for verb in COMMANDS[2:]:
+        calls = [call for call in stage.calls() if " ".join(call["words"]).startswith(verb)]
+        assert [call["words"][-1] for call in calls] == days[::-1], verb
+
+
 def test_everything_listens_on_this_machine_only(stage: Stage) -> None:
     listening = [
         connection.laddr.ip
