@@ -40,9 +40,6 @@ _CACHE = Path(os.environ.get("SHOAL_DATA", ROOT / "data")).resolve() / "cache"
 os.environ["XDG_CACHE_HOME"] = str(_CACHE)
 os.environ["XDG_CONFIG_HOME"] = str(_CACHE / "config")
 
-PATIENT, IMPATIENT = {"timeout": 60}, {"timeout": 0.25}
-"""Seconds that the parts of Airflow wait while another writes to its database; Airflow reads this."""
-
 SHOP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 

@@ -317,7 +317,8 @@ def _say_unused(report: Report) -> None:
     for source, columns in unused.items():
         if columns:
             shown = ", ".join(sorted(columns)[:10]) + (" …" if len(columns) > 10 else "")
-            cli.console.print(f"  columns of {source} that nothing reads: {escape(shown)}", soft_wrap=True)
+            told = f"  columns of {source} that nothing reads, kept in quarantine: {escape(shown)}"
+            cli.console.print(told, soft_wrap=True)
 
 
 def _say_names(what: str, names: list[str]) -> None:

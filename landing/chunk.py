@@ -80,6 +80,10 @@ class Landed:
         """By the law of conservation: all that is neither quarantined nor a repeat."""
         return self.rows_in - self.rows_quarantined - self.rows_duplicate
 
+    def columns_unread(self, source: Source) -> list[str]:
+        """Return the columns of the file that no mapping reads."""
+        return sorted(set(self.columns) - source.reads)
+
     def too_many_quarantined(self, source: Source) -> str | None:
         """Say why the file is held: more of its rows are bad than its contracts allow; None when few are.
 
@@ -195,6 +199,8 @@ class Chunk:
         for translation in self.translations:
             self._write(connection, translation, secret, landed)
         self._quarantine(connection, landed)
+        if not self.replay:
+            self._keep_unread(connection, landed)
         return landed
 
     def _replayed_rows(self, replay: Replay) -> Iterator[readers.NumberedRow]:
@@ -454,6 +460,19 @@ class Chunk:
                 self._set_aside(file_index, (row for _, row in pairs), landed[file_index])
         for file_index in set(range(len(landed))) - seen if self.replay else ():
             self._set_aside(file_index, iter(()), landed[file_index])
+
+    def _keep_unread(self, connection: duckdb.DuckDBPyConnection, landed: list[Landed]) -> None:
+        """Keep the columns that no mapping reads, as they came: what a shop adds may be wanted later."""
+        for file_index, (arrival, file) in enumerate(zip(self.arrivals, landed, strict=True)):
+            if file.refused or not file.columns_unread(self.source):
+                continue
+            aside = self.scratch / "unread.parquet"
+            query, parameters = readers.fields_of(self.bundle, file.columns_unread(self.source))
+            connection.execute(
+                f"copy ({query}) to $path (format parquet)",
+                {**parameters, "path": str(aside), "file_index": file_index},
+            )
+            quarantine.keep(self.paths, part_name(arrival.file.file_id, 0), aside)
 
     def _set_aside(self, file_index: int, rows: Iterator[quarantine.Row], file: Landed) -> None:
         """Write the bad rows of a file, in a replay with those that were not read again."""

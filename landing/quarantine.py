@@ -1,6 +1,6 @@
-"""The quarantine: bad rows, raw and with every reason, out of everybody's way.
+"""The quarantine: bad rows, raw and with every reason, and columns that nothing reads, out of the way.
 
-Raw rows name people, so they stay in files of mode 0600. What others may see is
+Both may name people, so they stay in files of mode 0600. What others may see is
 :func:`rows`: file, row number, reasons, and the columns that identify nobody.
 """
 
@@ -35,6 +35,20 @@ def write(paths: ShopPaths, name: str, bad_rows: Iterable[Row]) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(target)
+
+
+def unread_path(paths: ShopPaths, name: str) -> Path:
+    """Say where the columns that no mapping reads of a file lie: ``row_number``, and a map of texts."""
+    return paths.quarantine / f"{name}.parquet"
+
+
+def keep(paths: ShopPaths, name: str, parquet: Path) -> None:
+    """Put what no mapping reads of a file into place: whole or not at all, readable by the owner alone."""
+    paths.quarantine.mkdir(parents=True, exist_ok=True, mode=0o700)
+    parquet.chmod(0o600)
+    with parquet.open("rb") as file:
+        os.fsync(file.fileno())
+    parquet.replace(unread_path(paths, name))
 
 
 def rows(paths: ShopPaths) -> Iterator[Row]:

@@ -656,6 +656,24 @@ def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table
     )
 
 
+def fields_of(bundle: Bundle, columns: Sequence[str]) -> tuple[str, dict[str, list[str]]]:
+    """Return query and parameters for columns of the file ``$file_index``: row_number, and texts by name."""
+    parameters = {"names": list(columns)}
+    if bundle.format == "jsonl":
+        parameters["pointers"] = [_json_pointer(name) for name in columns]
+        texts, rows = "json_extract_string(c0, $pointers)", "understood"
+    else:
+        place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
+        texts, rows = f"[{', '.join(place[name] for name in columns)}]", "clean"
+    query = f"""
+        select row_number, map($names::varchar[], {texts}) as columns
+        from {rows}
+        where file_index = $file_index
+        order by row_number
+    """
+    return query, parameters
+
+
 def raw_field(name: str) -> str:
     """Return the name of a source row's field, by place: no source column's name begins with a space."""
     return quoted(f" {name}")

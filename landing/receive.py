@@ -281,7 +281,6 @@ class Call:
                 self.wait(arrival.file, "it is being written")
                 continue
             self.report.reasons.update(result.reasons)
-            unused = tuple(sorted(set(result.columns) - chunk.source.reads))
             held = result.too_many_quarantined(chunk.source)
             decisions.append(
                 self._decision(arrival.file).model_copy(
@@ -295,7 +294,7 @@ class Call:
                         "rows_duplicate": result.rows_duplicate,
                         "due_on": result.due_on,
                         "tables": tuple(result.tables),
-                        "unused_columns": unused,
+                        "unused_columns": tuple(result.columns_unread(chunk.source)),
                     }
                 )
             )

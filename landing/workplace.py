@@ -72,5 +72,6 @@ def _sweep(paths: ShopPaths) -> None:
             found.unlink()
     current = {ledger.part_name(file.file_id, file.part) for file in files}
     for found in paths.quarantine.glob("*"):
-        if found.stem not in current or found.suffix == ".tmp":
+        kept = committed if found.suffix == ".parquet" else current
+        if found.stem not in kept or found.suffix == ".tmp":
             found.unlink()

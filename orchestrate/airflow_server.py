@@ -12,11 +12,10 @@ import os
 import random
 import secrets
 import shlex
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -66,9 +65,7 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_database()}",
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS="settings.PATIENT",
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC="settings.PATIENT",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
     )
 
 
@@ -158,7 +155,6 @@ def start() -> Address:
         started = time.monotonic()
         with console.status("Airflow: starting …"):
             _migrate(home, environment(address.port))
-            _let_readers_and_writer_pass()
             login.write_private(_address_file(), str(address.port))
             _start_part("api-server", address)
             _start_part("dag-processor", address)
@@ -262,11 +258,7 @@ def dag_ids() -> set[str]:
 def _start_part(name: str, address: Address) -> None:
     log = settings.airflow_dir() / f"{name}.log"
     command = [sys.executable, "-m", "airflow", *PARTS[name]]
-    environ = environment(address.port)
-    if name == "api-server":
-        # It writes its own log of actions where it must not wait: whom it waits for may be waiting for it.
-        environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"] = "settings.IMPATIENT"
-    processes.start(FAMILY, name, command, environ, log)
+    processes.start(FAMILY, name, command, environment(address.port), log)
 
 
 def _wait(is_done: Callable[[], bool]) -> None:
@@ -329,12 +321,6 @@ def _migrate(home: Path, environ: dict[str, str]) -> None:
     stamp.write_text(version("apache-airflow"))
 
 
-def _let_readers_and_writer_pass() -> None:
-    """Write to a log beside the database, so that those who read and the one who writes need not wait."""
-    with closing(sqlite3.connect(_database())) as connection:
-        connection.execute("pragma journal_mode = wal")
-
-
 def _make_keys(home: Path) -> None:
     for name in ("fernet.key", "api.key", "jwt.key"):
         login.key(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
@@ -364,10 +350,6 @@ def _home() -> Path:
     home = settings.airflow_dir()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     return home
-
-
-def _database() -> Path:
-    return settings.airflow_dir() / "airflow.db"
 
 
 def _stays_file() -> Path:

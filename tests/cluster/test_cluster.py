@@ -28,6 +28,7 @@ from settings import ShopPaths
 from tests import world
 from tests.chain import Chain
 from tests.cluster.stand_in import Machine, missing
+from tests.dags.stage import heard, send_events
 from tests.published import content
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -186,6 +187,16 @@ def test_warehouse_tasks_ran_on_its_worker_and_no_others_did(shop: Shop) -> None
 
     assert ran_on("warehouse-worker") == WAREHOUSE_TASKS
     assert ran_on("worker") == OTHER_TASKS
+
+
+def test_five_hundred_events_at_once_lose_none_and_the_day_stays_as_published(shop: Shop) -> None:
+    before = content(shop.paths, world.LAST_DAY)
+    begun = time.monotonic()
+    told = send_events(shop.client, 500, [str(world.LAST_DAY)], world.SHOP, senders=8)
+    print(f"500 events in {time.monotonic() - begun:.0f} s")
+    shop.wait(lambda: heard(shop.client, told) == told)
+    shop.wait(lambda: {run["state"] for run in shop.runs()} == {"success"})
+    assert content(shop.paths, world.LAST_DAY) == before
 
 
 def test_models_lie_in_the_object_store_and_runs_in_postgres(shop: Shop) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,35 @@ def eventually(look: Callable[[], Any], seconds: float = 300) -> Any:
             return found
         time.sleep(0.5)
     raise AssertionError(f"{look} saw nothing within {seconds} s")
+
+
+def send_events(
+    client: airflow_server.Client, count: int, days: list[str], shop: str, senders: int
+) -> set[str]:
+    """Say so many times, several at once, that predictions of these days are there; return the runs named."""
+    (asset,) = client.get("assets", name_pattern="predictions")["assets"]
+    names = [f"event_{number}" for number in range(count)]
+
+    def send(number: int) -> None:
+        extra = {"shops": {shop: {"run_id": names[number], "full_refresh": False}}}
+        event = {"asset_id": asset["id"], "partition_key": days[number % len(days)], "extra": extra}
+        client.post("assets/events", event)
+
+    with ThreadPoolExecutor(senders) as pool:
+        list(pool.map(send, range(count)))
+    return set(names)
+
+
+def heard(client: airflow_server.Client, names: set[str]) -> set[str]:
+    """Return those of :func:`send_events` that a DAG run answers to."""
+    (asset,) = client.get("assets", name_pattern="predictions")["assets"]
+    found: set[str] = set()
+    for offset in range(0, 2 * len(names), 100):
+        page = client.get("assets/events", asset_id=asset["id"], limit=100, offset=offset)
+        for event in page["asset_events"]:
+            runs = {told["run_id"] for told in event["extra"].get("shops", {}).values()}
+            found |= runs if event["created_dagruns"] else set()
+    return found & names
 
 
 @contextmanager

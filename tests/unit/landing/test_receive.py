@@ -563,10 +563,18 @@ def test_a_required_column_of_another_type_refuses_the_file(write_csv, land, pat
         assert ledger.accepted(paths) == [] and list(quarantine.rows(paths)) == []
 
 
-def test_columns_that_nothing_reads_are_told_of_every_format(drops, land, view):
-    row = view | {"colour": "red", "weather": "wet"}
+def test_columns_that_nothing_reads_are_told_and_kept_for_their_owner(drops, land, view, paths):
+    row = view | {"colour": "red", "Colour": "#f00", "the weather": ""}
     (drops / f"events_{DAY}.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n", encoding="utf-8")
     (drops / "events_2024-03-02.jsonl").write_text(
-        json.dumps(row | {"event_id": "2"}) + "\n", encoding="utf-8"
+        json.dumps(row | {"event_id": "2", "occurred_at": "2024-03-02"}) + "\n", encoding="utf-8"
     )
-    assert [file.unused_columns for file in land().landed] == [("colour", "weather")] * 2
+    unread = ("Colour", "colour", "the weather")
+    report = land()
+    assert [file.unused_columns for file in report.landed] == [unread] * 2
+    land()  # sweeps the quarantine
+    for file, nothing in zip(report.landed, (None, ""), strict=True):
+        kept = quarantine.unread_path(paths, file.file_id)
+        assert kept.stat().st_mode & 0o777 == 0o600
+        found = duckdb.connect().execute("from read_parquet($path)", {"path": str(kept)}).fetchall()
+        assert [texts for _, texts in found] == [dict(zip(unread, ("#f00", "red", nothing), strict=True))]
