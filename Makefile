@@ -42,7 +42,7 @@ down: ## end what `make up` started
 
 .PHONY: test
 test: setup ## run all tests that this machine can run; ends with a list of what was skipped and why
-	@$(VENV)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder
+	@$(VENV)/python -m pytest -n auto --no-loadscope-reorder
 
 .PHONY: test-all
 test-all: ## run all tests, also those of docker-compose.yml; needs Debian's postgresql and redis-server
@@ -51,7 +51,7 @@ test-all: ## run all tests, also those of docker-compose.yml; needs Debian's pos
 	    exit 1
 	fi
 	$(MAKE) setup-cluster
-	$(VENV)/python -m pytest -n logical --maxprocesses 4 --no-loadscope-reorder -m "not cluster"
+	$(VENV)/python -m pytest -n auto --no-loadscope-reorder -m "not cluster"
 	$(VENV)/python -m pytest --cluster -m cluster
 
 .PHONY: setup-cluster

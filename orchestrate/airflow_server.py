@@ -137,7 +137,9 @@ def found() -> Address | None:
         address = Address(int(_address_file().read_text()))
     except (FileNotFoundError, ValueError):
         return None
-    return address if processes.members(FAMILY) and Client(address).is_healthy() else None
+    # A part that has just died is called healthy for half a minute more.
+    is_whole = processes.members(FAMILY) and not _ended_parts()
+    return address if is_whole and Client(address).is_healthy() else None
 
 
 def start() -> Address:
@@ -201,11 +203,13 @@ class Client:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Post JSON to ``/api/v2/<path>`` and return the answer."""
-        return self._call("POST", path, json=body)
+        with _one_writer():
+            return self._call("POST", path, json=body)
 
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         """Patch ``/api/v2/<path>`` with JSON and return the answer."""
-        return self._call("PATCH", path, json=body)
+        with _one_writer():
+            return self._call("PATCH", path, json=body)
 
     def answers(self) -> bool:
         """Return whether the server is up."""
@@ -287,15 +291,18 @@ def _is_ready(client: Client) -> bool:
 
 def expect_alive() -> None:
     """Raise a ShoalError when a part that was started here has ended."""
-    alive = {process.pid for process in processes.members(FAMILY)}
-    for name in PARTS:
+    for name in _ended_parts():
         log = settings.airflow_dir() / f"{name}.log"
-        pid = log.with_suffix(".pid")
-        if pid.exists() and int(pid.read_text()) not in alive:
-            raise ShoalError(
-                f"Airflow's {name} ended; `make up` starts it again, and runs that it left go on. "
-                f"The end of {log}:\n{processes.last_lines(log)}"
-            )
+        raise ShoalError(
+            f"Airflow's {name} ended; `make up` starts it again, and runs that it left go on. "
+            f"The end of {log}:\n{processes.last_lines(log)}"
+        )
+
+
+def _ended_parts() -> list[str]:
+    alive = {process.pid for process in processes.members(FAMILY)}
+    started = {name: settings.airflow_dir() / f"{name}.pid" for name in PARTS}
+    return [name for name, pid in started.items() if pid.exists() and int(pid.read_text()) not in alive]
 
 
 def _make_pool(client: Client) -> None:
@@ -334,6 +341,21 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
         except BlockingIOError:
             console.print(f"Airflow: another command starts it on {settings.data_dir()}; waiting …")
             fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _one_writer() -> Iterator[None]:
+    """Let one call at a time write, where Airflow keeps its tables in SQLite.
+
+    Its API server stands still when two do: it writes its log of actions where it must not wait for the
+    other, who then waits for it.
+    """
+    if settings.secrets_dir():  # Postgres
+        yield
+        return
+    with (_home() / "write.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

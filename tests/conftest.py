@@ -22,10 +22,11 @@ from tests.chain import Chain
 hypothesis.settings.register_profile("thorough", hypothesis.settings.default)
 
 TOGETHER = (
+    {"tests/dags/test_faults.py", "tests/dags/test_scheduler.py"},
     {"tests/e2e/test_simulated.py", "tests/docs/test_readme.py"},
     {f"tests/dbt/test_{name}.py" for name in ("bi_models", "incremental", "project", "properties", "world")},
 )
-"""Files that share a chain, or a built world."""
+"""Files that share a chain or a built world, or that mostly wait: two such at once leave a core idle."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("cluster"):
                 item.add_marker(later)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores, up to five: one of them mostly waits for a scheduler."""
+    return min(5, (os.cpu_count() or 1) + 1)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -194,6 +194,7 @@ def test_five_hundred_events_at_once_lose_none_and_the_day_stays_as_published(sh
     begun = time.monotonic()
     told = send_events(shop.client, 500, [str(world.LAST_DAY)], world.SHOP, senders=8)
     print(f"500 events in {time.monotonic() - begun:.0f} s")
+    shop.wait(lambda: {run["state"] for run in shop.runs()} == {"success"})
     shop.wait(lambda: heard(shop.client, told) == told)
     shop.wait(lambda: {run["state"] for run in shop.runs()} == {"success"})
     assert content(shop.paths, world.LAST_DAY) == before

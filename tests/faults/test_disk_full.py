@@ -61,7 +61,7 @@ def meet(
         (line,) = (line for line in ended.said.splitlines() if line.startswith("python -m"))
         assert f"the disk of {disk} is full" in line and "make room" in line, ended.said
         assert "Traceback" not in ended.said, ended.said
-    assert failures >= 2
+    assert failures >= min(2, tries - 1)
     ended = victim.command(*command, data=disk)
     assert ended.code == 0, ended.said
 
@@ -136,5 +136,5 @@ def test_build_on_a_full_disk_says_so_and_builds_when_there_is_room(disk: Path, 
         def unharmed() -> None:
             assert asked(paths) == before
 
-        meet(victim, disk, command, 31, int(need * 0.8), 3, unharmed)
+        meet(victim, disk, command, 31, int(need * 0.8), 2, unharmed)
     assert content(paths) == expected
