@@ -84,13 +84,14 @@ _order("2026-01-05", "a1", "2026-01-05 10:00:00", "ana", ("lamp", "2", "50.00"))
 _order("2026-02-10", "a2", "2026-02-10 10:00:00", "ana", ("lamp", "2", "50.00"))
 _order("2026-03-20", "a3", "2026-03-20 10:00:00", "ana", ("lamp", "2", "50.00"))
 _order("2026-04-20", "a4", "2026-04-20 10:00:00", "ana", ("lamp", "2", "47.50"), ("POST", "1", "5.00"))
-# She moves to Austria; the shop tells on 15 March, so the train cut still sees Germany.
+# She moves to Austria and wants no letters any more; the shop tells on 15 March, so the train cut still sees
+# Germany and her consent.
 _deliver(
     "2026-03-15",
     "customers",
     customer_id="ana",
     country="Austria",
-    has_marketing_consent="true",
+    has_marketing_consent="false",
     updated_at="2026-03-15 08:00:00",
 )
 

@@ -152,6 +152,16 @@ def test_a_late_event_is_unknown_to_the_days_before_its_delivery(ask: Query) -> 
     assert features(ask, "pat", LAST, "event_count", "tenure_days") == (2, (LAST - TRAIN).days)
 
 
+def test_consent_is_known_as_of(ask: Query) -> None:
+    as_of = """
+        select has_marketing_consent from intermediate.int_customers_deduplicated
+        where user_key = 'ana' and delivered_on <= ? and (superseded_on is null or superseded_on > ?)
+    """
+    assert ask(as_of, TRAIN, TRAIN) == [(True,)]
+    assert ask(as_of, TEST, TEST) == [(False,)]
+    assert ask("select has_marketing_consent from core.dim_users where user_key = 'ana'") == [(False,)]
+
+
 def test_the_catalogue_is_read_as_of(ask: Query) -> None:
     titles = "select title from intermediate.int_products_known where product_id = ? and as_of_date = ?"
     assert ask(titles, "lamp", TEST) == [("Desk lamp",)]
