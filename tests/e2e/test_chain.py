@@ -9,6 +9,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import hmac
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -172,6 +175,31 @@ def test_one_more_day_moves_who_bought_and_leaves_the_day_before(shop: Shop, fir
     assert shop.content(world.LAST_DAY) == before
 
 
+def test_runbook_of_a_restatement_holds_word_for_word(shop: Shop, first: follow.Chain) -> None:
+    """Through the real gate: ben's order of the last day but one was delivered late."""
+    before = shop.content(world.LAST_DAY)
+    order = {"order_id": "ben0", "ordered_at": f"{world.LAST_DAY} 09:00:00"}
+    head = {"order_status": "completed", "updated_at": order["ordered_at"], "currency": "EUR"}
+    line = {"line_number": 1, "product_id": "mug", "quantity": 2, "unit_price_amount": 20}
+    _drop(shop.drops, "orders", f"{world.LAST_DAY}_late", **order, **head)
+    _drop(shop.drops, "order_lines", f"{world.LAST_DAY}_late", **order, **line)
+    _type(f"python -m landing receive {shop.drops} --shop {world.SHOP}")
+    typed = _commands("Restate a day", simulated=world.SHOP, **{"2025-08-26": str(world.LAST_DAY)})
+    assert [words.split()[2:4] for words in typed] == [
+        ["warehouse", "build"],
+        ["ml", "score"],
+        ["serving", "restate"],
+        ["serving", "query"],
+    ]
+    for words in typed:
+        said = _type(words)
+    assert f"{world.LAST_DAY}" in said and "the till of 24 August was delivered late" in said
+    changed = {table for table, rows in shop.content(world.LAST_DAY).items() if rows != before[table]}
+    assert {"user_segment_daily", "segment_profile_daily"} <= changed
+    logged = shop.published("select as_of_date, because_of from ops.restatement")
+    assert (world.LAST_DAY, world.LAST_DAY) in logged
+
+
 def test_planted_personal_data_is_in_no_log_xcom_artefact_or_table(shop: Shop, first: follow.Chain) -> None:
     """Landing alone knows who it is: its files that only their owner reads, and the drops themselves."""
     assert shop.segments_of(planted.CUSTOMER), "nothing was planted"
@@ -211,9 +239,29 @@ def test_no_process_outlives_its_airflow(shop: Shop, first: follow.Chain) -> Non
     assert not processes.members(airflow_server.FAMILY)
 
 
-def _drop(folder: Path, table: str, **row: Any) -> None:
+def _drop(folder: Path, table: str, name: str = str(NEXT_DAY), **row: Any) -> None:
     """Drop one more file of one row by the visitor."""
     row = {"customer_id": VISITOR, "channel": "web"} | row
     if table == "order_lines":
         row = {name: value for name, value in row.items() if name not in ("customer_id", "channel")}
-    world.write_file(folder / f"{table}_{NEXT_DAY}.csv", row)
+    world.write_file(folder / f"{table}_{name}.csv", row)
+
+
+def _commands(section: str, **words: str) -> list[str]:
+    """Return the commands of a section of the runbook, with other words in the place of the example's."""
+    text = (settings.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    lines = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0].splitlines()
+    lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    for example, ours in words.items():
+        lines = [line.replace(example, ours) for line in lines]
+    return lines
+
+
+def _type(words: str) -> str:
+    """Type a command and return what it said; it must end 0."""
+    command = [sys.executable, *shlex.split(words)[1:]]
+    done = subprocess.run(
+        command, cwd=settings.ROOT, env=settings.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+    return done.stdout
