@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +42,8 @@ def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]
     settings.hand_to_dbt(paths)
     home = paths.ops / "dbt"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    result = dbtRunner(manifest=_parsed(home)).invoke(
+    parsed = _parsed()
+    result = dbtRunner(manifest=parsed).invoke(
         [
             *("--log-path", str(home / "logs"), "--log-level", "none", "--log-level-file", "info"),
             *("--no-use-colors", "--no-version-check"),
@@ -53,7 +58,8 @@ def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]
         raise ShoalError(
             f"dbt {arguments[0]} failed: {_failures(result)}; the log is {home / 'logs' / 'dbt.log'}"
         )
-    (home / "parsed").write_text(_project_digest())
+    if parsed is None:
+        _keep_parsed(home / "target" / "partial_parse.msgpack")
     return result
 
 
@@ -73,8 +79,8 @@ def models_digest(shaping: dict[str, Any]) -> str:
     return _digest(said, (path for path in code if not _name(path).startswith(LEG_2_FOLDERS)))
 
 
-def _parsed(home: Path) -> Any:
-    """Return the project as the last run parsed it, if not a byte of it has changed since; else None.
+def _parsed() -> Any:
+    """Return the project as it was parsed before, by whichever shop, if not a byte of it has changed since.
 
     dbt itself would parse everything again whenever a variable differs, which one does every day.
     None of ours changes what is parsed: they are read when a model is compiled.
@@ -82,18 +88,36 @@ def _parsed(home: Path) -> Any:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
-    mark, store = home / "parsed", home / "target" / "partial_parse.msgpack"
-    if not (mark.exists() and store.exists() and mark.read_text() == _project_digest()):
+    try:
+        store = _parsed_file().read_bytes()
+    except OSError:
         return None
-    manifest = Manifest.from_msgpack(store.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest = Manifest.from_msgpack(store, decoder=extended_mashumuro_decoder)
     manifest.build_flat_graph()
     return manifest
+
+
+def _keep_parsed(made: Path) -> None:
+    """Keep what dbt parsed beside the packages that parsed it; nobody needs it where they are read-only."""
+    kept = _parsed_file()
+    aside = kept.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, aside)
+        aside.replace(kept)
+        for older in kept.parent.glob("*.msgpack"):
+            if older != kept:
+                older.unlink(missing_ok=True)
+
+
+def _parsed_file() -> Path:
+    return Path(sys.prefix) / "cache" / "dbt" / f"{_project_digest()}.msgpack"
 
 
 def _project_digest() -> str:
     from dbt.version import __version__
 
-    return _digest(__version__, _files())
+    return _digest(f"{__version__} {PROJECT}", _files())
 
 
 def _files() -> list[Path]:

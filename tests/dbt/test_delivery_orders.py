@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 IS_THOROUGH = settings.get_current_profile_name() == "thorough"
 CHECK = settings(
-    max_examples=50 if IS_THOROUGH else 3,
+    max_examples=50 if IS_THOROUGH else 2,
     derandomize=not IS_THOROUGH,
     database=None,
     deadline=None,

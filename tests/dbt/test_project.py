@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,29 @@ def test_every_node_is_in_exactly_one_leg(tmp_path: Path, monkeypatch: pytest.Mo
     assert core | bi == listed(paths)
     assert "fct_user_features" in core
     assert "user_segment_daily" in bi
+
+
+def test_project_is_parsed_once_for_all_shops_until_a_byte_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.parser.manifest import ManifestLoader
+
+    parse, parsed = ManifestLoader.get_full_manifest, []
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        parsed.append(len(parsed))
+        return parse(*arguments, **options)
+
+    monkeypatch.setattr(ManifestLoader, "get_full_manifest", count)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    for shop in ("first", "second"):
+        monkeypatch.setenv("SHOAL_DATA", str(tmp_path / shop))
+        assert "fct_events" in listed(ShopPaths(shop), "--select", "fct_events")
+    assert len(parsed) == 1
+    monkeypatch.setattr(dbt, "_digest", lambda *_: "another project")
+    listed(ShopPaths("second"), "--select", "fct_events")
+    assert len(parsed) == 2
+    assert len(list(tmp_path.glob("cache/dbt/*"))) == 1
 
 
 def test_every_model_and_column_is_described(manifest: Any) -> None:

@@ -175,7 +175,7 @@ def test_killed_build_of_leg_2_repeated_gives_what_an_undisturbed_one_does(
         assert whole.code == 0, whole.said
         expected = days.content(at("whole"), "bi")
         assert len(expected) > 7
-        points = draw(17, whole, events=1, shares=1)
+        points = draw(17, whole, events=1, shares=0)
         deaths = 0
         for point, has_died, paths, answers in killed_and_repeated(victim, command, points, at, tmp_path):
             deaths += has_died
