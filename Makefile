@@ -51,7 +51,7 @@ test-all: ## run all tests, also those of docker-compose.yml; needs Debian's pos
 	    exit 1
 	fi
 	$(MAKE) setup-cluster
-	$(VENV)/python -m pytest -n auto --no-loadscope-reorder -m "not cluster"
+	$(VENV)/python -m pytest -n auto --no-loadscope-reorder --deep -m "not cluster"
 	$(VENV)/python -m pytest --cluster -m cluster
 
 .PHONY: setup-cluster

@@ -30,17 +30,24 @@ TOGETHER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--cluster``, which `make test-all` gives."""
+    """Add ``--cluster`` and ``--deep``, which `make test-all` gives."""
     parser.addoption("--cluster", action="store_true", help="also start the services of docker-compose.yml")
+    parser.addoption(
+        "--deep", action="store_true", help="also run what costs a minute and has a cheaper like"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process works alone at the end; leave the cluster out."""
-    if not config.getoption("--cluster"):
-        later = pytest.mark.skip(reason="only `make test-all` starts the services of docker-compose.yml")
-        for item in items:
-            if item.get_closest_marker("cluster"):
-                item.add_marker(later)
+    """Begin with what takes longest, so that no process works alone at the end; leave test-all its own."""
+    reasons = {
+        "cluster": "only `make test-all` starts the services of docker-compose.yml",
+        "deep": "only `make test-all` runs it: it costs a minute and has a cheaper like",
+    }
+    for marker, reason in reasons.items():
+        if not config.getoption(f"--{marker}"):
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

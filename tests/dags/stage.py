@@ -87,7 +87,7 @@ def eventually(look: Callable[[], Any], seconds: float = 300) -> Any:
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.5)
+        time.sleep(1)
     raise AssertionError(f"{look} saw nothing within {seconds} s")
 
 

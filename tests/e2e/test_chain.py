@@ -175,6 +175,7 @@ def test_one_more_day_moves_who_bought_and_leaves_the_day_before(shop: Shop, fir
     assert shop.content(world.LAST_DAY) == before
 
 
+@pytest.mark.deep
 def test_runbook_of_a_restatement_holds_word_for_word(shop: Shop, first: follow.Chain) -> None:
     """Through the real gate: ben's order of the last day but one was delivered late."""
     before = shop.content(world.LAST_DAY)

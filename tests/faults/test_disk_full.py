@@ -120,6 +120,7 @@ def test_publishing_on_a_full_disk_leaves_the_version_in_force(disk: Path, tmp_p
     assert published(paths) == expected
 
 
+@pytest.mark.deep
 def test_build_on_a_full_disk_says_so_and_builds_when_there_is_room(disk: Path, tmp_path: Path) -> None:
     from tests.dbt.test_incremental import content
 

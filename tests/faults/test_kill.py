@@ -158,6 +158,7 @@ def test_killed_build_repeated_gives_the_tables_of_an_undisturbed_one(at: Any, t
     assert set(answers) == {before}
 
 
+@pytest.mark.deep
 def test_killed_build_of_leg_2_repeated_gives_what_an_undisturbed_one_does(
     at: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
