@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--cluster`` and ``--deep``, which `make test-all` gives."""
     parser.addoption("--cluster", action="store_true", help="also start the services of docker-compose.yml")
     parser.addoption(
-        "--deep", action="store_true", help="also run what costs a minute and has a cheaper like"
+        "--deep", action="store_true", help="also run what is dear and has a cheaper like"
     )
 
 
