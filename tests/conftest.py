@@ -32,9 +32,7 @@ TOGETHER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--cluster`` and ``--deep``, which `make test-all` gives."""
     parser.addoption("--cluster", action="store_true", help="also start the services of docker-compose.yml")
-    parser.addoption(
-        "--deep", action="store_true", help="also run what is dear and has a cheaper like"
-    )
+    parser.addoption("--deep", action="store_true", help="also run what is dear and has a cheaper like")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
