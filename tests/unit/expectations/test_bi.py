@@ -132,6 +132,18 @@ def test_cohorts_are_not_compared_once_core_knows_later_days(file: Path, judge_b
     assert set(told) == {bi.ExpectCohortMoneyToAgreeWithCore.expectation_type}
 
 
+def test_cohorts_of_a_newer_snapshot_do_not_stop_a_restatement(file: Path, judge_bi):
+    bi_world.spoil(file, SPOILERS[bi.ExpectCohortMoneyToAgreeWithCore])
+    bi_world.spoil(
+        file,
+        f"insert into bi.user_segment_daily select * replace (date '{AS_OF}' + 1 as as_of_date) "
+        f"from bi.user_segment_daily where as_of_date = date '{AS_OF}'",
+    )
+    told = judge_bi()
+    assert set(told) == {bi.ExpectCohortMoneyToAgreeWithCore.expectation_type}
+    assert "newer snapshot" in str(told)
+
+
 def test_failed_gate_exits_3_publishes_nothing_and_leaves_the_published_version(file: Path, paths: ShopPaths):
     version = paths.serving / "versions" / "v1"
     version.mkdir(parents=True)
