@@ -92,11 +92,11 @@ def eventually(look: Callable[[], Any], seconds: float = 300) -> Any:
 
 
 def send_events(
-    client: airflow_server.Client, count: int, days: list[str], shop: str, senders: int
+    client: airflow_server.Client, count: int, days: list[str], shop: str, senders: int, name: str = "event"
 ) -> set[str]:
     """Say so many times, several at once, that predictions of these days are there; return the runs named."""
     (asset,) = client.get("assets", name_pattern="predictions")["assets"]
-    names = [f"event_{number}" for number in range(count)]
+    names = [f"{name}_{number}" for number in range(count)]
 
     def send(number: int) -> None:
         extra = {"shops": {shop: {"run_id": names[number], "full_refresh": False}}}
