@@ -69,6 +69,8 @@ class RivalConfig(Frozen):
     """The rivals; LightGBM's values were the best found on small shops before BERT was tried."""
 
     rfm_c: float = 1.0
+    all_c: float = 0.1  # inverse penalty: thirty correlated columns want more of one than three do
+    purchase_penalty: float = 0.0  # on the logarithms of BG/NBD's and Gamma-Gamma's parameters
     leaves: int = 6
     min_per_leaf: int = 60
     trees: int = 150
@@ -104,6 +106,14 @@ class GateConfig(Frozen):
     medium_share: float = 0.3
 
 
+class JudgeConfig(Frozen):
+    """How `python -m ml judge` compares models at other cuts."""
+
+    seeds: tuple[int, ...] = (7, 8, 9)  # fixed before anything was compared; a model's score is their mean
+    budget: int = Field(default=3, ge=1)  # settings that each model may try at the choosing cuts
+    folds: int = Field(default=5, ge=2)  # of the training cut, to calibrate on users not learned from
+
+
 class Config(Frozen):
     """Everything that a training run depends on beside data and code."""
 
@@ -114,6 +124,7 @@ class Config(Frozen):
     rivals: RivalConfig = RivalConfig()
     clusters: ClusterConfig = ClusterConfig()
     gate: GateConfig = GateConfig()
+    judge: JudgeConfig = JudgeConfig()
 
     def digest(self) -> str:
         """Return a hash that changes with any setting."""
@@ -136,3 +147,13 @@ def make(seed: int | None = None, steps: int | None = None) -> Config:
     """Return the default config with the two settings that a person gives by hand."""
     changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
     return Config(training=TrainingConfig(**changes))
+
+
+def with_changes(config: Config, **changes: dict[str, Any]) -> Config:
+    """Return a config with some settings of some sections changed, checked like any other.
+
+    >>> with_changes(Config(), network={"layers": 4}).network.layers
+    4
+    """
+    content = config.model_dump()
+    return Config.model_validate(content | {name: content[name] | some for name, some in changes.items()})

@@ -75,6 +75,17 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def only(self, rows: Ints) -> Sequences:
+        """Return some of the users, in the order in which ``rows`` names them."""
+        sizes = np.diff(self.offsets)[rows]
+        events = _ranges(self.offsets[rows], sizes)
+        flat = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount", "quantity")
+        return Sequences(
+            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            texts=self.texts,
+            **{name: getattr(self, name)[events] for name in flat},
+        )
+
 
 LISTS = (
     "event_types",
