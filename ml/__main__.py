@@ -1,10 +1,11 @@
-"""``python -m ml``: train, score, status, runs, promote."""
+"""``python -m ml``: train, score, status, runs, judge, promote."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import date
 
 from rich.table import Table
@@ -29,6 +30,13 @@ Learned models of a shop: who will be of high value, and who behaves alike.
   champion prints the champion that may score an as_of_date, nothing if there is none
   status   the champions: kind, age, quality, why they serve
   runs     the newest MLflow runs
+  judge    compares all models at the shop's trials: named cuts (judge: in shops/<shop>.yml), else
+           the newest closed horizon and earlier ones. Each model may try as many settings as
+           the others at the choosing cuts; the reporting cut is read once, and every reading
+           is counted in ops/judge_reading.jsonl. A cut is the first day of a horizon; models
+           learn one horizon earlier. Intervals: paired bootstrap over users and seeds; brier
+           is of calibrated probabilities; cpu_seconds are those of fitting all seeds at the
+           cut and scoring its users. What was fitted is reused.
   promote  make a registered version champion by hand, with a reason that is kept
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
@@ -40,6 +48,8 @@ examples
   python -m ml train --shop simulated --as-of 2026-06-30
   FORCE=1 python -m ml train --steps 600 --seed 8
   python -m ml score --shop online_retail
+  python -m ml judge --shop online_retail --format csv > judged.csv
+  python -m ml judge --choosing-only --models lightgbm bert_features
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"
 
 see also  MLflow: make up, experiments encoder and segments · data/<shop>/ops/model_run.jsonl
@@ -68,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     _verb(verbs, "status", "list the champions", _status)
     runs = _verb(verbs, "runs", "list the newest MLflow runs", _runs)
     runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    judge = _verb(verbs, "judge", "compare all models at the shop's trials, in one table", _judge)
+    judge.add_argument("--format", choices=("table", "csv"), default="table", help="default: table")
+    judge.add_argument("--models", nargs="+", metavar="MODEL", help="compare these (default: all)")
+    judge.add_argument(
+        "--budget",
+        type=int,
+        help="settings that each model may try at the choosing cuts (default: ml/configs)",
+    )
+    judge.add_argument("--choosing-only", action="store_true", help="leave the reporting cut unread")
     promote = _verb(verbs, "promote", "make a registered version champion by hand", _promote)
     promote.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
     promote.add_argument("--version", required=True, help="the version in the registry")
@@ -183,6 +202,24 @@ def _runs(arguments: argparse.Namespace) -> None:
             "" if cpu is None else f"{cpu:.1f}",
             tags.get("is_promoted", "").lower(),
         )
+    answer.print(table)
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    from ml import configs, trials
+
+    config = configs.make()
+    if arguments.budget is not None:
+        config = configs.with_changes(config, judge={"budget": arguments.budget})
+    rows = trials.judge_shop(arguments.shop, config, arguments.models, arguments.choosing_only)
+    if arguments.format == "csv":
+        print(trials.as_csv(rows), end="")
+        return
+    table = Table(title=f"models of {arguments.shop}")
+    for column in trials.COLUMNS:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))
     answer.print(table)
 
 

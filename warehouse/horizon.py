@@ -131,10 +131,11 @@ def choose_trials(first_day: date, last_day: date, refund_days: int) -> list[Tri
             if fitting >= wanted:
                 count = min(fitting, CHOOSING_CUTS)
                 cuts = [last_day - timedelta(days=days * back - 1) for back in range(count + 1, 0, -1)]
-                roles: list[Role] = ["choose"] * count + ["report"]
                 return [
-                    Trial.at(cut, days, role, first_day, last_day, refund_days)
-                    for cut, role in zip(cuts, roles, strict=True)
+                    Trial.at(
+                        cut, days, "report" if place == count else "choose", first_day, last_day, refund_days
+                    )
+                    for place, cut in enumerate(cuts)
                 ]
     return []
 

@@ -19,7 +19,7 @@ from landing import ledger, shops
 from landing.ledger import LedgerFile
 from settings import ShopPaths, TrialPaths
 from warehouse import dbt, horizon, snapshot
-from warehouse.build import build_core_locked, shaping
+from warehouse.build import build_core_locked, choose_split, shaping
 from warehouse.horizon import Trial
 from warehouse.snapshot import Snapshot
 
@@ -80,6 +80,13 @@ def build_all(shop: str) -> list[tuple[Trial, Snapshot]]:
             style="yellow",
         )
     return found
+
+
+def build_last_day(shop: str) -> tuple[date, Snapshot]:
+    """Build a shop's latest day beside the working warehouse, for what can be said without any trial."""
+    split, paths = choose_split(ShopPaths(shop), None), TrialPaths(shop)
+    with warehouse.lock(paths, f"build core as of {split.as_of_date}"):
+        return split.as_of_date, build_core_locked(paths, split)
 
 
 def _fingerprint(paths: ShopPaths, trial: Trial) -> str:
