@@ -19,6 +19,7 @@ from ml import high_value, promote, reuse, tracking
 from ml.configs import Config
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
+from ml.evaluation import canaries
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
 from ml.high_value import HighValue, Model
@@ -92,6 +93,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     with tracking.run(
         "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
     ) as parent:
+        _sing(material, parent)
         started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
         bert_cpu_seconds = time.process_time() - cpu_started
@@ -99,6 +101,21 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     return decisions
+
+
+def _sing(material: Material, parent: tracking.Run) -> None:
+    """Stop here if a cut knows its future."""
+    if material.test is None or not material.has_enough:
+        return
+    config = material.config
+    song = canaries.sing(material.train, material.test, config.rivals, config.training.seed)
+    parent.log_metrics(
+        {f"canary/{name}": value for name, value in vars(song).items() if name != "best_feature"}
+    )
+    console.print(
+        f"canaries: labels that mean nothing are foretold with ROC-AUC {song.permuted_auc:.3f}; the best feature "
+        f"alone, {song.best_feature}, reaches {song.best_feature_auc:.3f}"
+    )
 
 
 def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:

@@ -15,6 +15,7 @@ import journal
 from cli import UsageError, console
 from ml import reuse, tracking
 from ml.configs import Config
+from ml.evaluation import canaries
 from ml.evaluation.calibration import reliability
 from ml.evaluation.contest import Arena, Contest, Result
 from ml.evaluation.judge import Court, Interval, Verdict, gap_over_cuts, judge
@@ -181,6 +182,7 @@ def _note_reading(paths: ShopPaths, contest: Contest, trial: Trial, run_id: str)
 
 
 def _hear(contest: Contest, arena: Arena) -> _Heard:
+    canaries.sing(arena.train, arena.test, contest.config.rivals, contest.config.judge.seeds[0])
     results = contest.fight(arena)
     court = contest.court(arena, results)
     gate, seed = contest.config.gate, contest.config.judge.seeds[0]
