@@ -112,10 +112,6 @@ def _sing(material: Material, parent: tracking.Run) -> None:
     parent.log_metrics(
         {f"canary/{name}": value for name, value in vars(song).items() if name != "best_feature"}
     )
-    console.print(
-        f"canaries: labels that mean nothing are foretold with ROC-AUC {song.permuted_auc:.3f}; the best feature "
-        f"alone, {song.best_feature}, reaches {song.best_feature_auc:.3f}"
-    )
 
 
 def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
