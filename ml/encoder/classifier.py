@@ -9,14 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.configs import Config
+from ml.configs import Config, with_changes
 from ml.encoder.encoder import Embedded, Encoder
 from ml.encoder.features import Scaler, Steps, numeric
+from ml.encoder.finetuning import Examples, fine_tune, sizes
+from ml.encoder.keys import digest_of
+from ml.encoder.network import BehaviourBert
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.texts import TextEncoder
-from ml.encoder.tokens import Sequences, Vocabulary, tokenise
-from ml.encoder.training import Examples, LearningPoint, fine_tune, held_out
+from ml.encoder.pretraining import pretrain
+from ml.encoder.start import Pretrained, sized_as_text, text_layers_into
+from ml.encoder.text_controls import text_source
+from ml.encoder.tokens import Sequences, Vocabulary, merges, tokenise
+from ml.encoder.training import LearningPoint, be_repeatable, held_out
 from ml.packages import read_json, write_json
+
+RECENCY = "recency_days"
+"""The time since the last event: what a sequence says of a date, and no token may carry."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +44,23 @@ class Classifier:
         outcomes: Outcomes | None,
         config: Config,
         folder: Path | None,
+        pretrained: Pretrained | None = None,
     ) -> tuple[Classifier, list[LearningPoint]]:
         """Fine-tune on the users of one cut; vocabulary and bins are learned there too.
 
         Without ``outcomes`` (no horizon has closed yet) the encoder learns behaviour profiles
-        only: it can group users, but not score them.
+        only: it can group users, but not score them. A fit that was killed goes on from the
+        checkpoint that it left in ``folder``.
+
+        Parameters
+        ----------
+        pretrained
+            What another shop's pretraining taught; None lets ``network.start`` decide.
         """
+        config = settled(config, sequences, folder)
         vocabulary = Vocabulary.of(sequences, config.tokens)
         values = numeric(features)
-        steps = Steps.fit(values, config.network.feature_bins)
+        steps = Steps.fit(_joining(values, config), config.network.feature_bins)
         examples = Examples(
             tokens=tokenise(sequences, vocabulary, config.tokens),
             features=steps.apply(values),
@@ -52,9 +68,22 @@ class Classifier:
             targets=None if outcomes is None else outcomes.as_targets(),
             is_validation=held_out(users, config.training.validation_share, config.training.seed),
         )
-        table = TextEncoder(config.text, folder).vectors(sequences.texts)
-        network, curve = fine_tune(examples, table, vocabulary, config)
-        return cls(Encoder(network, vocabulary, config, folder), steps), curve
+        source = text_source(config.text, folder, sequences.texts)
+        table = source.vectors(sequences.texts)
+        checkpoint = None if folder is None else folder / "training" / _name_of(examples, config, pretrained)
+        if pretrained is None and config.network.start == "pretrained":
+            pretrained = _pretrained(examples, table, vocabulary, config, checkpoint)
+
+        def start(network: BehaviourBert) -> None:
+            if pretrained is not None:
+                pretrained.into(network, vocabulary)
+            elif config.network.start == "text_layers":
+                text_layers_into(network, config, folder)
+
+        network, curve = fine_tune(
+            examples, table, vocabulary, config, start, checkpoint and checkpoint.with_suffix(".safetensors")
+        )
+        return cls(Encoder(network, vocabulary, config, folder, source), steps), curve
 
     def embed(self, sequences: Sequences) -> Embedded:
         """Return embeddings of behaviour alone, without features."""
@@ -82,3 +111,41 @@ class Classifier:
     def load(cls, folder: Path, cache_folder: Path | None) -> Classifier:
         """Read what :meth:`save` wrote."""
         return cls(Encoder.load(folder, cache_folder), Steps.from_json(read_json(folder / "steps.json")))
+
+
+def settled(config: Config, sequences: Sequences, folder: Path | None) -> Config:
+    """Return the config with what it leaves to the data of the train cut, or to the checkpoint, filled in."""
+    merge = config.tokens.merge_simultaneous
+    if merge is None:
+        merge = merges(sequences, config.tokens.max_tokens)
+    config = with_changes(config, tokens={"merge_simultaneous": merge})
+    return sized_as_text(config, folder) if config.network.start == "text_layers" else config
+
+
+def _joining(values: pd.DataFrame, config: Config) -> pd.DataFrame:
+    if config.network.joins == "features":
+        return values
+    return values[[name for name in (RECENCY,) if name in values]]
+
+
+def _pretrained(
+    examples: Examples,
+    table: NDArray[np.float32],
+    vocabulary: Vocabulary,
+    config: Config,
+    checkpoint: Path | None,
+) -> Pretrained:
+    be_repeatable(config.training.seed, config.training.threads)
+    network = BehaviourBert(sizes(examples, table, vocabulary, config), config.network)
+    aside = checkpoint and checkpoint.with_suffix(".pretraining.safetensors")
+    pretrain(network, examples.tokens, table, examples.is_validation, config, aside)
+    return Pretrained.of(network, vocabulary)
+
+
+def _name_of(examples: Examples, config: Config, pretrained: Pretrained | None) -> str:
+    """Return the name of all that a fit depends on, so that nobody goes on from another one's checkpoint."""
+    targets = b"" if examples.targets is None else examples.targets.tobytes()
+    parts = [config.digest().encode(), examples.tokens.keys.tobytes(), examples.features.tobytes(), targets]
+    if pretrained is not None:
+        parts += [one.tobytes() for one in pretrained.weights.values()]
+    return digest_of(b"|".join(parts)).decode()

@@ -128,7 +128,7 @@ class Tokens:
     hour: Ints
     numbers: Floats
     """(tokens, NUMBERS)"""
-    keys: list[bytes]
+    keys: NDArray[np.bytes_]
     """Per user the hash of all that its tokens say, independent of vocabulary and weights."""
 
     @property
@@ -140,9 +140,17 @@ class Tokens:
         return len(self.offsets) - 1
 
 
+def merges(sequences: Sequences, max_tokens: int) -> bool:
+    """Tell whether histories are so long that a token should stand for a whole order.
+
+    So where one user in twenty has done more than ``max_tokens`` tokens can tell one by one.
+    """
+    return bool(np.mean(np.diff(sequences.offsets) >= max_tokens) >= 0.05) if len(sequences) else False
+
+
 def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) -> Tokens:
     """Turn events into tokens and keep each user's most recent ``max_tokens``."""
-    starts, user = _token_starts(sequences, config.merge_simultaneous)
+    starts, user = _token_starts(sequences, bool(config.merge_simultaneous))
     kept = _most_recent(user, len(sequences), config.max_tokens)
     ends = np.append(starts[1:], len(sequences.text))[kept]
     starts, user = starts[kept], user[kept]
@@ -213,7 +221,7 @@ def _ranges(starts: Ints, sizes: Ints) -> Ints:
 
 def _keys(
     sequences: Sequences, starts: Ints, numbers: Floats, offsets: Ints, text_offsets: Ints, flat: Ints
-) -> list[bytes]:
+) -> NDArray[np.bytes_]:
     text_keys = np.array([digest_of(text) for text in sequences.texts], dtype="S32")[sequences.text[flat]]
     kinds, kind = np.unique(sequences.event_type[starts].astype("U"), return_inverse=True)
     channels, channel = np.unique(sequences.channel[starts].astype("U"), return_inverse=True)
@@ -229,7 +237,7 @@ def _keys(
     for first, last in pairwise(offsets):
         words = slice(text_offsets[first], text_offsets[last])
         keys.append(digest_of(facts[first:last].tobytes() + b"|" + text_keys[words].tobytes()))
-    return keys
+    return np.array(keys, dtype="S32")
 
 
 def _indexed(values: NDArray[np.object_], vocabulary: tuple[str, ...]) -> Ints:
