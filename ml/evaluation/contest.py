@@ -129,7 +129,7 @@ class Contest:
 
     def _result(self, recipe: Recipe, arena: Arena) -> Result:
         changes = self.chosen[recipe.name]
-        seeds = self.config.judge.seeds if recipe.is_seeded else self.config.judge.seeds[:1]
+        seeds = self.config.judge.seeds[: recipe.seeds]
         fits = [self._fit(recipe, changes, arena, seed) for seed in seeds]
         scores = np.stack([fit["test"] for fit in fits])
         calibration = self._calibration(recipe, changes, arena, seeds, fits)
