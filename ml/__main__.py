@@ -1,4 +1,4 @@
-"""``python -m ml``: train, score, status, runs, judge, promote."""
+"""``python -m ml``: train, score, status, runs, judge, promote, rollback."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            is of calibrated probabilities; cpu_seconds are those of fitting all seeds at the
            cut and scoring its users. What was fitted is reused.
   promote  make a registered version champion by hand, with a reason that is kept
+  rollback withdraw the champion, with a reason that is kept: the one before it serves again
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
 Where MLflow does not answer, score goes on with the champions that served last, kept in
@@ -91,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
     promote.add_argument("--version", required=True, help="the version in the registry")
     promote.add_argument("--reason", required=True, help="why; kept with the version")
+    rollback = _verb(verbs, "rollback", "withdraw the champion: the one before it serves again", _rollback)
+    rollback.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
+    rollback.add_argument("--reason", required=True, help="why; kept with the version")
     return parser
 
 
@@ -177,6 +181,13 @@ def _status(arguments: argparse.Namespace) -> None:
         promoted, kind = tags["promoted_at"][:16], tags.get("kind", "clusters")
         table.add_row(model, found.version, kind, tags["as_of_date"], tags["known_through"], promoted)
         reasons.append(f"{model}: {tags['promotion_reason']}")
+        if model == tracking.HIGH_VALUE:
+            quoted = tags.get("quoted_roc_auc")
+            reasons.append(
+                f"{model}: ROC-AUC {quoted} on {tags['quoted_window']}, the first window after its promotion"
+                if quoted
+                else f"{model}: no ROC-AUC to quote before the first window after its promotion has closed"
+            )
     answer.print(table, *reasons, sep="\n")
 
 
@@ -234,6 +245,30 @@ def _promote(arguments: argparse.Namespace) -> None:
         )
     promote.promote(found[arguments.version], f"by hand: {arguments.reason}")
     console.print(f"{name} version {arguments.version} is champion")
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    import journal
+    from ml import kept, promote, tracking
+
+    paths = ShopPaths(arguments.shop)
+    withdrawn, serving = promote.roll_back(
+        tracking.registered_name(arguments.shop, arguments.model), f"by hand: {arguments.reason}"
+    )
+    kept.forget(paths, withdrawn)
+    record = {
+        "recorded_at": journal.now(),
+        "run_id": settings.run_id(),
+        "mlflow_run_id": withdrawn.run_id,
+        "model": arguments.model,
+        "model_version": withdrawn.version,
+        "decision": "withdrawn",
+        "decision_reason": f"by hand: {arguments.reason}; version {serving.version} serves again",
+    }
+    journal.append(paths.ops / "model_run.jsonl", [record])
+    console.print(
+        f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
+    )
 
 
 def _where(arguments: argparse.Namespace) -> tuple[ShopPaths, date]:

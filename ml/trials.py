@@ -16,7 +16,7 @@ from cli import UsageError, console
 from ml import reuse, tracking
 from ml.configs import Config
 from ml.evaluation import canaries
-from ml.evaluation.calibration import reliability
+from ml.evaluation.calibration import coverage, reliability
 from ml.evaluation.contest import Arena, Contest, Result
 from ml.evaluation.judge import Court, Interval, Verdict, gap_over_cuts, judge
 from ml.evaluation.metrics import brier
@@ -262,8 +262,15 @@ def _log(
                     key = f"all_{group.replace(' ', '_')}/gap_to_lightgbm"
                     run.log_metrics({key: gap.value, f"{key}_low": gap.low, f"{key}_high": gap.high})
             for one in heard:
-                table = reliability(one.court.truth, one.results[name].probabilities)
-                run.log_table(f"reliability_{one.arena.trial.link}.csv", table)
+                result, cut = one.results[name], one.arena.trial.link
+                run.log_table(f"reliability_{cut}.csv", reliability(one.court.truth, result.probabilities))
+                run.log_table(f"spend_coverage_{cut}.csv", _coverage(one, name))
+
+
+def _coverage(heard: _Heard, name: str) -> pd.DataFrame:
+    result, outcomes = heard.results[name], heard.arena.test.outcomes
+    assert outcomes is not None
+    return coverage(*result.spend, outcomes.net_revenue, result.probabilities)
 
 
 def _metrics(row: Row) -> dict[str, float]:

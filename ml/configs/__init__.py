@@ -128,6 +128,9 @@ class GateConfig(Frozen):
     resamples: int = Field(default=1000, ge=500)
     confidence: float = 0.95
     equal_loss: float = 0.005  # ROC-AUC: so little may be lost for a cheaper model
+    widest: float = 0.02  # ROC-AUC: a paired interval wider than this each way tells nothing
+    refit_agreement: float = 0.8  # rank correlation of the refitted model with the judged one, at least
+    refit_drift: float = 2.0  # the refitted model may foretell so many times as many, or as few
     empty_share: float = 0.005  # a segment smaller than this is no longer one
     refit_after_days: int = 28  # a segmentation keeps its meaning for at least four weeks
     high_share: float = 0.1  # value tiers at the test cut, thresholds frozen with the champion

@@ -61,8 +61,7 @@ def sing(train: Cut, test: Cut, config: RivalConfig, seed: int) -> Song:
     check_features(train.features, train.outcomes.is_high_value)
     _check_alive(test.features, truth)
     rng = np.random.default_rng(seed)
-    some = [cut.only(np.sort(rng.permutation(len(cut))[:SAMPLE])) for cut in (train, test)]
-    permuted, errors = check_permuted(*some, config, rng)
+    permuted, errors = check_permuted(_some(train, rng), _some(test, rng), config, rng)
     return Song(name, auc, permuted, errors)
 
 
@@ -122,6 +121,10 @@ def _permuted(
     # The variance of the Mann-Whitney statistic where nothing is to be found.
     error = sqrt((positives + negatives + 1) / (12 * positives * negatives) / permutations)
     return float(np.mean(aucs)), (float(np.mean(aucs)) - 0.5) / error
+
+
+def _some(cut: Cut, rng: np.random.Generator) -> Cut:
+    return cut.only(np.sort(rng.permutation(len(cut))[:SAMPLE]))
 
 
 def _alone(values: pd.Series, truth: Truth) -> float:

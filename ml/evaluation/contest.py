@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from cli import console
 from ml import packages, reuse
 from ml.configs import Config, with_changes
-from ml.encoder.training import held_out
-from ml.evaluation.calibration import Calibration
+from ml.evaluation.calibration import Calibration, ValueRange, score_apart
 from ml.evaluation.judge import Court
 from ml.evaluation.metrics import roc_auc
 from ml.evaluation.recipes import Blend, Changes, Recipe
@@ -68,6 +67,8 @@ class Result:
     """(seeds, users)"""
     probabilities: Floats
     """(users,)"""
+    spend: tuple[Floats, Floats]
+    """Between what and what a user will spend, (users,) each."""
     cpu_seconds: float
 
 
@@ -132,10 +133,14 @@ class Contest:
         seeds = self.config.judge.seeds[: recipe.seeds]
         fits = [self._fit(recipe, changes, arena, seed) for seed in seeds]
         scores = np.stack([fit["test"] for fit in fits])
-        calibration = self._calibration(recipe, changes, arena, seeds, fits)
+        apart, rows = self._apart(recipe, changes, arena, seeds, fits)
+        assert arena.train.outcomes is not None
+        calibration = Calibration.fit(apart, arena.train.outcomes.is_high_value[rows])
+        probabilities = calibration.of(scores).mean(axis=0)
+        spend = ValueRange.fit(calibration.of(apart), arena.train.outcomes.net_revenue[rows])
         cpu_seconds = float(sum(fit["cpu_seconds"][0] for fit in fits))
         console.print(f"{arena.trial.cut} {recipe.name}: {len(seeds)} seeds, {cpu_seconds:.1f} CPU-seconds")
-        return Result(scores, calibration.of(scores).mean(axis=0), cpu_seconds)
+        return Result(scores, probabilities, spend.of(probabilities), cpu_seconds)
 
     def _fit(self, recipe: Recipe, changes: Changes, arena: Arena, seed: int) -> Fit:
         """Return one seed's scores of the test users; of the training users too, if some were held out."""
@@ -150,36 +155,24 @@ class Contest:
 
         return self._kept(make, recipe.name, config, arena.digest, seed)
 
-    def _calibration(
-        self,
-        recipe: Recipe,
-        changes: Changes,
-        arena: Arena,
-        seeds: Sequence[int],
-        fits: list[Fit],
-    ) -> Calibration:
-        """Fit it on training users whom the scoring model did not learn from."""
-        assert arena.train.outcomes is not None
-        truth, config = arena.train.outcomes.is_high_value, with_changes(self.config, **changes)
-        if recipe.held_out is None:
-            return Calibration.fit(self._out_of_fold(recipe, config, arena, seeds[0]), truth)
-        masks = [recipe.held_out(arena.train, config, seed) for seed in seeds]
-        scores = np.concatenate([fit["train"][mask] for fit, mask in zip(fits, masks, strict=True)])
-        return Calibration.fit(scores, np.concatenate([truth[mask] for mask in masks]))
-
-    def _out_of_fold(self, recipe: Recipe, config: Config, arena: Arena, seed: int) -> Floats:
-        """Score each training user by a model fitted on the other folds."""
+    def _apart(
+        self, recipe: Recipe, changes: Changes, arena: Arena, seeds: Sequence[int], fits: list[Fit]
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Return scores of training users by models that did not learn from them, and who they are."""
+        config = with_changes(self.config, **changes)
+        if recipe.held_out is not None:
+            rows = [np.flatnonzero(recipe.held_out(arena.train, config, seed)) for seed in seeds]
+            scores = [fit["train"][some] for fit, some in zip(fits, rows, strict=True)]
+            return np.concatenate(scores), np.concatenate(rows)
 
         def make() -> Fit:
-            fold = _folds(arena.train.users, config.judge.folds, seed)
-            scores = np.zeros(len(arena.train))
-            for number in range(config.judge.folds):
-                others, own = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-                model = recipe.fit(arena.train.only(others), config, seed, self.paths.models)
-                scores[own] = model.score(arena.train.only(own))
-            return {"train": scores}
+            def fit(cut: Cut) -> Callable[[Cut], Floats]:
+                return recipe.fit(cut, config, seeds[0], self.paths.models).score
 
-        return self._kept(make, f"{recipe.name} by folds", config, arena.digest, seed)["train"]
+            return {"train": score_apart(fit, arena.train, config.judge.folds, seeds[0])}
+
+        found = self._kept(make, f"{recipe.name} by folds", config, arena.digest, seeds[0])
+        return found["train"], np.arange(len(arena.train))
 
     def _kept(self, make: Callable[[], Fit], *depends_on: object) -> Fit:
         said = [part.digest() if isinstance(part, Config) else part for part in depends_on]
@@ -195,9 +188,5 @@ def _blended(results: list[Result]) -> Result:
     seeds = max(len(result.scores) for result in results)
     scores = np.mean([np.broadcast_to(one.scores, (seeds, one.scores.shape[1])) for one in results], axis=0)
     probabilities = np.mean([one.probabilities for one in results], axis=0)
-    return Result(scores, probabilities, sum(one.cpu_seconds for one in results))
-
-
-def _folds(users: NDArray[np.object_], folds: int, seed: int) -> NDArray[np.int64]:
-    """Return each user's fold, by hash: it does not depend on who else is there."""
-    return np.sum([held_out(users, number / folds, seed) for number in range(1, folds)], axis=0)
+    low, high = (np.mean([one.spend[end] for one in results], axis=0) for end in (0, 1))
+    return Result(scores, probabilities, (low, high), sum(one.cpu_seconds for one in results))
