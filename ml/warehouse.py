@@ -7,7 +7,7 @@ for one short transaction that replaces an as_of_date.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,16 @@ class Cut:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def only(self, rows: NDArray[np.int64]) -> Cut:
+        """Return some of the users."""
+        return replace(
+            self,
+            users=self.users[rows],
+            sequences=self.sequences.only(rows),
+            features=self.features.iloc[rows],
+            outcomes=None if self.outcomes is None else self.outcomes.only(rows),
+        )
 
 
 @dataclass(frozen=True)
