@@ -70,9 +70,8 @@ class Classifier:
         )
         source = text_source(config.text, folder, sequences.texts)
         table = source.vectors(sequences.texts)
-        checkpoint = None if folder is None else folder / "training" / _name_of(examples, config, pretrained)
         if pretrained is None and config.network.start == "pretrained":
-            pretrained = _pretrained(examples, table, vocabulary, config, checkpoint)
+            pretrained = pretrain_on(users, sequences, config, folder)
 
         def start(network: BehaviourBert) -> None:
             if pretrained is not None:
@@ -80,9 +79,8 @@ class Classifier:
             elif config.network.start == "text_layers":
                 text_layers_into(network, config, folder)
 
-        network, curve = fine_tune(
-            examples, table, vocabulary, config, start, checkpoint and checkpoint.with_suffix(".safetensors")
-        )
+        checkpoint = _checkpoint(folder, examples, config, pretrained)
+        network, curve = fine_tune(examples, table, vocabulary, config, start, checkpoint)
         return cls(Encoder(network, vocabulary, config, folder, source), steps), curve
 
     def embed(self, sequences: Sequences) -> Embedded:
@@ -128,24 +126,40 @@ def _joining(values: pd.DataFrame, config: Config) -> pd.DataFrame:
     return values[[name for name in (RECENCY,) if name in values]]
 
 
-def _pretrained(
-    examples: Examples,
-    table: NDArray[np.float32],
-    vocabulary: Vocabulary,
-    config: Config,
-    checkpoint: Path | None,
+def pretrain_on(
+    users: NDArray[np.object_], sequences: Sequences, config: Config, folder: Path | None
 ) -> Pretrained:
+    """Teach a fresh network by the masked events of some users, without any label.
+
+    It sees these sequences and nothing else: those of a train cut hold no event after the cut. A
+    pretraining that was killed goes on from the checkpoint that it left in ``folder``.
+    """
+    config = settled(config, sequences, folder)
+    vocabulary = Vocabulary.of(sequences, config.tokens)
+    nothing = np.zeros((len(users), 1), np.float32)
+    examples = Examples(
+        tokens=tokenise(sequences, vocabulary, config.tokens),
+        features=nothing,
+        profile=nothing,
+        targets=None,
+        is_validation=held_out(users, config.training.validation_share, config.training.seed),
+    )
+    table = text_source(config.text, folder, sequences.texts).vectors(sequences.texts)
     be_repeatable(config.training.seed, config.training.threads)
     network = BehaviourBert(sizes(examples, table, vocabulary, config), config.network)
-    aside = checkpoint and checkpoint.with_suffix(".pretraining.safetensors")
-    pretrain(network, examples.tokens, table, examples.is_validation, config, aside)
+    checkpoint = _checkpoint(folder, examples, config, None)
+    pretrain(network, examples.tokens, table, examples.is_validation, config, checkpoint)
     return Pretrained.of(network, vocabulary)
 
 
-def _name_of(examples: Examples, config: Config, pretrained: Pretrained | None) -> str:
-    """Return the name of all that a fit depends on, so that nobody goes on from another one's checkpoint."""
+def _checkpoint(
+    folder: Path | None, examples: Examples, config: Config, pretrained: Pretrained | None
+) -> Path | None:
+    """Return where a fit keeps its checkpoint, named by all that the fit depends on."""
+    if folder is None:
+        return None
     targets = b"" if examples.targets is None else examples.targets.tobytes()
     parts = [config.digest().encode(), examples.tokens.keys.tobytes(), examples.features.tobytes(), targets]
     if pretrained is not None:
         parts += [one.tobytes() for one in pretrained.weights.values()]
-    return digest_of(b"|".join(parts)).decode()
+    return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"

@@ -35,12 +35,9 @@ class Batch:
 
     text: Tensor  # (words,) rows of the text table
     text_offsets: Tensor  # (B * L,)
-    event_type: Tensor  # (B, L), like all that follows
-    channel: Tensor
-    gap: Tensor
-    hour: Tensor
+    kinds: Tensor  # (B, L, 5): event type, channel, gap, hour of day, day of week
     numbers: Tensor  # (B, L, NUMBERS)
-    position: Tensor  # 0 at CLS, 1 at the newest token, counted backwards
+    position: Tensor  # (B, L), like the next two: 0 at CLS, 1 at the newest token, counted backwards
     is_start: Tensor  # True at CLS
     is_real: Tensor  # True at CLS and at tokens, False at padding
 
@@ -70,21 +67,14 @@ def collate_packed(tokens: Tokens, members: NDArray[np.int64], rows: int) -> Bat
 
 def _laid_out(tokens: Tokens, token: NDArray[np.int64], position: NDArray[np.int64]) -> Batch:
     """Look up what is said of each place's token."""
-    known = np.maximum(token, NOBODY)  # the last of each array below, which says nothing
-    words = np.append(np.diff(tokens.text_offsets), 0)[known].ravel()
-    first_word = np.append(tokens.text_offsets[:-1], 0)[known].ravel()
-
-    def at(values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(np.append(values, 0)[known])
-
+    table = tokens.table
+    token_or_nobody = np.maximum(token, NOBODY)
+    words = table.words[token_or_nobody].ravel()
     return Batch(
-        text=torch.from_numpy(tokens.text[_ranges(first_word, words)]),
+        text=torch.from_numpy(tokens.text[_ranges(table.first_word[token_or_nobody].ravel(), words)]),
         text_offsets=torch.from_numpy(np.cumsum(words) - words),
-        event_type=at(tokens.event_type),
-        channel=at(tokens.channel),
-        gap=at(tokens.gap),
-        hour=at(tokens.hour),
-        numbers=torch.from_numpy(np.vstack([tokens.numbers, np.zeros((1, NUMBERS), np.float32)])[known]),
+        kinds=torch.from_numpy(table.kinds[token_or_nobody]),
+        numbers=torch.from_numpy(table.numbers[token_or_nobody]),
         position=torch.from_numpy(position),
         is_start=torch.from_numpy(token == START),
         is_real=torch.from_numpy(token != NOBODY),
@@ -130,10 +120,15 @@ class BehaviourBert(nn.Module):
         self.outcomes = nn.Linear(config.join_size, len(OUTPUTS))
         self.straight = nn.Linear(sizes.features, len(OUTPUTS))
         self.profile = nn.Linear(2 * width, sizes.profile)
-        for embedding in (self.event_type, self.channel, self.gap, self.hour_of_day, self.day_of_week):
+        for embedding in self.tables:
             nn.init.normal_(embedding.weight, std=0.02)
         for layer in (self.outcomes, self.straight):
             nn.init.zeros_(layer.weight)
+
+    @property
+    def tables(self) -> tuple[nn.Embedding, ...]:
+        """Return the tables of what :attr:`Batch.kinds` names, in its order."""
+        return self.event_type, self.channel, self.gap, self.hour_of_day, self.day_of_week
 
     def inputs(self, batch: Batch, projected: Tensor) -> Tensor:
         """Return what BERT's layers read, (B, L, H).
@@ -143,17 +138,15 @@ class BehaviourBert(nn.Module):
         projected
             (texts, H): rows of the text table through ``self.text``, which ``batch.text`` names.
         """
-        rows, length = batch.event_type.shape
+        rows, length = batch.position.shape
         words = nn.functional.embedding_bag(batch.text, projected, batch.text_offsets, mode="mean")
-        states = (
-            words.view(rows, length, -1)
-            + self.event_type(batch.event_type)
-            + self.channel(batch.channel)
-            + self.gap(batch.gap)
-            + self.hour_of_day(batch.hour % 24)
-            + self.day_of_week(batch.hour // 24)
-            + self.numbers(batch.numbers)
+        tables = [table.weight for table in self.tables]
+        first_rows = torch.tensor([0, *(len(table) for table in tables[:-1])]).cumsum(0)
+        # One sum over one joined table, instead of a look-up and an addition for each.
+        kinds = nn.functional.embedding_bag(
+            (batch.kinds + first_rows).view(-1, len(tables)), torch.cat(tables), mode="sum"
         )
+        states = (words + kinds).view(rows, length, -1) + self.numbers(batch.numbers)
         return torch.where(batch.is_start.unsqueeze(-1), self.start, states)
 
     def states(self, batch: Batch, inputs: Tensor) -> Tensor:

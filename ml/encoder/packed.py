@@ -36,10 +36,12 @@ class Pack:
     @property
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Yield (first row, sequences, length) of each run of equal lengths."""
-        first = 0
-        for length, count in zip(*np.unique(self.lengths, return_counts=True), strict=True):
-            yield first, int(count), int(length)
-            first += int(count * length)
+        ends = [*(np.flatnonzero(np.diff(self.lengths)) + 1).tolist(), len(self.lengths)]
+        first, begin = 0, 0
+        for end in ends:
+            length = int(self.lengths[begin])
+            yield first, end - begin, length
+            first, begin = first + (end - begin) * length, end
 
     def split(self, states: Tensor) -> Iterator[Tensor]:
         """Yield the states of sequences of one length, (sequences, length, H), in order of the members."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ml.configs import Config
 from ml.encoder.network import Batch, BehaviourBert, collate
-from ml.encoder.tokens import GAP_EDGES, Tokens
+from ml.encoder.tokens import EVENT_TYPE, GAP, GAP_EDGES, Tokens
 from ml.encoder.training import LearningPoint, be_repeatable, learn, mean_over
 
 Floats = NDArray[np.float32]
@@ -104,8 +104,8 @@ class MaskedEvents:
             cross_entropy(self._unbiased(guesses, candidates), product, reduction="sum")
             / max(1, len(product))
             + self.config.type_weight
-            * cross_entropy(self.network.event_type(states), batch.event_type[is_hidden])
-            + self.config.gap_weight * cross_entropy(self.network.gap(states), batch.gap[is_hidden])
+            * cross_entropy(self.network.event_type(states), batch.kinds[is_hidden][:, EVENT_TYPE])
+            + self.config.gap_weight * cross_entropy(self.network.gap(states), batch.kinds[is_hidden][:, GAP])
         )
 
     def _hide(self, batch: Batch) -> Tensor:

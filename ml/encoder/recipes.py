@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ml.configs import Config, with_changes
 from ml.encoder.classifier import Classifier
+from ml.encoder.start import Pretrained
 from ml.encoder.stories import StoryClassifier
 from ml.warehouse import Cut
 
@@ -69,7 +70,14 @@ class Mean:
         return np.asarray(np.mean([model.score(cut) for model in self.models], axis=0))
 
 
-def fit(name: str, train: Cut, config: Config, seed: int, folder: Path | None = None) -> Scorer:
+def fit(
+    name: str,
+    train: Cut,
+    config: Config,
+    seed: int,
+    folder: Path | None = None,
+    pretrained: Pretrained | None = None,
+) -> Scorer:
     """Fit a recipe on the users of one cut.
 
     Parameters
@@ -78,6 +86,8 @@ def fit(name: str, train: Cut, config: Config, seed: int, folder: Path | None = 
         One of :data:`NAMES`.
     folder
         Where text vectors, embeddings and the checkpoint of a killed fit are kept; None keeps nothing.
+    pretrained
+        What another shop's events taught, to start from; stories have no use for it.
 
     Raises
     ------
@@ -95,11 +105,16 @@ def fit(name: str, train: Cut, config: Config, seed: int, folder: Path | None = 
     joins = {"bert": "recency", "bert_features": "features"}[name]
     config = with_changes(config, network={"joins": joins})
     given = (train.users, train.sequences, train.features, train.outcomes, config, folder)
-    return OnTokens(Classifier.fit(*given)[0])
+    return OnTokens(Classifier.fit(*given, pretrained)[0])
 
 
 def fit_mean(
-    name: str, train: Cut, config: Config, seeds: Sequence[int] = SEEDS, folder: Path | None = None
+    name: str,
+    train: Cut,
+    config: Config,
+    seeds: Sequence[int] = SEEDS,
+    folder: Path | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Mean:
     """Fit a recipe once per seed; its score is their mean."""
-    return Mean(tuple(fit(name, train, config, seed, folder) for seed in seeds))
+    return Mean(tuple(fit(name, train, config, seed, folder, pretrained) for seed in seeds))
