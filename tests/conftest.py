@@ -46,12 +46,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=reason))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("slow", "e2e")])
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one process more than there are cores, up to five: one of them mostly waits for a scheduler."""
-    return min(5, (os.cpu_count() or 1) + 1)
+    """Return two processes more than there are cores, up to six: two mostly wait for a scheduler at first."""
+    return min(6, (os.cpu_count() or 1) + 2)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
