@@ -24,6 +24,9 @@ LEG_SELECTORS = {"core": ("--exclude", "source:ml+"), "bi": ("--select", "source
 
 LEG_2_FOLDERS = ("models/marts/bi/", "models/intermediate/segments/")
 
+KEPT_PARSED = 8
+"""How many parsed projects are kept: checkouts that share one environment must not delete each other's."""
+
 
 def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]) -> Any:
     """Run one dbt command and return its result object.
@@ -105,9 +108,9 @@ def _keep_parsed(made: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(made, aside)
         aside.replace(kept)
-        for older in kept.parent.glob("*.msgpack"):
-            if older != kept:
-                older.unlink(missing_ok=True)
+        by_age = sorted(kept.parent.glob("*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for older in by_age[KEPT_PARSED:]:
+            older.unlink(missing_ok=True)
 
 
 def _parsed_file() -> Path:
