@@ -61,8 +61,9 @@ class Found:
 def find(target: Path, shop: Shop) -> Found:
     """Look at names alone: what lies in a folder, or at one file, in the order of the names.
 
-    A link is never followed. One that stands for a file and leads out of the folder, or nowhere, is
-    barred; so is a name that a reader would take for a pattern, and read other files by.
+    What is hidden, or lies in a hidden folder, is still on its way. A link is never followed. One that
+    stands for a file and leads out of the folder, or nowhere, is barred; so is a name that a reader would
+    take for a pattern, and read other files by.
 
     Raises
     ------
@@ -79,7 +80,9 @@ def find(target: Path, shop: Shop) -> Found:
     found = Found([], [], [])
     for path in paths:
         source = _source_of(path, shop)
-        if not path.is_symlink() and (not path.is_file() or path.name.startswith(".")):
+        if not path.is_symlink() and not path.is_file():
+            continue
+        if is_folder and any(part.startswith(".") for part in path.relative_to(target).parts):
             continue
         if source and (reason := _bar(path, folder)):
             found.barred.append((path, source, reason))

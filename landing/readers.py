@@ -504,8 +504,8 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
     A blank line of a csv is no row; one of a jsonl file has no fields, but its number.
     """
     if format_ == "xlsx":
-        with _worksheet(path) as cells:
-            yield ((fields, None) for fields in _rectangle(cells))
+        with _workbook(path) as rows:
+            yield ((fields, None) for fields in rows)
         return
     with _text(path, encoding(path, dialect)) as file:
         if format_ == "jsonl":
@@ -515,16 +515,33 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
 
 
 @contextmanager
-def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
+def _workbook(path: Path) -> Iterator[Iterator[Fields]]:
     from openpyxl import load_workbook  # slow to import, and most shops send none
 
     workbook = load_workbook(path, read_only=True, data_only=True)
     try:
-        sheet = workbook.worksheets[0]
-        sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
-        yield (list(map(_cell_text, cells)) for cells in sheet.iter_rows(values_only=True))
+        for sheet in workbook.worksheets:
+            sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
+        cells = (sheet.iter_rows(values_only=True) for sheet in workbook.worksheets)
+        yield _joined(_rectangle(map(_cell_texts, each)) for each in cells)
     finally:
         workbook.close()
+
+
+def _joined(sheets: Iterable[Iterator[Fields]]) -> Iterator[Fields]:
+    """Read sheets with the same header as one, header first; refuse others, rather than lose them."""
+    header: Fields = []
+    for number, rows in enumerate(sheets, start=1):
+        first = next(rows, [])
+        if not header and first:
+            header, known = first, number
+            yield header
+        elif first and first != header:
+            raise UnreadableError(
+                f"its sheet {number} has other columns than sheet {known}, so it would be lost: "
+                "deliver it without that sheet"
+            )
+        yield from rows
 
 
 def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
@@ -537,6 +554,10 @@ def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
         width = width or len(fields)
         if any(fields):
             yield fields + [""] * (width - len(fields))
+
+
+def _cell_texts(values: Iterable[object]) -> Fields:
+    return list(map(_cell_text, values))
 
 
 def _cell_text(value: object) -> str:

@@ -184,6 +184,13 @@ def test_empty_files_are_deliveries_each_of_its_day(drops, land, paths, view):
     assert ledger.latest_complete_day("corner") == date(2024, 3, 2)
 
 
+def test_what_lies_in_a_hidden_folder_is_not_delivered_yet(write_csv, drops, land, view):
+    write_csv(f"events_{DAY}.csv", [view])
+    (drops / ".partial").mkdir()
+    (drops / f"events_{DAY}.csv").rename(drops / ".partial" / f"events_{DAY}.csv")
+    assert land().landed == []
+
+
 def test_unknown_names_are_ignored(write_csv, drops, land, view):
     write_csv("notes.csv", [view])
     (drops / "events_2024.docx").write_text("x", encoding="utf-8")
@@ -399,6 +406,36 @@ def test_history_workbook_lands_like_the_csv(drops, shop_with, landed):
     first, third = landed("events")
     assert (first["event_id"], first["price_amount"]) == ("1", Decimal("2.5500"))
     assert (third["delivered_on"], third["event_date"]) == (date(2024, 3, 2), date(2024, 3, 2))
+
+
+def workbook_of(path, **sheets):
+    workbook = openpyxl.Workbook()
+    workbook.remove(workbook.active)
+    for title, rows in sheets.items():
+        sheet = workbook.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    workbook.save(path)
+
+
+def test_every_sheet_of_a_workbook_is_read(drops, land, landed):
+    header = ["event_id", "event_type", "occurred_at", "customer_id"]
+    first = [["e1", "view", datetime(2024, 3, 1, 10), 77]]
+    second = [["e2", "view", datetime(2024, 3, 1, 11), 78], ["e1", "view", datetime(2024, 3, 1, 10), 77]]
+    sheets = {"empty": [], "2023": [header, *first], "2024": [header, *second], "blank": [[None, ""]]}
+    workbook_of(drops / f"events_{DAY}.xlsx", **sheets)
+    (file,) = land().landed
+    assert counts(file) == (3, 2, 0, 1)
+    assert [(row["event_id"], row["row_number"]) for row in landed("events")] == [("e1", 1), ("e2", 2)]
+
+
+def test_a_workbook_whose_sheets_differ_is_refused(drops, land):
+    rows = [["event_id", "event_type", "occurred_at", "customer_id"], ["e1", "view", DAY, "c1"]]
+    workbook_of(drops / f"events_{DAY}.xlsx", events=rows, notes=[["read me"], ["by Ann"]])
+    (refused,) = land().refused
+    assert refused.reasons == (
+        "its sheet 2 has other columns than sheet 1, so it would be lost: deliver it without that sheet",
+    )
 
 
 # --- one source line, several tables
