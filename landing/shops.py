@@ -111,6 +111,15 @@ class CsvFormat(_Frozen):
     header: tuple[str, ...] = ()
     final_line_break: bool = True
 
+    @field_validator("encoding")
+    @classmethod
+    def _is_a_known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"encoding {value!r} is unknown: use utf-8, gbk, utf-16 or the like") from error
+        return value
+
 
 class JsonlFormat(_Frozen):
     """How the shop nests jsonl: with ``each``, every element of that list is a row of its own.
@@ -125,14 +134,29 @@ class JsonlFormat(_Frozen):
 class Formats(_Frozen):
     """How the shop writes money and times; whatever does not fit is quarantined, never guessed.
 
-    ``timestamp`` is ``iso`` (with or without zone), ``epoch_seconds``, ``epoch_milliseconds``
-    or a strptime pattern for times without zone, such as ``%d/%m/%Y %H:%M``. ``missing`` lists
-    words that mean that nothing is there, beside the empty field.
+    Pieces and other whole numbers are written as ``money`` is. ``timestamp`` is ``iso`` (with or without
+    zone), ``epoch_seconds``, ``epoch_milliseconds`` or a strptime pattern, such as ``%d/%m/%Y %H:%M`` (with
+    ``%z`` where the zone is written). ``missing`` lists words that mean that nothing is there, beside the
+    empty field.
     """
 
     money: Literal["plain", "1,234.56", "1.234,56"] = "plain"
     timestamp: str = "iso"
     missing: tuple[str, ...] = ()
+
+    @field_validator("timestamp")
+    @classmethod
+    def _can_be_read_by(cls, value: str) -> str:
+        try:
+            is_pattern = "%" in value and bool(_sql_parser().execute("select try_strptime('', ?)", [value]))
+        except duckdb.Error:
+            is_pattern = False
+        if value not in ("iso", "epoch_seconds", "epoch_milliseconds") and not is_pattern:
+            raise ValueError(
+                f"timestamp {value!r} is no pattern: write iso, epoch_seconds, epoch_milliseconds, "
+                "or a strptime pattern such as %d/%m/%Y %H:%M"
+            )
+        return value
 
 
 class Source(_Frozen):

@@ -59,6 +59,8 @@ BROKEN = [
     ({"daily": ["payments"]}, "['payments'] are mapped from no source"),
     ({"surprise": 1}, "surprise"),
     ({"formats": {"money": "1 234,56"}}, "formats.money"),
+    ({"formats": {"timestamp": "%Q"}}, "timestamp '%Q' is no pattern: write iso, epoch_seconds"),
+    ({"formats": {"timestamp": "epoch"}}, "timestamp 'epoch' is no pattern: write iso, epoch_seconds"),
 ]
 BROKEN_SOURCES = [
     ({"tables": ["events", "invoices"]}, "table 'invoices' has no contract"),
@@ -72,6 +74,8 @@ BROKEN_SOURCES = [
         {"tables": {"events": {"as_contract": True, "columns": {"page": {"from": "a", "constant": "b"}}}}},
         "exactly one",
     ),
+    ({"tables": ["events"], "csv": {"encoding": "klingon"}}, "encoding 'klingon' is unknown: use"),
+    ({"tables": ["events"], "csv": {"encoding": "base64"}}, "encoding 'base64' is unknown: use"),
     ({"tables": {"products": {"as_contract": True}}}, "no source delivers events or orders"),
 ]
 
