@@ -73,9 +73,22 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
     """Add ``--shop`` with its default."""
     parser.add_argument(
         "--shop",
+        type=_known_shop,
         default=settings.default_shop(),
         help="the shop, as named by shops/<shop>.yml (default: SHOAL_SHOP, else simulated)",
     )
+
+
+def _known_shop(name: str) -> str:
+    """Return the name of a shop that has a file, or data: a mistyped one is no shop of which all is well."""
+    try:
+        paths = settings.ShopPaths(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not (paths.config.exists() or paths.root.exists()):
+        known = ", ".join(sorted(found.stem for found in settings.shops_dir().glob("*.yml")))
+        raise UsageError(f"no shop {name!r}: write {paths.config}, or use one of {known}")
+    return name
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +107,9 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
     So with a full disk, wherever it was met.
     """
-    arguments = parser.parse_args(argv)
-    act: Callable[[argparse.Namespace], int | None] = arguments.act
     try:
+        arguments = parser.parse_args(argv)
+        act: Callable[[argparse.Namespace], int | None] = arguments.act
         return act(arguments) or DONE
     except KeyboardInterrupt:
         _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")
