@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -69,6 +70,8 @@ def find(target: Path, shop: Shop) -> Found:
     ------
     UsageError
         When there is no such file or folder.
+    PermissionError
+        When this user may not read some folder.
     """
     if not target.exists() and not target.is_symlink():
         raise UsageError(
@@ -76,13 +79,12 @@ def find(target: Path, shop: Shop) -> Found:
         )
     is_folder = target.is_dir()
     folder = target.resolve() if is_folder else target.parent.resolve()
-    paths = sorted(target.rglob("*")) if is_folder else [target]
+    paths = list(_shown(target)) if is_folder else [target]
+    _require_access([folder, *(path for path in paths if path.is_dir() and not path.is_symlink())])
     found = Found([], [], [])
     for path in paths:
         source = _source_of(path, shop)
         if not path.is_symlink() and not path.is_file():
-            continue
-        if is_folder and any(part.startswith(".") for part in path.relative_to(target).parts):
             continue
         if source and (reason := _bar(path, folder)):
             found.barred.append((path, source, reason))
@@ -91,6 +93,19 @@ def find(target: Path, shop: Shop) -> Found:
         else:
             found.ignored.append(path)
     return found
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _require_access(folders: Iterable[Path]) -> None:
+    """Meet a closed folder here: what lies in it would seem not to be there."""
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _bar(path: Path, folder: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -69,8 +70,10 @@ def receive(
     markers = {marker for path, source in found.known for marker in whole.markers(path, source)}
     report = Report(ignored=[path for path in found.ignored if path not in markers])
     with workplace(shop, folder) as place:
-        still, moving = _settled(found.known)
-        barred = [(incoming.unopened(path, source), reason) for path, source, reason in found.barred]
+        still, moving, closed = _settled(found.known)
+        barred = [
+            (incoming.unopened(path, source), reason) for path, source, reason in [*found.barred, *closed]
+        ]
         batch_id = incoming.batch_id([*still, *(file for file, _ in barred)])
         call = Call(place, batch_id, delivered_on, is_history, report)
         for file in moving:
@@ -82,21 +85,30 @@ def receive(
     return report
 
 
-def _settled(known: Sequence[tuple[Path, Source]]) -> tuple[list[IncomingFile], list[IncomingFile]]:
-    """Read the files that lie still; return them, and those that somebody writes. What is gone is gone."""
+def _settled(
+    known: Sequence[tuple[Path, Source]],
+) -> tuple[list[IncomingFile], list[IncomingFile], list[tuple[Path, Source, str]]]:
+    """Read the files that lie still; return them, those that somebody writes, and those closed to us.
+
+    What is gone is gone.
+    """
     states = {path: incoming.state_of(path) for path, _ in known}
     incoming.let_settle(states.values(), settings.quiet_seconds())
     still: list[IncomingFile] = []
     moving: list[IncomingFile] = []
+    closed: list[tuple[Path, Source, str]] = []
     with Progress("reading file names", len(known)) as progress:
         for path, source in known:
             try:
                 file = progress.step(incoming.fingerprint(path, source))
             except FileNotFoundError:
                 continue
+            except PermissionError:
+                closed.append((path, source, f"user {os.geteuid()} may not read it: give the right to"))
+                continue
             is_still = file.is_as_it_was and file.state == states[path]
             (still if is_still else moving).append(file)
-    return still, moving
+    return still, moving, closed
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import importlib
+import os
 
 import pytest
 
@@ -46,3 +49,15 @@ def test_a_name_that_is_no_shops_name_is_wrong_usage(command, capsys):
 def test_an_empty_name_in_the_environment_is_none(monkeypatch):
     monkeypatch.setenv("SHOAL_SHOP", "")
     assert settings.default_shop() == "simulated"
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_what_this_user_may_not_write_is_told_in_one_line(code, capsys):
+    def act(_):
+        raise OSError(code, os.strerror(code), "/data/ledger.jsonl")
+
+    command = argparse.ArgumentParser("test")
+    command.set_defaults(act=act)
+    assert cli.run(command, []) == cli.FAILED
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"'/data/ledger.jsonl': run it as the owner, or let user {os.geteuid()}" in line
