@@ -287,6 +287,12 @@ def _show(report: Report, shop: shops.Shop) -> None:
         cli.console.print("nothing new was landed")
     for reason, rows in report.reasons.most_common(10):
         cli.console.print(f"  quarantined: {rows:,} rows, {reason}")
+    if report.reasons["other_currency:currency"]:
+        cli.console.print(
+            f"  what belongs to an order in another currency and tells none counts as {shop.currency}: "
+            "map the currency of lines, payments and refunds too, or leave them out by `where`",
+            soft_wrap=True,
+        )
     _say_names("already landed", report.already_landed)
     for file in report.waiting:
         since = datetime.fromisoformat(file.landed_at)

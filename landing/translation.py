@@ -250,7 +250,7 @@ class Translation:
 
     def _landed(self) -> Iterator[str]:
         for name, column in self.contract.columns.items():
-            if column.identifies != "dropped":
+            if column.is_landed:
                 yield f"{_value_of(name)} as {quoted(landed_name(name, column))}"
 
     def _repeated(self) -> str:

@@ -171,7 +171,7 @@ def _orders(columns: Columns, purchases: list[str]) -> Iterator[Table]:
         orders.comments["order_id"] = (
             "TODO: no column is an order's id: what one buys at one instant is an order"
         )
-    _add(orders, columns, "customer_id", "device_id", "channel")
+    _add(orders, columns, "customer_id", "device_id", "channel", "currency")
     orders.columns["order_status"] = _order_status(columns)
     if strange := [word for word in columns.status_words if not words.order_status(word)]:
         orders.comments["order_status"] = _asked(strange)

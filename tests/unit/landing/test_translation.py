@@ -18,6 +18,15 @@ from settings import ShopPaths
 from .world import VIEW, write_rows
 
 ORDER = {"order_id": "o1", "ordered_at": "2024-03-01 10:00:00", "customer_id": "c1", "currency": "EUR"}
+LINE = {
+    "order_id": "o1",
+    "line_number": "1",
+    "ordered_at": "2024-03-01 10:00:00",
+    "product_id": "p1",
+    "quantity": "1",
+    "unit_price_amount": "9.90",
+}
+REFUND = {"refund_id": "r1", "refunded_at": "2024-03-01 10:00:00", "refund_amount": "9.90"}
 REVIEW = {"review_id": "r1", "reviewed_at": "2024-03-01 10:00:00", "score": "5", "review_text": "lovely"}
 
 BAD_EVENTS = [
@@ -60,6 +69,8 @@ GOOD_EVENTS = [
 
 OTHER_TABLES = [
     ("orders", ORDER | {"currency": "USD"}, "other_currency:currency"),
+    ("order_lines", LINE | {"currency": "USD"}, "other_currency:currency"),
+    ("refunds", REFUND | {"currency": "USD"}, "other_currency:currency"),
     ("orders", ORDER | {"order_status": "lost"}, "not_allowed:order_status"),
     ("reviews", REVIEW | {"score": "6"}, "above_max:score"),
     ("reviews", REVIEW | {"score": "0"}, "below_min:score"),
