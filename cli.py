@@ -75,14 +75,15 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
     """Add ``--shop`` with its default."""
     parser.add_argument(
         "--shop",
-        type=_known_shop,
         default=settings.default_shop(),
         help="the shop, as named by shops/<shop>.yml (default: SHOAL_SHOP, else simulated)",
     )
+    parser.set_defaults(prepare=_require_shop)
 
 
-def _known_shop(name: str) -> str:
-    """Return the name of a shop that has a file, or data: a mistyped one is no shop of which all is well."""
+def _require_shop(arguments: argparse.Namespace) -> None:
+    """Refuse a shop that has neither a file nor data: a mistyped one is no shop of which all is well."""
+    name = arguments.shop
     try:
         paths = settings.ShopPaths(name)
     except ValueError as error:
@@ -90,7 +91,6 @@ def _known_shop(name: str) -> str:
     if not (paths.config.exists() or paths.root.exists()):
         known = ", ".join(sorted(found.stem for found in settings.shops_dir().glob("*.yml")))
         raise UsageError(f"no shop {name!r}: write {paths.config}, or use one of {known}")
-    return name
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:
@@ -109,9 +109,11 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
     So with a full disk, and with what this user may not read or write, wherever they were met.
     """
+    arguments = parser.parse_args(argv)
+    act: Callable[[argparse.Namespace], int | None] = arguments.act
     try:
-        arguments = parser.parse_args(argv)
-        act: Callable[[argparse.Namespace], int | None] = arguments.act
+        if "prepare" in arguments:
+            arguments.prepare(arguments)
         return act(arguments) or DONE
     except KeyboardInterrupt:
         _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")

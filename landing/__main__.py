@@ -87,6 +87,17 @@ exit codes: 0 the draft is a whole shop's file · 1 something is missing, or the
 read · 2 wrong usage
 """
 
+SIMULATE_MANUAL = """\
+Writes what a shop would drop, day by day, in mixed formats, for all tables, with dirty rows and late
+files; and, in a folder that nothing of the pipeline reads, the truth behind it: who belongs to which
+group, whose devices are whose, what each offer does, who cheats. docs/simulated-shop.md tells more.
+
+  python -m landing simulate --users 2000 --days 120 --out drops
+  python -m landing receive drops --shop simulated
+
+Files of an earlier simulation in these folders are replaced.
+"""
+
 EXAMPLES = """\
 examples:
   python -m landing receive incoming/ --shop online_retail
@@ -180,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
 
     if sys.argv[1:2] == ["simulate"]:  # imported only when asked for: it is larger than all the rest
         simulate = import_module("landing.simulate")
-        verb = verbs.add_parser("simulate", help=simulate.__doc__, formatter_class=plain)
+        verb = verbs.add_parser("simulate", description=SIMULATE_MANUAL, formatter_class=plain)
         simulate.add_arguments(verb)
         verb.set_defaults(act=simulate.act)
     else:

@@ -548,7 +548,9 @@ def test_command_refuses_to_put_the_truth_where_the_pipeline_reads(tmp_path: Pat
         simulate.simulate(SMALL, tmp_path / "drops", tmp_path / "drops" / "truth")
 
 
-@pytest.mark.parametrize("option", [("--users", "5"), ("--days", "10"), ("--order-signal", "1.5")])
+@pytest.mark.parametrize(
+    "option", [("--users", "5"), ("--days", "10"), ("--order-signal", "1.5"), ("--drift-share", "3.0")]
+)
 def test_command_refuses_what_it_cannot_simulate(option: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=option[1]):
         simulate.act(_arguments(*option, "--out", str(tmp_path / "d"), "--truth", str(tmp_path / "t")))
