@@ -31,7 +31,7 @@ The file counts once its line stands in the ledger: killed at any point, repeat 
 Repeating it lands nothing twice.
 
 The day of delivery decides what an as_of_date may see. It is taken from --delivered-on, else
-(for a history load) from each row, else from the date in the file's name.
+(for a history load) from each row, else from the (latest) date in the file's name.
 
 A torn or growing file waits, and so does one without its .done where the shop uses markers: the next
 receive looks again, and tells since when it waits.

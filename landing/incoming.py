@@ -173,7 +173,7 @@ def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> d
 
     In this order: what the caller stated; the date that the shop's file states; each row's own
     business day (``row``) for a history load, by option or by the shop's file; the date in the
-    file's name. None when nothing says.
+    file's name, of several the latest: before it, such a file was not whole. None when nothing says.
     """
     if stated:
         return stated
@@ -181,7 +181,7 @@ def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> d
         return file.source.delivered_on
     if is_history or file.source.delivered_on == "row":
         return "row"
-    return next(_dates_in(file.name), None)
+    return max(_dates_in(file.name), default=None)
 
 
 def _dates_in(name: str) -> Iterator[date]:

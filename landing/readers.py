@@ -37,7 +37,7 @@ from zipfile import BadZipFile
 
 import duckdb
 
-from landing.shops import CsvFormat, Format
+from landing.shops import CsvFormat, Format, quoted
 
 MAX_ROW_CHARACTERS = 1_000_000
 """Half of what DuckDB's reader takes in one line; a longer row is quarantined, not read."""
@@ -712,8 +712,3 @@ def row_text(bundle: Bundle) -> str:
 
 def _json_pointer(name: str) -> str:
     return name if name.startswith("/") else "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import duckdb
+
 import journal
 import settings
 from landing import contracts, incoming, ledger, pseudonyms, readers, repair, whole
@@ -126,9 +128,9 @@ class Call:
         firsts: dict[tuple[str, object], IncomingFile] = {}
         for file in files:
             firsts.setdefault((file.content_hash, self._scope(file)), file)
-        first_ids = {file.file_id for file in firsts.values()}
-        self._land_new([file for file in files if file.file_id in first_ids])
-        self._land_new([file for file in files if file.file_id not in first_ids])
+        paths = {file.path for file in firsts.values()}  # the same name may lie in two folders
+        self._land_new(list(firsts.values()))
+        self._land_new([file for file in files if file.path not in paths])
 
     def refuse_unopened(self, barred: Sequence[tuple[IncomingFile, str]]) -> None:
         """Refuse files by their names alone, unless a person has withdrawn them."""
@@ -275,13 +277,22 @@ class Call:
         try:
             landed = chunk.land(self.place.connection, pseudonyms.key(self.place.paths))
         except readers.UnreadableError as error:
-            if len(chunk.arrivals) == 1:
-                self._refuse(chunk.arrivals[0].file, str(error))
-                return
+            self._refuse_or_halve(chunk, str(error))
+        except duckdb.DataError:  # which quotes the value, and that may name a person
+            self._refuse_or_halve(
+                chunk,
+                f"some expression of source {chunk.source.name!r} cannot take one of its values: let it give "
+                "null for such a value, as by try_cast, in the shop's file",
+            )
+        else:
+            self._commit(chunk, landed)
+
+    def _refuse_or_halve(self, chunk: Chunk, reason: str) -> None:
+        if len(chunk.arrivals) == 1:
+            self._refuse(chunk.arrivals[0].file, reason)
+        else:
             for half in chunk.halves():
                 self._land(half)
-            return
-        self._commit(chunk, landed)
 
     def _commit(self, chunk: Chunk, landed: Sequence[Landed]) -> None:
         decisions = []

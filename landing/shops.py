@@ -387,12 +387,28 @@ def columns_read(expression: str) -> frozenset[str]:
     nodes = [statement["node"] for statement in parsed.get("statements", [])]
     if not expression.strip() or parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
         raise ValueError(f"{expression!r} is not one plain SQL expression over the columns of a source row")
-    return frozenset(_column_references(nodes[0])) - {"row_number"}
+    columns = frozenset(_column_references(nodes[0])) - {"row_number"}
+    _require_sense(expression, columns)
+    return columns
+
+
+def _require_sense(expression: str, columns: frozenset[str]) -> None:
+    """Meet functions that nobody knows, and types that do not fit, before any file is."""
+    source = ", ".join(["1 as row_number", *(f"null::varchar as {quoted(name)}" for name in sorted(columns))])
+    try:
+        _sql_parser().execute(f"explain select (\n{expression}\n) from (select {source})")  # noqa: S608
+    except duckdb.Error as error:
+        raise ValueError(f"{expression!r} makes no sense: {str(error).splitlines()[0]}") from error
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 @cache
 def _sql_parser() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1})
+    return duckdb.connect(config={"threads": 1, "enable_external_access": False})
 
 
 def _is_one_plain_expression(node: dict[str, Any]) -> bool:

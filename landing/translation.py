@@ -23,8 +23,7 @@ from typing import Any
 from landing import civil_time, pseudonyms
 from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
 from landing.masks import MASKS
-from landing.readers import quoted
-from landing.shops import ColumnMapping, Formats, TableMapping
+from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
     r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?"

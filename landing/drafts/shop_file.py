@@ -16,7 +16,7 @@ from landing import contracts, incoming, shops
 from landing.drafts import words
 from landing.drafts.columns import PEOPLE, Columns, amount, recognise
 from landing.drafts.sample import Sample, take
-from landing.readers import quoted
+from landing.shops import quoted
 from settings import SHOP_NAME
 
 NAMES_A_PERSON = "names a person: lands as a keyed pseudonym"

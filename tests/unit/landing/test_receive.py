@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date, datetime
@@ -168,6 +169,41 @@ def test_the_same_content_under_another_name_is_a_duplicate_delivery(write_csv, 
     assert [file.file_name for file in report.landed] == [f"events_{DAY}.csv"]
     assert report.already_landed == ["events_2024-03-02.csv"]
     assert land().already_landed == [f"events_{DAY}.csv", "events_2024-03-02.csv"]
+
+
+def test_the_same_file_in_two_folders_is_landed_once(write_csv, drops, land, landed, view):
+    path = write_csv(f"events_{DAY}.csv", [view])
+    for folder in ("a", "b"):
+        (drops / folder).mkdir()
+        shutil.copy2(path, drops / folder / path.name)
+    report = land()
+    assert [file.file_name for file in report.landed] == [path.name]
+    assert report.already_landed == [path.name] * 2
+    assert len(landed("events")) == 1
+
+
+def test_a_file_of_several_days_was_delivered_on_the_last(write_csv, land, landed, view):
+    write_csv("events_2024-03-01_to_20240307.csv", [view])
+    land()
+    assert landed("events")[0]["delivered_on"] == date(2024, 3, 7)
+
+
+def test_an_expression_that_cannot_take_a_value_refuses_its_file_and_does_not_quote_it(
+    shop_with, write_csv, drops, view
+):
+    columns = {"price_amount": {"sql": "cast(replace(customer_id, 'c', '') as integer)"}}
+    tables = {"events": {"as_contract": True, "columns": columns}}
+    source = {"name": "events", "files": ["events_*"], "tables": tables}
+    write_csv(f"events_{DAY}.csv", [view])
+    write_csv("events_2024-03-02.csv", [view | {"customer_id": NAMED[0]}])
+    report = receive(shop_with(sources=[source]), drops)
+    assert [file.file_name for file in report.landed] == [f"events_{DAY}.csv"]
+    assert [file.reasons for file in report.refused] == [
+        (
+            "some expression of source 'events' cannot take one of its values: let it give null for such a "
+            "value, as by try_cast, in the shop's file",
+        )
+    ]
 
 
 def test_an_unchanged_catalogue_on_the_next_day_is_a_delivery(write_csv, land, landed):

@@ -120,6 +120,20 @@ def test_what_is_not_one_plain_expression_is_refused(text):
         columns_read(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("frobnicate(a)", "frobnicate does not exist"),
+        ("regexp_matches(a, '(')", "missing )"),
+        ("a + 1", "'+"),
+    ],
+)
+def test_an_expression_that_makes_no_sense_is_refused(text, said):
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} makes no sense")) as error:
+        columns_read(text)
+    assert said in str(error.value)
+
+
 def test_a_broken_expression_is_met_when_the_shop_is_read(shop_with):
     tables = {"events": {"as_contract": True, "where": "a in (select 1)"}}
     with pytest.raises(UsageError, match="not one plain SQL expression"):
