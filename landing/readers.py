@@ -577,7 +577,13 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
     csv.field_size_limit(2 * MAX_ROW_CHARACTERS)
     lines = _Lines(file)
     while True:
-        reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+        reader = csv.reader(
+            lines,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            strict=True,
+        )
         try:
             for fields in reader:
                 lines.taken.clear()

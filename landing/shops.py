@@ -100,13 +100,14 @@ class QuarantineRule(_Frozen):
 class CsvFormat(_Frozen):
     """How the shop writes csv; a byte order mark is believed whatever encoding is stated.
 
+    ``quote`` stands twice for itself within quotes, and is empty where nothing is ever quoted.
     ``header`` names the columns of files that have no header line.
     ``final_line_break`` is false for a shop whose last line never ends with one: else such a file
     counts as torn, and waits.
     """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    quote: str = Field(default='"', min_length=1, max_length=1)
+    quote: str = Field(default='"', max_length=1)
     encoding: str = "utf-8"
     header: tuple[str, ...] = ()
     final_line_break: bool = True

@@ -375,6 +375,17 @@ def test_any_delimiter_and_quote_is_read_as_stated(drops, shop_with, landed, bro
     assert [row["page"] for row in landed("events")] == ["a\t'b', \"c"]
 
 
+@pytest.mark.parametrize("broken", ["", "e9\tview\n"])
+def test_a_csv_that_quotes_nothing_is_read_as_stated(drops, shop_with, landed, broken):
+    header = "event_id\tevent_type\toccurred_at\tcustomer_id\tpage\n"
+    text = f'{header}e1\tview\t{DAY}\tc1\t"5" nail\ne2\tview\t{DAY}\tc1\t"\n{broken}'
+    (drops / f"events_{DAY}.csv").write_text(text, encoding="utf-8")
+    dialect = {"delimiter": "\t", "quote": ""}
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": dialect}
+    receive(shop_with(sources=[source]), drops)
+    assert [row["page"] for row in landed("events")] == ['"5" nail', '"']
+
+
 def test_parquet_is_read_natively(drops, land, landed):
     duckdb.execute(
         "copy (select 'e' || range as event_id, 'view' as event_type, "
