@@ -168,6 +168,7 @@ class Chunk:
             Translation(
                 *(contracts.load()[table], mapping, formats),
                 *(self.shop.currency, self.shop.time_zone, readers.row_text(self.bundle)),
+                is_all_text=self.bundle.format == "csv",
             )
             for table, mapping in self.source.tables.items()
         ]

@@ -14,7 +14,7 @@ import duckdb
 
 from landing import pseudonyms
 from landing.ledger import LandedDay
-from landing.readers import quoted
+from landing.shops import quoted
 from landing.translation import Translation, first_per, key_tables, pseudonymised
 from settings import ShopPaths
 

@@ -37,7 +37,7 @@ from zipfile import BadZipFile
 
 import duckdb
 
-from landing.shops import CsvFormat, Format
+from landing.shops import CsvFormat, Format, quoted
 
 MAX_ROW_CHARACTERS = 1_000_000
 """Half of what DuckDB's reader takes in one line; a longer row is quarantined, not read."""
@@ -504,8 +504,8 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
     A blank line of a csv is no row; one of a jsonl file has no fields, but its number.
     """
     if format_ == "xlsx":
-        with _worksheet(path) as cells:
-            yield ((fields, None) for fields in _rectangle(cells))
+        with _workbook(path) as rows:
+            yield ((fields, None) for fields in rows)
         return
     with _text(path, encoding(path, dialect)) as file:
         if format_ == "jsonl":
@@ -515,16 +515,33 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
 
 
 @contextmanager
-def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
+def _workbook(path: Path) -> Iterator[Iterator[Fields]]:
     from openpyxl import load_workbook  # slow to import, and most shops send none
 
     workbook = load_workbook(path, read_only=True, data_only=True)
     try:
-        sheet = workbook.worksheets[0]
-        sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
-        yield (list(map(_cell_text, cells)) for cells in sheet.iter_rows(values_only=True))
+        for sheet in workbook.worksheets:
+            sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
+        cells = (sheet.iter_rows(values_only=True) for sheet in workbook.worksheets)
+        yield _joined(_rectangle(map(_cell_texts, each)) for each in cells)
     finally:
         workbook.close()
+
+
+def _joined(sheets: Iterable[Iterator[Fields]]) -> Iterator[Fields]:
+    """Read sheets with the same header as one, header first; refuse others, rather than lose them."""
+    header: Fields = []
+    for number, rows in enumerate(sheets, start=1):
+        first = next(rows, [])
+        if not header and first:
+            header, known = first, number
+            yield header
+        elif first and first != header:
+            raise UnreadableError(
+                f"its sheet {number} has other columns than sheet {known}, so it would be lost: "
+                "deliver it without that sheet"
+            )
+        yield from rows
 
 
 def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
@@ -537,6 +554,10 @@ def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
         width = width or len(fields)
         if any(fields):
             yield fields + [""] * (width - len(fields))
+
+
+def _cell_texts(values: Iterable[object]) -> Fields:
+    return list(map(_cell_text, values))
 
 
 def _cell_text(value: object) -> str:
@@ -556,7 +577,13 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
     csv.field_size_limit(2 * MAX_ROW_CHARACTERS)
     lines = _Lines(file)
     while True:
-        reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+        reader = csv.reader(
+            lines,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            strict=True,
+        )
         try:
             for fields in reader:
                 lines.taken.clear()
@@ -691,8 +718,3 @@ def row_text(bundle: Bundle) -> str:
 
 def _json_pointer(name: str) -> str:
     return name if name.startswith("/") else "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'

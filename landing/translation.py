@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from landing import pseudonyms
+from landing import civil_time, pseudonyms
 from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
 from landing.masks import MASKS
-from landing.readers import quoted
-from landing.shops import ColumnMapping, Formats, TableMapping
+from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
     r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?"
@@ -34,10 +33,18 @@ INTEGER_PATTERN = r"[+-]?\d{1,18}(\.0*)?"
 # Four decimals are kept; a fifth that says something is refused rather than rounded away.
 DECIMAL_PATTERN = r"[+-]?(\d{1,14}(\.\d{0,4}0*)?|\.\d{1,4}0*)"
 FLOAT_PATTERN = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
+PLAIN_PATTERNS = {
+    "integer": INTEGER_PATTERN,
+    "decimal": DECIMAL_PATTERN,
+    "money": DECIMAL_PATTERN,
+    "float": FLOAT_PATTERN,
+}
 GROUPED_PATTERNS = {
     "1,234.56": r"[+-]?(\d{1,3}(,\d{3})+|\d{1,14})(\.\d{1,4}0*)?",
     "1.234,56": r"[+-]?(\d{1,3}(\.\d{3})+|\d{1,14})(,\d{1,4}0*)?",
 }
+# What came as a number has its decimals behind a point: 1.599 of a workbook is no thousand.
+UNLIKE_A_NUMBER = r"[^.]*|.*,.*|.*\..*\..*"
 
 
 @dataclass
@@ -64,6 +71,8 @@ class Translation:
     time_zone: str
     row_text: str
     """SQL for the whole source row in one text."""
+    is_all_text: bool
+    """Whether the file knows text alone, as csv does, and no numbers."""
 
     @property
     def target(self) -> str:
@@ -150,17 +159,25 @@ class Translation:
             )
         elif format_ in ("epoch_seconds", "epoch_milliseconds"):
             scale = 1000 if format_ == "epoch_milliseconds" else 1
-            number = f"case when regexp_full_match({text}, '-?\\d{{1,14}}') then {text}::bigint end"
+            digits = 14 if format_ == "epoch_milliseconds" else 11  # up to the year 5138
+            is_number = f"regexp_full_match({text}, '-?\\d{{1,{digits}}}')"
+            number = f"case when {is_number} then {text}::bigint end"
             instant = f"make_timestamp(({number} * {1_000_000 // scale})::bigint)"
         else:
-            local = f"try_strptime({text}, {query.bind(format_)})"
+            time = f"try_strptime({text}, {query.bind(format_)})"
+            if "%z" in format_.lower():
+                instant = f"{time}::timestamp"  # of an instant, the session's clock, which is UTC's
+            else:
+                local = time
         yield f"{local} as {quoted(name + ' local')}"
         yield f"{instant} as {quoted(name + ' instant')}"
 
     def _value(self, name: str, column: Column, query: Query) -> str:
         text = quoted(name)
         if column.type == "timestamp":
-            return f"coalesce({quoted(name + ' instant')}, {_clock_to_utc(name)})"
+            instant = quoted(name + " instant")
+            on_clock = f"case when {instant} < timestamp '{civil_time.LAST:%Y-%m-%d}' then {instant} end"
+            return f"coalesce({on_clock}, {_clock_to_utc(name)})"
         if column.type == "text":
             return _masked(text, query) if column.mask else text
         if column.type == "boolean":
@@ -169,9 +186,21 @@ class Translation:
                 f"case when {lower} in ('true', 't', 'yes', 'y', '1') then true "
                 f"when {lower} in ('false', 'f', 'no', 'n', '0') then false end"
             )
-        pattern, cleaned = _number_form(column, self.formats, text)
-        is_number = f"regexp_full_match({text}, {query.bind(pattern)})"
-        return f"case when {is_number} then try_cast({cleaned} as {DUCKDB_TYPES[column.type]}) end"
+        is_number, number = self._number(column, text, query)
+        return f"case when {is_number} then try_cast({number} as {DUCKDB_TYPES[column.type]}) end"
+
+    def _number(self, column: Column, text: str, query: Query) -> tuple[str, str]:
+        """Return SQL that says whether a text is a number in the shop's form, and for the number in ours."""
+        form, patterns = self.formats.money, []
+        number = text
+        if form != "plain" and column.type != "float":
+            patterns = [GROUPED_PATTERNS[form]]
+            if form == "1.234,56" and not self.is_all_text:
+                patterns.append(UNLIKE_A_NUMBER)
+            number = f"replace(replace({text}, '{form[1]}', ''), ',', '.')"
+        holds = [f"regexp_full_match({text}, {query.bind(pattern)})" for pattern in patterns]
+        holds.append(f"regexp_full_match({number}, {query.bind(PLAIN_PATTERNS[column.type])})")
+        return " and ".join(holds), f"split_part({number}, '.', 1)" if column.type == "integer" else number
 
     def _event_date(self, query: Query) -> str:
         happened_at = self.contract.happened_at
@@ -220,7 +249,7 @@ class Translation:
 
     def _landed(self) -> Iterator[str]:
         for name, column in self.contract.columns.items():
-            if column.identifies != "dropped":
+            if column.is_landed:
                 yield f"{_value_of(name)} as {quoted(landed_name(name, column))}"
 
     def _repeated(self) -> str:
@@ -284,17 +313,6 @@ def _masked(text: str, query: Query) -> str:
     for mask, pattern in MASKS.items():
         text = f"regexp_replace({text}, {query.bind(pattern)}, {query.bind(mask)}, 'g')"
     return text
-
-
-def _number_form(column: Column, formats: Formats, text: str) -> tuple[str, str]:
-    if column.type == "integer":
-        return INTEGER_PATTERN, f"split_part({text}, '.', 1)"
-    if column.type == "float":
-        return FLOAT_PATTERN, text
-    if column.type == "decimal" or formats.money == "plain":
-        return DECIMAL_PATTERN, text
-    group = formats.money[1]
-    return GROUPED_PATTERNS[formats.money], f"replace(replace({text}, '{group}', ''), ',', '.')"
 
 
 def _value_of(name: str) -> str:

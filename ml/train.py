@@ -50,6 +50,11 @@ class Material:
         """Return whether both cuts hold enough positives to learn from and to judge by."""
         return min(self.positives()) >= self.config.gate.min_positives
 
+    @property
+    def knows_orders(self) -> bool:
+        """Return whether anybody has ordered; without money and orders nobody is worth more than another."""
+        return bool((self.now.features["order_count"] > 0).any())
+
     def positives(self) -> tuple[int, int]:
         """Return how many users were of high value after the train cut and after the test cut."""
         cuts = (self.train, self.test)
@@ -125,6 +130,13 @@ def _high_value(
             style="yellow",
         )
         parent.set_tags({"decision": "no horizon has closed yet: no high_value"})
+        return []
+    if not material.knows_orders:
+        console.print(
+            "nobody has ordered anything: no score high_value and no scheme value; both need orders",
+            style="yellow",
+        )
+        parent.set_tags({"decision": "nobody has ordered anything: no high_value"})
         return []
     models, costs = _fit_rivals(material)
     if material.has_enough:

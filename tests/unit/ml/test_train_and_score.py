@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -263,6 +264,23 @@ def test_without_a_horizon_there_are_groups_but_no_scheme_value(
     assert done.rows["user_scores"] == 0
     assert done.rows["user_segments"] == 150
     assert "scheme value is absent" in capsys.readouterr().err
+
+
+def test_where_nobody_has_ordered_there_are_groups_but_no_scheme_value(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = synthetic.write(users=120)
+    snapshot = world.paths.snapshots / world.digest
+    for name, changes in {
+        "fct_user_features": {"order_count": 0},
+        "fct_user_labels": {"is_high_value": False, "is_buyer": False, "net_revenue_amount": 0.0},
+    }.items():
+        path = snapshot / f"{name}.parquet"
+        pd.read_parquet(path).assign(**changes).to_parquet(path)
+    assert [decision.choice for decision in train(world.paths, world.as_of, QUICK)] == [tracking.BEHAVIOUR]
+    assert "nobody has ordered anything: no score high_value" in capsys.readouterr().err
+    done = score(world.paths, world.as_of)
+    assert (done.rows["user_scores"], done.rows["user_segments"]) == (0, 120)
 
 
 def test_champion_serves_later_days_and_alias_stays_with_the_newest(trained: synthetic.World) -> None:
