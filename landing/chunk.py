@@ -290,7 +290,18 @@ class Chunk:
                 select distinct
                     file_index,
                     unnest(
-                        json_keys(c0) || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
+                        json_keys(c0)
+                        || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
+                        || flatten(
+                            list_transform(
+                                $above,
+                                lambda pointer: list_transform(
+                                    coalesce(json_keys(json_extract(c0, pointer)), []),
+                                    lambda name:
+                                        pointer || '/' || replace(replace(name, '~', '~0'), '/', '~1')
+                                )
+                            )
+                        )
                     ) as key
                 from understood
             )
@@ -299,11 +310,13 @@ class Chunk:
             {
                 "most": readers.MAX_COLUMNS,
                 "pointers": sorted(name for name in self.source.reads if name.startswith("/")),
+                "above": sorted(self.source.opened),
             },
         ).fetchall()
         for file_index, key_count, keys in found:
             file = landed[file_index]
-            file.columns = tuple(keys)
+            opened = self.source.opened
+            file.columns = tuple(key for key in keys if key not in opened and f"/{key}" not in opened)
             file.refused = readers.too_wide(key_count) or self.source.refusal(file.columns)
         refused = [index for index, file in enumerate(landed) if file.refused]
         connection.execute(

@@ -243,6 +243,12 @@ class Source(_Frozen):
         return self.needs.union(*(column.reads for _, _, column in self.mapped()))
 
     @cached_property
+    def opened(self) -> frozenset[str]:
+        """The JSON pointers into which the mapping reaches, and so takes for no columns of their own."""
+        parts = (name.split("/") for name in self.reads if name.startswith("/"))
+        return frozenset("/".join(each[:depth]) for each in parts for depth in range(2, len(each)))
+
+    @cached_property
     def needs(self) -> frozenset[str]:
         """The source columns without which a file is refused."""
         conditions = [rule.where for rule in self.quarantine]

@@ -662,3 +662,24 @@ def test_columns_that_nothing_reads_are_told_and_kept_for_their_owner(drops, lan
         assert kept.stat().st_mode & 0o777 == 0o600
         found = duckdb.connect().execute("from read_parquet($path)", {"path": str(kept)}).fetchall()
         assert [texts for _, texts in found] == [dict(zip(unread, ("#f00", "red", nothing), strict=True))]
+
+
+def test_of_nested_json_the_leaves_that_nothing_reads_are_told_and_kept(shop_with, drops, paths):
+    line = {
+        "user": {"id": "c1", "city": "Bonn"},
+        "events": [{"kind": "view", "at": DAY, "a/b": 1}],
+        "extra": 2,
+    }
+    (drops / f"events_{DAY}.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    columns = {"event_type": "/events/kind", "occurred_at": "/events/at", "customer_id": "/user/id"}
+    source = {
+        "name": "events",
+        "files": ["events_*"],
+        "jsonl": {"each": "events"},
+        "tables": {"events": {"columns": columns}},
+    }
+    (file,) = receive(shop_with(sources=[source]), drops).landed
+    assert (file.rows_good, file.unused_columns) == (1, ("/events/a~1b", "/user/city", "extra"))
+    kept = {"path": str(quarantine.unread_path(paths, file.file_id))}
+    ((texts,),) = duckdb.connect().execute("select columns from read_parquet($path)", kept).fetchall()
+    assert texts == {"/events/a~1b": "1", "/user/city": "Bonn", "extra": "2"}
