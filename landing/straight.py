@@ -36,13 +36,13 @@ ROW_GROUP = 122_880
 """Rows of a row group, as DuckDB writes them."""
 
 MOST_PENDING = 1_000_000
-"""Rows that wait for their day's row group; days that come in turn never get near it."""
+"""Rows that wait until their day has a row group; beyond it the fullest day is written as it stands."""
 
 MOST_DAYS = 400
 """Days written side by side; below the usual limit of 1,024 open files of a process."""
 
 KNOWN_KEYS = 1 << 20
-"""Pseudonyms kept, of the visitors seen last: some 300 MB."""
+"""Pseudonyms of a kind that are kept at hand: those of the visitors seen last."""
 
 
 class FaultError(Exception):
@@ -148,11 +148,12 @@ class _Days:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            for day in list(self._pending):
+        try:
+            for day in [] if error else list(self._pending):
                 self._write(day)
-        for writer in self._writers.values():
-            writer.close()
+        finally:
+            for writer in self._writers.values():
+                writer.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take rows of any days; write those days that have come to a row group."""
