@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 from zipfile import BadZipFile
 
 import duckdb
@@ -66,6 +66,9 @@ BYTE_ORDER_MARKS = {
 }
 
 BROKEN = ("file_index", "row_number", "reason", "raw", "is_duplicate")
+
+BLANK = ord(" ")
+BLOCK_BYTES = 1 << 18
 
 BATCH_ROWS = 10_000
 """Rows handed from Python to DuckDB at once."""
@@ -393,29 +396,71 @@ def _read_fast(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> set[int
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
-    is_csv = bundle.format == "csv"
     connection.execute("drop table if exists rejected")
     connection.execute("drop table if exists rejected_scan")
+    rejects = "store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'"
     connection.execute(
         f"""
         create or replace temp table raw as
         select file_index::bigint as file_index, null::bigint as stated, {bundle.fields}
-        from read_csv(
-            $paths, auto_detect = false, columns = $columns, header = $has_header,
-            delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv,
-            store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'
-        )
+        from {_csv_scan(bundle, rejects)}
         """,
-        {
-            "paths": [str(path) for path in bundle.paths],
-            "columns": dict.fromkeys(bundle.names, "VARCHAR"),
-            # A jsonl line is one field: JSON itself forbids a bare control character.
-            "delimiter": bundle.csv.delimiter if is_csv else "\x01",
-            "quote": bundle.csv.quote if is_csv else "",
-            "is_csv": is_csv,
-            "has_header": bundle.has_header,
-        },
+        _csv_scan_parameters(bundle),
     )
+
+
+def streamed(bundle: Bundle, wanted: Iterable[str]) -> tuple[str, dict[str, Any]]:
+    """Return ``named`` of one plain csv as a query that keeps nothing, and its parameters.
+
+    A line that DuckDB cannot take is an error. The window takes rows as they come, and they come in the
+    order of the file.
+    """
+    numbered = f"""(
+        select 0::bigint as file_index, row_number() over () as row_number, {bundle.fields}
+        from {_csv_scan(bundle)}
+    )"""
+    return _under_names(bundle, wanted, numbered), _csv_scan_parameters(bundle)
+
+
+def has_blank_ends(bundle: Bundle) -> bool:
+    """Say whether some field may begin or end with a blank: whether one stands at a border of fields."""
+    import numpy as np  # slow to import, and small files are not asked
+
+    is_border = np.zeros(256, bool)
+    is_border[list(f"{bundle.csv.delimiter}{bundle.csv.quote}\r\n\ufeff".encode())] = True
+    for path in bundle.paths:
+        with path.open("rb") as file:
+            before = b"\n"
+            while block := file.read(BLOCK_BYTES):
+                text = np.frombuffer(before + block, np.uint8)
+                after_blank = text[1:][text[:-1] == BLANK]
+                before_blank = text[:-1][text[1:] == BLANK]
+                if is_border[after_blank].any() or is_border[before_blank].any():
+                    return True
+                before = block[-1:]
+            if before == b" ":
+                return True
+    return False
+
+
+def _csv_scan(bundle: Bundle, rejects: str = "ignore_errors = false") -> str:
+    return f"""read_csv(
+        $paths, auto_detect = false, columns = $columns, header = $has_header,
+        delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv, {rejects}
+    )"""
+
+
+def _csv_scan_parameters(bundle: Bundle) -> dict[str, Any]:
+    is_csv = bundle.format == "csv"
+    return {
+        "paths": [str(path) for path in bundle.paths],
+        "columns": dict.fromkeys(bundle.names, "VARCHAR"),
+        # A jsonl line is one field: JSON itself forbids a bare control character.
+        "delimiter": bundle.csv.delimiter if is_csv else "\x01",
+        "quote": bundle.csv.quote if is_csv else "",
+        "is_csv": is_csv,
+        "has_header": bundle.has_header,
+    }
 
 
 def _read_slowly(connection: duckdb.DuckDBPyConnection, bundle: Bundle, file_index: int) -> None:
@@ -649,21 +694,22 @@ def name_columns(
     A column that the files lack is null. The fields themselves stand beside them, under the names of
     :func:`raw_field`.
     """
-    names = [name for name in sorted(wanted) if name != "row_number"]
     connection.execute("drop view if exists named")
     if bundle.format == "jsonl":
-        _extract_json(connection, names, table)
-        return
+        _extract_json(connection, _columns(wanted), table)
+    else:
+        connection.execute(f"create temp view named as {_under_names(bundle, wanted, table)}")
+
+
+def _columns(wanted: Iterable[str]) -> list[str]:
+    return [name for name in sorted(wanted) if name != "row_number"]
+
+
+def _under_names(bundle: Bundle, wanted: Iterable[str], table: str) -> str:
     place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
-    columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in names)
+    columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in _columns(wanted))
     raw = ", ".join(f"{name} as {raw_field(name)}" for name in bundle.names)
-    connection.execute(
-        f"""
-        create temp view named as
-        select file_index, row_number, {raw} {columns}
-        from {table}
-        """
-    )
+    return f"select file_index, row_number, {raw} {columns} from {table}"
 
 
 def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table: str) -> None:

@@ -73,6 +73,8 @@ class Translation:
     """SQL for the whole source row in one text."""
     is_all_text: bool
     """Whether the file knows text alone, as csv does, and no numbers."""
+    has_blank_ends: bool = True
+    """Whether a field of the source may begin or end with a blank."""
 
     @property
     def target(self) -> str:
@@ -80,24 +82,34 @@ class Translation:
         return quoted(f"translated {self.contract.table}")
 
     def statement(self, secret: bytes) -> tuple[str, dict[str, Any]]:
-        """Return the statement that creates :attr:`target` from ``named``, and its parameters.
+        """Return the statement that creates :attr:`target` from ``named``, and its parameters."""
+        sql, parameters = self.query(secret)
+        return f"create or replace temp table {self.target} as {sql}", parameters
+
+    def query(self, secret: bytes, **beside: str) -> tuple[str, dict[str, Any]]:
+        """Return the query that translates the rows of ``named``, and its parameters.
 
         Columns: file_index, row_number, reasons (null when good), the landed columns up to
-        event_date and is_repeated_hour, delivered_on (null where each row's own day). Identifiers
-        are still themselves here: only the few that are written need a pseudonym.
+        event_date and is_repeated_hour, delivered_on (null where each row's own day), and the
+        expressions over ``named`` that are asked for ``beside``. Identifiers are still themselves
+        here: only the few that are written need a pseudonym.
         """
         query = Query(pseudonyms.pads(secret))
         timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
+        beside |= {first_per(source): quoted(source) for source in self.mapping.first_per}
         sql = [
-            f"create or replace temp table {self.target} as with",
-            "texts as (select file_index, row_number, delivered_on, due_by",
+            "with texts as (select file_index, row_number, delivered_on, due_by",
             *(f", {text} as {quoted(name)}" for name, text in self._texts(query)),
-            *(f", {quoted(source)} as {quoted(first_per(source))}" for source in self.mapping.first_per),
+            *(f", {value} as {quoted(name)}" for name, value in beside.items()),
             "from named join file using (file_index)",
             f"where ({self.mapping.where}\n)" if self.mapping.where else "",
-            "), parsed as (select *",
+            "), cast_times as (select *",
+            *(f", try_cast({quoted(name)} as timestamp) as {_cast_of(name)}" for name in timestamps),
+            "from texts), plain_times as (select *",
+            *(f", {_is_plain_time(name)} as {_plain_of(name)}" for name in timestamps),
+            "from cast_times), parsed as (select *",
             *(f", {value}" for name in timestamps for value in self._parsed_time(name, query)),
-            "from texts), typed as (select parsed.*",
+            "from plain_times), typed as (select parsed.*",
             *(
                 f", {self._value(name, column, query)} as {_value_of(name)}"
                 for name, column in self.contract.columns.items()
@@ -110,14 +122,14 @@ class Translation:
             "select file_index, row_number,",
             f"case when is_bad then {self._reasons(query)} end as reasons,",
             ", ".join(self._landed()),
-            "".join(f", {quoted(first_per(source))}" for source in self.mapping.first_per),
+            "".join(f", {quoted(name)}" for name in beside),
             ", event_date, delivered_on,",
             f"{self._repeated()} as is_repeated_hour from judged",
         ]
-        statement = "\n".join(sql)
-        if "$inner" not in statement:  # DuckDB refuses a parameter that a statement does not use
+        text = "\n".join(sql)
+        if "$inner" not in text:  # DuckDB refuses a parameter that a statement does not use
             del query.parameters["inner"], query.parameters["outer"]
-        return statement, query.parameters
+        return text, query.parameters
 
     def _texts(self, query: Query) -> Iterator[tuple[str, str]]:
         for name in self.contract.columns:
@@ -136,7 +148,9 @@ class Translation:
         if mapping.constant is not None:
             return f"{query.bind(mapping.constant)}::varchar"
         source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
-        text = _trimmed(f"cast({source} as varchar)")
+        text = f"cast({source} as varchar)"
+        if self.has_blank_ends or mapping.sql is not None:
+            text = _trimmed(text)
         if self.formats.missing:
             is_missing = f"list_contains({query.bind(list(self.formats.missing))}, {text})"
             text = f"case when not {is_missing} then {text} end"
@@ -153,9 +167,11 @@ class Translation:
         if format_ == "iso":
             is_time = f"regexp_full_match({text}, {query.bind(TIME_PATTERN)})"
             has_zone = f"regexp_matches({text}, {query.bind(ZONE_PATTERN)})"
-            local = f"case when {is_time} and not {has_zone} then try_cast({text} as timestamp) end"
+            cast, is_plain = _cast_of(name), _plain_of(name)
+            local = f"case when {is_plain} then {cast} when {is_time} and not {has_zone} then {cast} end"
             instant = (
-                f"case when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
+                f"case when {is_plain} then null "
+                f"when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
             )
         elif format_ in ("epoch_seconds", "epoch_milliseconds"):
             scale = 1000 if format_ == "epoch_milliseconds" else 1
@@ -305,7 +321,7 @@ def _trimmed(text: str) -> str:
 
     Few texts have any, and looking at both ends is much cheaper than trimming.
     """
-    is_odd = f"starts_with({text}, ' ') or ends_with({text}, ' ') or {text} = ''"
+    is_odd = f"{text} < '!' or ends_with({text}, ' ')"  # a blank is the character before it
     return f"case when {is_odd} then nullif(trim({text}), '') else {text} end"
 
 
@@ -317,6 +333,23 @@ def _masked(text: str, query: Query) -> str:
 
 def _value_of(name: str) -> str:
     return quoted(name + " value")
+
+
+def _cast_of(name: str) -> str:
+    return quoted(name + " cast")
+
+
+def _plain_of(name: str) -> str:
+    return quoted(name + " is plain")
+
+
+def _is_plain_time(name: str) -> str:
+    """Return SQL for whether a time is written as DuckDB writes it: such a one needs no pattern.
+
+    By its length it is no infinity and has a year of four digits.
+    """
+    text = quoted(name)
+    return f"(strlen({text}) = 19 and {_cast_of(name)}::varchar = {text})"
 
 
 def _utc(instant: str) -> str:
