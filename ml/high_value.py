@@ -15,6 +15,7 @@ from cli import ShoalError
 from ml import packages
 from ml.configs import GateConfig
 from ml.encoder.classifier import Classifier
+from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
 from ml.segments import WORDS, value
 from ml.warehouse import Cut
@@ -37,6 +38,8 @@ class HighValue:
     known_through: date
     """The last day that anything in here was learned or judged from."""
     trained_as_of: date
+    calibration: Calibration | None = None
+    """From what the model says to a probability; None: as it says."""
 
     @classmethod
     def freeze(
@@ -69,7 +72,8 @@ class HighValue:
         """Score every user of a cut."""
         embedded = self.model.embed(cut.sequences) if isinstance(self.model, Classifier) else None
         vectors = None if embedded is None else embedded.vectors
-        scores = np.round(score(self.model, cut, vectors), 6)
+        said = score(self.model, cut, vectors)
+        scores = np.round(said if self.calibration is None else self.calibration.of(said), 6)
         return Scored(scores, reasons(self.model, cut, vectors))
 
     def save(self, folder: Path) -> str:
@@ -82,6 +86,7 @@ class HighValue:
                 "horizon_days": self.horizon_days,
                 "known_through": self.known_through.isoformat(),
                 "trained_as_of": self.trained_as_of.isoformat(),
+                "calibration": None if self.calibration is None else vars(self.calibration),
                 **value.as_json(self.tiers, self.curve),
             },
         )
@@ -100,6 +105,7 @@ class HighValue:
             horizon_days=int(content["horizon_days"]),
             known_through=date.fromisoformat(content["known_through"]),
             trained_as_of=date.fromisoformat(content["trained_as_of"]),
+            calibration=Calibration.from_json(content.get("calibration")),
         )
 
 

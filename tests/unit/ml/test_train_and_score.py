@@ -191,6 +191,7 @@ def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synt
     assert reuse.find(trained.paths, trained.as_of, other) is None
     decisions = train(trained.paths, trained.as_of, QUICK)  # what FORCE=1 does
     assert [decision.is_promoted for decision in decisions] == [False, False]
+    assert decisions[0].is_rehearsal  # the same window decides once
     first, second = (run for run in reversed(tracking.recent_runs("tiny", 50)) if run["name"] == "bert")
     tested = [name for name in first["metrics"] if name.startswith("test/")]
     assert len(tested) > 10
