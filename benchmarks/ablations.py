@@ -108,9 +108,7 @@ def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder:
     assert cuts.train.outcomes is not None and cuts.test.outcomes is not None
     tags = {"shop": shop, "data_digest": inputs.digest, "seeds": seeds, "git_sha": tracking.git_sha()}
     tags |= {"train_cut": cuts.train.as_of_date, "test_cut": cuts.test.as_of_date}
-    with tracking.run(
-        "encoder", f"ablations {shop}", tags | {"stage": "ablations"}, config.dotted()
-    ) as parent:
+    with tracking.run("encoder", f"ablations {shop}", tags | {"stage": "table"}, config.dotted()) as parent:
         trees = GradientTrees.fit(cuts.train.features, cuts.train.outcomes.is_high_value, config.rivals)
         scores, spent = {RIVAL: trees.score(cuts.test.features)}, {RIVAL: 0.0}
         for ablation in ABLATIONS:
