@@ -156,6 +156,23 @@ class ShopPaths:
         return shops_dir() / f"{self.shop}.yml"
 
 
+@dataclass(frozen=True)
+class TrialPaths(ShopPaths):
+    """A shop whose warehouse is a second one, for trials at other cuts; the working one stays."""
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "trials" / "warehouse.duckdb"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "trials" / "snapshots"
+
+    @property
+    def ops(self) -> Path:
+        return self.root / "trials" / "ops"
+
+
 def memory() -> str:
     """Return how much memory the warehouse may take before it goes on in files beside it."""
     return os.environ.get("SHOAL_MEMORY", "3GB")

@@ -262,6 +262,14 @@ class Source(_Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
+class JudgedCut(_Frozen):
+    """A cut at which models are compared: the first day of a horizon, to choose by or to report on."""
+
+    cut: date
+    horizon_days: int = Field(ge=1)
+    role: Literal["choose", "report"]
+
+
 class Shop(_Frozen):
     """One shop."""
 
@@ -272,6 +280,7 @@ class Shop(_Frozen):
     required: tuple[str, ...] = ()
     daily: tuple[str, ...] = Field(min_length=1)
     formats: Formats = Formats()
+    judge: tuple[JudgedCut, ...] = ()
     sources: tuple[Source, ...] = Field(min_length=1)
 
     @field_validator("time_zone")
@@ -291,6 +300,14 @@ class Shop(_Frozen):
         if len(names) != len(set(names)):
             raise ValueError(f"two sources share a name in {names}: rename one")
         return self
+
+    @field_validator("judge")
+    @classmethod
+    def _reports_at_most_once(cls, value: tuple[JudgedCut, ...]) -> tuple[JudgedCut, ...]:
+        reporting = [one.cut for one in value if one.role == "report"]
+        if len(reporting) > 1:
+            raise ValueError(f"{len(reporting)} cuts report ({reporting}): let one, the others choose")
+        return value
 
     @property
     def delivered_tables(self) -> frozenset[str]:

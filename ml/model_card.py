@@ -71,18 +71,19 @@ def high_value(
     verdict: Verdict,
     decision: Decision,
     costs: Mapping[str, Cost],
+    refit: str,
 ) -> Card:
-    """Return the card of a model of high value."""
+    """Return the card of a model of high value; ``refit`` says what of the judged recipe serves."""
     return Card(
         f"{material.paths.shop}.high_value of {material.as_of}: {name}",
         [
-            ("Verdict", f"{decision.reason}\n\n{_kind(name)}"),
+            ("Verdict", f"{decision.reason}\n\n{_kind(name)} {refit}."),
             ("Quality", quality(verdict)),
             ("Costs", cost_table(costs)),
             ("Intended use", HIGH_VALUE_USE),
             ("Data", data(material)),
             ("Limits", _bullets(_limits(material, verdict))),
-            ("Calibration", _calibration(material, scores)),
+            ("Reliability of the judged model", _calibration(material, scores)),
             ("How it was made", _made(material)),
         ],
     )

@@ -31,6 +31,7 @@ NEWEST_DAY = "tags.`as_of_date`"
 NOTE_COLUMN = ("attributes", "Description", 270)
 DAY_COLUMNS = (("tags", "shop", 100), ("tags", "as_of_date", 100))
 COST_COLUMNS = (("metrics", "cost/cpu_seconds", 120), ("metrics", "cost/peak_memory_mb", 150))
+ENDS = ("", "_low", "_high")
 QUALITY_COLUMNS = (
     ("metrics", "test/roc_auc", 95),
     ("metrics", "test/roc_auc_low", 115),
@@ -79,10 +80,25 @@ VIEWS = {
             ),
         ),
     ),
+    "evaluation": (
+        View(
+            "gaps",
+            "gaps to LightGBM",
+            "tags.stage != 'judge'",
+            "tags.`shop`",
+            (
+                ("tags", "shop", 100),
+                ("tags", "settings_tried", 110),
+                *(("metrics", f"all_choosing_cuts/gap_to_lightgbm{end}", 240) for end in ENDS),
+                *(("metrics", f"all_cuts/gap_to_lightgbm{end}", 190) for end in ENDS),
+            ),
+        ),
+    ),
 }
 
 ABOUT = {
     "encoder": "Who will be of high value: BERT beside its rivals, judged on the same later users.",
+    "evaluation": "All models at a shop's trials, beside LightGBM: python -m ml judge.",
     "segments": "Who behaves alike: clusters of BERT's embeddings.",
 }
 

@@ -2,7 +2,9 @@
 
 Models are compared on the same test rows, by the paired interval of the difference in
 ROC-AUC. A costlier model must be better, not merely as good; a challenger must beat the
-champion in force, or be as good and cheaper.
+champion in force, or be as good and cheaper. Where the interval is too wide, nothing can
+be told. One closed window decides once: what is trained before the next one has closed is
+a rehearsal, else a champion would fall to whoever tries often enough.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from cli import ShoalError
+from cli import ShoalError, UsageError
 from ml import tracking
 from ml.configs import GateConfig
 from ml.evaluation.judge import Verdict
@@ -27,6 +29,32 @@ class Decision:
     choice: str
     is_promoted: bool
     reason: str
+    is_rehearsal: bool = False
+    """Whether it leaves its window open for a decision."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days whose outcomes judged a model, first and last included."""
+
+    opens_on: date
+    closes_on: date
+
+    def overlaps(self, other: Window) -> bool:
+        """Return whether some day is in both.
+
+        >>> may, june = (Window(date(2026, month, 1), date(2026, month, 30)) for month in (5, 6))
+        >>> may.overlaps(june), may.overlaps(Window(date(2026, 5, 30), date(2026, 6, 28)))
+        (False, True)
+        """
+        return self.opens_on <= other.closes_on and other.opens_on <= self.closes_on
+
+    def __str__(self) -> str:
+        return f"{self.opens_on} to {self.closes_on}"
+
+    def as_tags(self) -> dict[str, object]:
+        """Return it as tags of a version."""
+        return {"window_opens_on": self.opens_on, "window_closes_on": self.closes_on}
 
 
 def choose(verdict: Verdict) -> Decision:
@@ -48,7 +76,12 @@ def choose(verdict: Verdict) -> Decision:
 
 
 def decide(
-    choice: Decision, verdict: Verdict | None, champion_kind: str | None, gate: GateConfig
+    choice: Decision,
+    verdict: Verdict | None,
+    champion_kind: str | None,
+    gate: GateConfig,
+    window: Window | None = None,
+    last: Window | None = None,
 ) -> Decision:
     """Decide whether the chosen model replaces the champion in force.
 
@@ -59,22 +92,34 @@ def decide(
         too few positives allow no verdict.
     champion_kind
         Which kind of model the champion is; None where there is no champion.
+    window
+        The days whose outcomes the verdict is on.
+    last
+        Those of the last decision.
     """
+
+    def decided(is_promoted: bool, why: str, is_rehearsal: bool = False) -> Decision:
+        return Decision(choice.choice, is_promoted, f"{choice.reason}; {why}", is_rehearsal)
+
     if champion_kind is None:
-        return Decision(choice.choice, True, f"{choice.reason}; there was no champion")
+        return decided(True, "there was no champion")
     if verdict is None:
-        return Decision(choice.choice, False, f"{choice.reason}; nothing can be told, the champion stays")
-    gap = verdict.gap(choice.choice, CHAMPION)
-    is_cheaper = COST_ORDER.index(choice.choice) < COST_ORDER.index(champion_kind)
-    if gap.low > 0:
-        return Decision(
-            choice.choice, True, f"{choice.reason}; beats the champion ({champion_kind}) by {gap}"
+        return decided(False, "nothing can be told, the champion stays", is_rehearsal=True)
+    if window is not None and last is not None and window.overlaps(last):
+        why = (
+            f"a rehearsal: its window {window} overlaps that of the last decision, {last}; the champion stays"
         )
+        return decided(False, why, is_rehearsal=True)
+    gap = verdict.gap(choice.choice, CHAMPION)
+    if gap.low > 0:
+        return decided(True, f"beats the champion ({champion_kind}) by {gap}")
+    if gap.high - gap.low > 2 * gate.widest:
+        why = f"can't tell it from the champion ({champion_kind}): {gap} is wider than ±{gate.widest}"
+        return decided(False, f"{why}; the champion stays")
+    is_cheaper = COST_ORDER.index(choice.choice) < COST_ORDER.index(champion_kind)
     if is_cheaper and gap.low > -gate.equal_loss:
-        why = f"as good as the champion ({champion_kind}, {gap}) and cheaper"
-        return Decision(choice.choice, True, f"{choice.reason}; {why}")
-    why = f"does not beat the champion ({champion_kind}): {gap}; the champion stays"
-    return Decision(choice.choice, False, f"{choice.reason}; {why}")
+        return decided(True, f"as good as the champion ({champion_kind}, {gap}) and cheaper")
+    return decided(False, f"does not beat the champion ({champion_kind}): {gap}; the champion stays")
 
 
 def decide_segments(
@@ -113,6 +158,44 @@ def promote(version: tracking.Version, reason: str) -> tracking.Version:
     return promoted
 
 
+def last_window(name: str, as_of: date) -> Window | None:
+    """Return the newest window that has decided about a model, as far as an as_of_date may know."""
+    windows = [
+        Window(
+            date.fromisoformat(one.tags["window_opens_on"]), date.fromisoformat(one.tags["window_closes_on"])
+        )
+        for one in tracking.versions(name)
+        if "window_opens_on" in one.tags
+        and not one.tags.keys().isdisjoint(("promoted_at", "stayed_behind_at"))
+        and one.known_through <= as_of
+    ]
+    return max(windows, key=lambda window: window.closes_on, default=None)
+
+
+def stay_behind(version: tracking.Version) -> tracking.Version:
+    """Note that a window has decided against a version: it decides no second time."""
+    return version.set_tags({"stayed_behind_at": datetime.now(UTC).isoformat()})
+
+
+def roll_back(name: str, reason: str) -> tuple[tracking.Version, tracking.Version]:
+    """Withdraw the newest champion; return it, and the one that serves again.
+
+    Raises
+    ------
+    UsageError
+        When no champion was in force before it.
+    """
+    champions = sorted(_promoted(name), key=lambda one: (one.known_through, one.tags["promoted_at"]))
+    if len(champions) < 2:
+        told = f"only version {champions[0].version} was promoted" if champions else "none was promoted"
+        raise UsageError(f"{name} has no earlier champion to go back to ({told}): train another one first")
+    withdrawn = champions[-1].set_tags(
+        {"withdrawal_reason": reason, "withdrawn_at": datetime.now(UTC).isoformat()}
+    )
+    name_champion(name)
+    return withdrawn, champions[-2]
+
+
 def name_champion(name: str) -> None:
     """Point the alias ``champion`` at the newest champion, also after a kill before it was named."""
     newest = max(_promoted(name), key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
@@ -145,4 +228,5 @@ def require_in_force(name: str, as_of: date, shop: str) -> tracking.Version:
 
 
 def _promoted(name: str) -> list[tracking.Version]:
-    return [one for one in tracking.versions(name) if "promoted_at" in one.tags]
+    known = tracking.versions(name)
+    return [one for one in known if "promoted_at" in one.tags and "withdrawn_at" not in one.tags]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,13 @@ from ml.configs import Config
 from ml.costs import Cost
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
+from ml.evaluation import canaries
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
 from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.reasons import Model
+from ml.refit import refit
 from ml.segments import naming
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
@@ -62,6 +64,13 @@ class Material:
         ]
         return found[0], found[1]
 
+    @property
+    def window(self) -> promote.Window:
+        """Return the days after the test cut whose outcomes judge."""
+        assert self.test is not None and self.inputs.horizon_days is not None
+        first = self.test.as_of_date + timedelta(days=1)
+        return promote.Window(first, self.test.as_of_date + timedelta(days=self.inputs.horizon_days))
+
     @classmethod
     def read(cls, paths: ShopPaths, as_of: date, config: Config, inputs: Inputs) -> Material:
         """Read the cuts of a snapshot."""
@@ -95,6 +104,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     with tracking.run(
         "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
     ) as parent:
+        _sing(material, parent)
         started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
         bert_cpu_seconds = time.process_time() - cpu_started
@@ -102,6 +112,17 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     return decisions
+
+
+def _sing(material: Material, parent: tracking.Run) -> None:
+    """Stop here if a cut knows its future."""
+    if material.test is None or not material.has_enough:
+        return
+    config = material.config
+    song = canaries.sing(material.train, material.test, config.rivals, config.training.seed)
+    parent.log_metrics(
+        {f"canary/{name}": value for name, value in vars(song).items() if name != "best_feature"}
+    )
 
 
 def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
@@ -137,15 +158,20 @@ def _high_value(
         tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
     )
     champion_model = None if champion is None else HighValue.load(champion.package(), material.paths.models)
-    if champion_model is not None:
-        scores[promote.CHAMPION] = high_value.score(champion_model.model, test)
+    last = _last_window(material, champion)
+    if champion_model is not None and (last is None or not material.window.overlaps(last)):
+        scores[promote.CHAMPION] = champion_model.score(test).scores
     verdict = _judge(material, scores)
     decision = promote.decide(
         _choose(material, verdict),
         verdict if material.has_enough else None,
         None if champion_model is None else champion_model.name,
         material.config.gate,
+        material.window,
+        last,
     )
+    if champion is not None and promote.CHAMPION in scores:
+        _quote(champion, material, verdict)
     _tell_verdict(verdict, decision)
     parent.log_metrics(_metrics(verdict, decision.choice))
     parent.set_tags(
@@ -156,6 +182,23 @@ def _high_value(
     for name, model in models.items():
         _log_one(material, name, model, scores[name], verdict, decision, tags, parent, curve, costs)
     return [decision]
+
+
+def _last_window(material: Material, champion: tracking.Version | None) -> promote.Window | None:
+    """Return the days that must not judge again: those of the last decision, or that the champion knows."""
+    if champion is None:
+        return None
+    name = tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE)
+    known = promote.Window(champion.known_through, champion.known_through)
+    last = promote.last_window(name, material.as_of)
+    return max((one for one in (known, last) if one is not None), key=lambda one: one.closes_on)
+
+
+def _quote(champion: tracking.Version, material: Material, verdict: Verdict) -> None:
+    """Note what the champion reached in the first window that closed after its promotion."""
+    if "quoted_roc_auc" not in champion.tags:
+        auc = verdict.metrics[promote.CHAMPION]["roc_auc"]
+        champion.set_tags({"quoted_roc_auc": auc, "quoted_window": material.window})
 
 
 def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, float]]:
@@ -239,6 +282,11 @@ def _log_one(
             material.as_of,
             config.gate,
         )
+        if is_choice:
+            again = refit(frozen, material.test, material.now, config, paths.models)
+            frozen = again.served
+            run.log_metrics(again.as_metrics())
+            console.print(again.reason)
         example = material.inputs.example(material.as_of)
         version = run.log_model(name, frozen.save, example, registered if is_choice else None)
         if version is not None:
@@ -248,9 +296,11 @@ def _log_one(
                     "kind": name,
                     "known_through": material.known_through,
                     "rows_digest": verdict.rows_digest,
+                    **material.window.as_tags(),
+                    "refit": again.reason,
                 }
             )
-            card = model_card.high_value(material, name, scores, verdict, decision, costs)
+            card = model_card.high_value(material, name, scores, verdict, decision, costs, again.reason)
             run_page.describe(run, version, card)
             version = _elect(version, decision)
         told = decision.reason if is_choice else f"{decision.choice} was chosen"
@@ -275,7 +325,7 @@ def _elect(version: tracking.Version, decision: promote.Decision) -> tracking.Ve
     if decision.is_promoted:
         return promote.promote(version, decision.reason)
     promote.name_champion(version.name)
-    return version
+    return version if decision.is_rehearsal else promote.stay_behind(version)
 
 
 def _behaviour(

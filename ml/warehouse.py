@@ -7,7 +7,7 @@ for one short transaction that replaces an as_of_date.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,21 @@ class Cut:
     sequences: Sequences
     features: pd.DataFrame
     outcomes: Outcomes | None
+    horizon_days: int | None = None
+    """How far the outcomes look ahead."""
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def only(self, rows: NDArray[np.int64]) -> Cut:
+        """Return some of the users."""
+        return replace(
+            self,
+            users=self.users[rows],
+            sequences=self.sequences.only(rows),
+            features=self.features.iloc[rows],
+            outcomes=None if self.outcomes is None else self.outcomes.only(rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +150,14 @@ class Inputs:
         self._check_same_users("fct_user_features", users, features["user_key"], as_of)
         _check_nothing_later(sequences, as_of)
         outcomes = self._outcomes(as_of, users) if with_outcomes else None
-        return Cut(as_of, users, Sequences.from_arrow(sequences), features.set_index("user_key"), outcomes)
+        return Cut(
+            as_of_date=as_of,
+            users=users,
+            sequences=Sequences.from_arrow(sequences),
+            features=features.set_index("user_key"),
+            outcomes=outcomes,
+            horizon_days=self.horizon_days,
+        )
 
     def example(self, as_of: date, rows: int = 3) -> pd.DataFrame:
         """Return a few users' sequences and features as a served model takes them, without their keys."""

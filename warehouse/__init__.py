@@ -42,8 +42,8 @@ def lock(paths: ShopPaths, purpose: str, timeout_seconds: float = LOCK_TIMEOUT_S
     ShoalError
         When the lock is still held after ``timeout_seconds``; names pid, purpose and since when.
     """
-    paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(paths.root / "warehouse.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    paths.warehouse.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(paths.warehouse.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+") as file:
         _wait(file, paths, timeout_seconds)
         file.seek(0)

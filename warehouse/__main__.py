@@ -1,4 +1,4 @@
-"""Build the warehouse's two legs, make it anew, and write its documentation."""
+"""Build the warehouse's two legs, make it anew, build trials beside it, and write its documentation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def main() -> None:
     cli.add_as_of(rebuild)
     rebuild.set_defaults(act=_rebuild)
 
+    trials = verbs.add_parser(
+        "trials",
+        help="build what models are compared on: inputs at earlier cuts, in a warehouse beside",
+        description="Builds the inputs of each trial in data/<shop>/trials/ and prints where they lie. The "
+        "cuts stand in the shop's file under judge:, else they are chosen from the data. What has not "
+        "changed is reused; the working warehouse is not touched.",
+    )
+    cli.add_shop(trials)
+    trials.set_defaults(act=_trials)
+
     docs = verbs.add_parser("docs", help="write dbt's documentation page and docs/data-model.md")
     cli.add_shop(docs)
     docs.set_defaults(act=_docs)
@@ -58,6 +68,13 @@ def _rebuild(arguments: argparse.Namespace) -> None:
     from warehouse.rebuild import rebuild
 
     rebuild(ShopPaths(arguments.shop), arguments.as_of)
+
+
+def _trials(arguments: argparse.Namespace) -> None:
+    from warehouse import trials
+
+    for trial, found in trials.build_all(arguments.shop):
+        print(f"{trial.cut} {trial.horizon_days} {trial.role} {found.folder}")
 
 
 def _docs(arguments: argparse.Namespace) -> None:

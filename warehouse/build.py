@@ -47,7 +47,7 @@ def build_core(paths: ShopPaths, as_of: date | None = None, full_refresh: bool =
 def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False) -> Snapshot:
     """Build leg 1 for a caller that holds the warehouse lock."""
     console.print(str(split))
-    digest = dbt.models_digest(_shaping(paths))
+    digest = dbt.models_digest(shaping(paths))
     with warehouse.open_locked(paths) as connection:
         empty.write(paths)
         ops.create(connection)
@@ -108,7 +108,7 @@ def run_id() -> str:
 
 def variables(paths: ShopPaths, split: Split) -> dict[str, Any]:
     """Return the dbt variables of one build."""
-    return _shaping(paths) | {
+    return shaping(paths) | {
         "landing_dir": str(paths.landing),
         "run_id": run_id(),
         "as_of_date": str(split.as_of_date),
@@ -119,7 +119,7 @@ def variables(paths: ShopPaths, split: Split) -> dict[str, Any]:
     }
 
 
-def _shaping(paths: ShopPaths) -> dict[str, Any]:
+def shaping(paths: ShopPaths) -> dict[str, Any]:
     """Return the settings that shape every row, so that changing one asks for a full build."""
     shop = shops.load(paths.shop)
     whole = sorted(table for table in shop.delivered_tables if shop.delivery(table) == "snapshot")

@@ -48,24 +48,30 @@ def read(paths: ShopPaths, as_of: date) -> Snapshot:
     ShoalError
         When there is none.
     """
-    link = paths.snapshots / f"latest-{as_of}"
-    if not link.exists():
+    found = find(paths, Split(as_of).link)
+    if found is None:
         raise ShoalError(
             f"no snapshot of {as_of} under {paths.snapshots}: "
             f"run `python -m warehouse build core --shop {paths.shop} --as-of {as_of}`"
         )
-    folder = link.resolve()
-    return Snapshot(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+    return found
+
+
+def find(paths: ShopPaths, link: str) -> Snapshot | None:
+    """Return the snapshot that a link points at, or None."""
+    folder = (paths.snapshots / link).resolve()
+    manifest = folder / "manifest.json"
+    return Snapshot(folder, json.loads(manifest.read_text(encoding="utf-8"))) if manifest.exists() else None
 
 
 def export(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, split: Split) -> Snapshot:
-    """Write the inputs of the split's days, aside first, and point ``latest-<as_of_date>`` at them."""
+    """Write the inputs of the split's days, aside first, and point the split's link at them."""
     hashes = {name: content_hash(connection, table, split.as_of_dates) for name, table in TABLES.items()}
     manifest = _describe(paths, split, hashes)
     folder = paths.snapshots / manifest["digest"]
     if not folder.exists():
         _write(connection, folder, split, manifest)
-    _point(paths.snapshots / f"latest-{split.as_of_date}", folder)
+    _point(paths.snapshots / split.link, folder)
     return Snapshot(folder, manifest)
 
 

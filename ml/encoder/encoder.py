@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -12,21 +13,20 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from cli import console
+from cli import ShoalError, console
 from ml.configs import Config
-from ml.encoder.keys import rows_of
-from ml.encoder.network import BehaviourBert, Sizes, collate, from_arrays, to_arrays
-from ml.encoder.texts import TextEncoder, same_shape_batches
+from ml.encoder.keys import as_bytes, as_keys
+from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
+from ml.encoder.packed import PackedBert, packs
+from ml.encoder.texts import TextEncoder, TextSource, fast_type
 from ml.encoder.tokens import Sequences, Tokens, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
 Floats = NDArray[np.float32]
 
-LENGTHS = (1, 2, 4, 8, 12, 16, 24, 32, 40, 48, 56, 64, 96, 128, 256, 512)
-"""Padded lengths; see :data:`ml.encoder.texts.LENGTHS`."""
 TEXT_BLOCK = 512
 CACHED_USERS = 1_000_000
-"""The embedding cache keeps at most this many, newest first: about a gigabyte."""
+"""The embedding cache keeps at most this many, newest first: half a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ class Encoder:
     vocabulary: Vocabulary
     config: Config
     folder: Path | None
-    """Where text vectors and embeddings are kept between runs; None keeps nothing."""
+    """Where embeddings are kept between runs; None keeps nothing."""
+    source: TextSource
 
     @cached_property
     def weights_hash(self) -> str:
         """Return the hash of everything that shapes an embedding."""
-        digest = hashlib.sha256(repr((self.vocabulary, self.config.tokens, self.config.text)).encode())
+        shaping = (self.vocabulary, self.config.tokens, self.source.weights_hash, fast_type())
+        digest = hashlib.sha256(repr(shaping).encode())
         for name, array in sorted(to_arrays(self.network).items()):
             digest.update(name.encode() + array.tobytes())
         return digest.hexdigest()[:16]
@@ -53,27 +55,47 @@ class Encoder:
 
     def embed(self, sequences: Sequences) -> Embedded:
         """Return every user's embedding; those met before under the same weights are not computed again."""
-        tokens = self.tokens(sequences)
+        return self.embed_batches([sequences])
+
+    def embed_batches(self, batches: Iterable[Sequences]) -> Embedded:
+        """Return the embeddings of users who come in batches, of which one at a time is held in memory."""
         cache = _EmbeddingCache(self.folder, self.weights_hash, 2 * self.network.config.hidden_size)
-        vectors, is_known = cache.find(tokens.keys)
-        missing = np.flatnonzero(~is_known)
-        if len(missing):
-            vectors[missing] = self._encode(tokens, sequences.texts, missing)
-            cache.remember([tokens.keys[index] for index in missing], vectors[missing])
-        return Embedded(vectors, encoded=len(missing), reused=len(vectors) - len(missing))
+        found, encoded = [], 0
+        for sequences in batches:
+            tokens = self.tokens(sequences)
+            vectors, is_known = cache.find(tokens.keys)
+            missing = np.flatnonzero(~is_known)
+            if len(missing):
+                vectors[missing] = self._encode(tokens, sequences.texts, missing)
+                cache.add(tokens.keys[missing], vectors[missing])
+            found.append(vectors)
+            encoded += len(missing)
+        cache.save()
+        everybody = np.concatenate(found).astype(np.float32)
+        return Embedded(everybody, encoded=encoded, reused=len(everybody) - encoded)
+
+    @cached_property
+    def _layers(self) -> PackedBert:
+        return PackedBert(self.network.bert, fast_type())
 
     @torch.inference_mode()
-    def _encode(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> Floats:
+    def _encode(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> NDArray[np.float16]:
         torch.set_num_threads(self.config.training.threads)
-        projected = self._project(tokens, texts, users)
-        size = self.config.training.encode_batch_size
-        batches = list(same_shape_batches(tokens.lengths[users], size, LENGTHS))
-        vectors = np.zeros((len(users), 2 * self.network.config.hidden_size), dtype=np.float32)
-        for members, length in track(
-            batches, "encoding users", console=console, transient=True, disable=not console.is_terminal
+        return self._read(tokens, self._project(tokens, texts, users), users)
+
+    @torch.inference_mode()
+    def _read(self, tokens: Tokens, projected: torch.Tensor, users: NDArray[np.int64]) -> NDArray[np.float16]:
+        found = packs(tokens.lengths[users] + 1, self._layers.rows)
+        vectors = np.zeros((len(users), 2 * self.network.config.hidden_size), dtype=np.float16)
+        for pack in track(
+            found, "encoding users", console=console, transient=True, disable=not console.is_terminal
         ):
-            batch = collate(tokens, users[members], length, rows=size)
-            vectors[members] = self.network(batch, projected)[: len(members)].numpy()
+            batch = collate_packed(tokens, users[pack.members], pack.rows)
+            states = self.network.bert.embeddings(
+                inputs_embeds=self.network.inputs(batch, projected), position_ids=batch.position
+            )
+            read = self._layers(states[0].to(self._layers.dtype), pack)
+            vectors[pack.members] = torch.cat([_pooled(part) for part in pack.split(read)]).half().numpy()
         return vectors
 
     def _project(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> torch.Tensor:
@@ -82,7 +104,7 @@ class Encoder:
         is_needed[users] = True
         token_is_needed = np.repeat(is_needed, tokens.lengths)
         used = np.unique(tokens.text[np.repeat(token_is_needed, np.diff(tokens.text_offsets))])
-        table = TextEncoder(self.config.text, self.folder).vectors([texts[index] for index in used])
+        table = self.source.vectors([texts[index] for index in used])
         width = self.network.sizes.text_width
         padded = np.zeros((-(-max(len(used), 1) // TEXT_BLOCK) * TEXT_BLOCK, width), np.float32)
         padded[: len(used)] = table
@@ -108,7 +130,15 @@ class Encoder:
         return np.asarray((gradient * inputs).detach().numpy())
 
     def save(self, folder: Path) -> None:
-        """Write weights, vocabulary and config."""
+        """Write weights, vocabulary and config.
+
+        Raises
+        ------
+        ShoalError
+            Where texts come from a control, which is there to be compared with and not to serve.
+        """
+        if self.config.text.source != "bert":
+            raise ShoalError(f"text.source {self.config.text.source!r} is a control: serve with 'bert'")
         save_tensors(folder / "network.safetensors", to_arrays(self.network))
         write_json(
             folder / "encoder.json",
@@ -127,16 +157,20 @@ class Encoder:
         arrays = load_tensors(folder / "network.safetensors")
         vocabulary = Vocabulary(**{name: tuple(values) for name, values in content["vocabulary"].items()})
         network = from_arrays(Sizes(**content["sizes"]), config.network, arrays)
-        return cls(network, vocabulary, config, cache_folder)
+        return cls(network, vocabulary, config, cache_folder, TextEncoder(config.text, cache_folder))
 
-    def without_memory(self) -> Encoder:
-        """Return the same encoder that keeps nothing between runs."""
-        return replace(self, folder=None)
+
+def _pooled(states: torch.Tensor) -> torch.Tensor:
+    """Return CLS beside the mean of the tokens, zero without any: (N, 1 + T, H) -> (N, 2 H)."""
+    states = states.float()
+    tokens = states[:, 1:]
+    mean = tokens.mean(1) if tokens.shape[1] else torch.zeros_like(states[:, 0])
+    return torch.cat([states[:, 0], mean], dim=-1)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings, (users, 2 H) float32, and how many of them had to be computed."""
+    """Embeddings, (users, 2 H) float32 of float16's precision, and how many of them had to be computed."""
 
     vectors: Floats
     encoded: int
@@ -144,29 +178,40 @@ class Embedded:
 
 
 class _EmbeddingCache:
-    """Embeddings of one set of weights by hash of the tokens, in one safetensors file."""
+    """Embeddings of one set of weights by hash of the tokens, float16 in one safetensors file."""
 
     def __init__(self, folder: Path | None, weights_hash: str, width: int) -> None:
         self.path = None if folder is None else folder / "embeddings" / f"{weights_hash}.safetensors"
-        self.width = width
-        self._keys: list[bytes] = []
-        self._vectors: Floats = np.zeros((0, width), np.float32)
+        self._keys = np.zeros(0, dtype="S32")
+        self._vectors = np.zeros((0, width), np.float16)
         if self.path is not None and self.path.exists():
             stored = load_tensors(self.path)
-            self._keys, self._vectors = rows_of(stored["keys"]), stored["vectors"]
+            self._keys, self._vectors = as_keys(stored["keys"]), stored["vectors"]
+        self._order = np.argsort(self._keys)
+        self._fresh: list[tuple[NDArray[np.bytes_], NDArray[np.float16]]] = []
 
-    def find(self, keys: list[bytes]) -> tuple[Floats, NDArray[np.bool_]]:
-        place = {key: index for index, key in enumerate(self._keys)}
-        found = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
-        vectors = np.zeros((len(keys), self.width), np.float32)
-        vectors[found >= 0] = self._vectors[found[found >= 0]]
-        return vectors, found >= 0
+    def find(self, keys: NDArray[np.bytes_]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        vectors = np.zeros((len(keys), self._vectors.shape[1]), np.float16)
+        if len(self._keys) == 0:
+            return vectors, np.zeros(len(keys), dtype=bool)
+        place = np.searchsorted(self._keys, keys, sorter=self._order).clip(max=len(self._order) - 1)
+        place = self._order[place]
+        is_known = self._keys[place] == keys
+        vectors[is_known] = self._vectors[place[is_known]]
+        return vectors, is_known
 
-    def remember(self, keys: list[bytes], vectors: Floats) -> None:
-        if self.path is None:
+    def add(self, keys: NDArray[np.bytes_], vectors: NDArray[np.float16]) -> None:
+        if self.path is not None:
+            self._fresh.append((keys, vectors))
+
+    def save(self) -> None:
+        """Write what is new before what was known, as much as :data:`CACHED_USERS` allows."""
+        if self.path is None or not self._fresh:
             return
-        fresh = dict(zip(keys, vectors, strict=True))
-        merged = [*zip(fresh, fresh.values(), strict=True), *zip(self._keys, self._vectors, strict=True)]
-        merged = merged[:CACHED_USERS]
-        names = np.array([key for key, _ in merged], dtype="S32").view(np.uint8).reshape(-1, 32)
-        save_tensors(self.path, {"keys": names, "vectors": np.stack([vector for _, vector in merged])})
+        keys = np.concatenate([keys for keys, _ in self._fresh])
+        _, first = np.unique(keys, return_index=True)  # two users may have done the very same
+        kept = max(0, CACHED_USERS - len(first))
+        vectors = np.concatenate([*(some for _, some in self._fresh), self._vectors[:kept]])
+        rows = np.concatenate([first, np.arange(len(keys), len(vectors))])
+        names = np.concatenate([keys, self._keys[:kept]])[rows]
+        save_tensors(self.path, {"keys": as_bytes(names), "vectors": vectors[rows]})

@@ -14,6 +14,11 @@ def digest_of(content: str | bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).hexdigest().encode()
 
 
-def rows_of(keys: NDArray[np.uint8]) -> list[bytes]:
-    """Return stored keys, a (N, 32) byte matrix, as hashable values."""
-    return np.ascontiguousarray(keys).view("S32").reshape(-1).tolist()  # type: ignore[no-any-return]
+def as_keys(stored: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """Return stored keys, a (N, 32) byte matrix, as (N,) byte strings."""
+    return np.ascontiguousarray(stored).view("S32").reshape(-1)
+
+
+def as_bytes(keys: NDArray[np.bytes_]) -> NDArray[np.uint8]:
+    """Return keys as safetensors can store them, a (N, 32) byte matrix."""
+    return np.ascontiguousarray(keys.astype("S32")).view(np.uint8).reshape(-1, 32)

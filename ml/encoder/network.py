@@ -31,48 +31,54 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens of B users padded to T; texts are bags of rows of a table."""
+    """Tokens laid out in B rows of L places; texts are bags of rows of a table."""
 
     text: Tensor  # (words,) rows of the text table
-    text_offsets: Tensor  # (B * T,)
-    event_type: Tensor  # (B, T), like the next three
-    channel: Tensor
-    gap: Tensor
-    hour: Tensor
-    numbers: Tensor  # (B, T, NUMBERS)
-    mask: Tensor  # (B, T + 1), True at CLS and at real tokens
-    position: Tensor  # (B, T + 1): 0 at CLS, 1 at the newest token, counted backwards
+    text_offsets: Tensor  # (B * L,)
+    kinds: Tensor  # (B, L, 5): event type, channel, gap, hour of day, day of week
+    numbers: Tensor  # (B, L, NUMBERS)
+    position: Tensor  # (B, L), like the next two: 0 at CLS, 1 at the newest token, counted backwards
+    is_start: Tensor  # True at CLS
+    is_real: Tensor  # True at CLS and at tokens, False at padding
 
 
-def collate(tokens: Tokens, members: NDArray[np.int64], length: int, rows: int | None = None) -> Batch:
-    """Pad the tokens of some users to ``length``; ``rows`` beyond them hold no token."""
-    rows = rows or len(members)
-    sizes = np.zeros(rows, dtype=np.int64)
-    sizes[: len(members)] = tokens.lengths[members]
-    starts = np.zeros(rows, dtype=np.int64)
-    starts[: len(members)] = tokens.offsets[members]
-    place = np.arange(length)
-    is_real = place < sizes[:, None]  # (B, T)
-    index = np.where(is_real, starts[:, None] + place, -1)
-    words = np.where(is_real, np.append(np.diff(tokens.text_offsets), 0)[index], 0).ravel()
-    first_word = np.append(tokens.text_offsets[:-1], 0)[index].ravel()
+START, NOBODY = -2, -1
+"""What stands in a place that holds no token: CLS, or padding."""
+
+
+def collate(tokens: Tokens, members: NDArray[np.int64]) -> Batch:
+    """Give each of some users a row: CLS, the tokens, padding up to the longest."""
+    sizes = tokens.lengths[members][:, None]
+    place = np.arange(int(sizes.max(initial=0)) + 1) - 1  # -1 is CLS
+    token = np.where(place < sizes, tokens.offsets[members][:, None] + place, NOBODY)
+    token[:, 0] = START
+    return _laid_out(tokens, token, np.where(token >= 0, sizes - place, 0))
+
+
+def collate_packed(tokens: Tokens, members: NDArray[np.int64], rows: int) -> Batch:
+    """Lay some users end to end in one row of ``rows`` places, CLS before each."""
+    sizes = tokens.lengths[members]
+    place = _ranges(np.full(len(members), -1), sizes + 1)  # -1 is CLS
+    token = np.where(place < 0, START, np.repeat(tokens.offsets[members], sizes + 1) + place)
+    position = np.where(place < 0, 0, np.repeat(sizes, sizes + 1) - place)
+    fill = (0, rows - len(token))
+    return _laid_out(tokens, np.pad(token, fill, constant_values=NOBODY)[None], np.pad(position, fill)[None])
+
+
+def _laid_out(tokens: Tokens, token: NDArray[np.int64], position: NDArray[np.int64]) -> Batch:
+    """Look up what is said of each place's token."""
+    table = tokens.table
+    token_or_nobody = np.maximum(token, NOBODY)
+    words = table.words[token_or_nobody].ravel()
     return Batch(
-        text=torch.from_numpy(tokens.text[_ranges(first_word, words)]),
+        text=torch.from_numpy(tokens.text[_ranges(table.first_word[token_or_nobody].ravel(), words)]),
         text_offsets=torch.from_numpy(np.cumsum(words) - words),
-        event_type=_padded(tokens.event_type, index),
-        channel=_padded(tokens.channel, index),
-        gap=_padded(tokens.gap, index),
-        hour=_padded(tokens.hour, index),
-        numbers=torch.from_numpy(np.vstack([tokens.numbers, np.zeros((1, NUMBERS), np.float32)])[index]),
-        mask=torch.from_numpy(np.hstack([np.ones((rows, 1), bool), is_real])),
-        position=torch.from_numpy(
-            np.hstack([np.zeros((rows, 1), np.int64), np.where(is_real, sizes[:, None] - place, 0)])
-        ),
+        kinds=torch.from_numpy(table.kinds[token_or_nobody]),
+        numbers=torch.from_numpy(table.numbers[token_or_nobody]),
+        position=torch.from_numpy(position),
+        is_start=torch.from_numpy(token == START),
+        is_real=torch.from_numpy(token != NOBODY),
     )
-
-
-def _padded(values: NDArray[np.int64], index: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(np.append(values, 0)[index])
 
 
 class BehaviourBert(nn.Module):
@@ -114,43 +120,47 @@ class BehaviourBert(nn.Module):
         self.outcomes = nn.Linear(config.join_size, len(OUTPUTS))
         self.straight = nn.Linear(sizes.features, len(OUTPUTS))
         self.profile = nn.Linear(2 * width, sizes.profile)
-        for embedding in (self.event_type, self.channel, self.gap, self.hour_of_day, self.day_of_week):
+        for embedding in self.tables:
             nn.init.normal_(embedding.weight, std=0.02)
         for layer in (self.outcomes, self.straight):
             nn.init.zeros_(layer.weight)
 
-    def forward(self, batch: Batch, projected: Tensor) -> Tensor:
-        """Return embeddings.
+    @property
+    def tables(self) -> tuple[nn.Embedding, ...]:
+        """Return the tables of what :attr:`Batch.kinds` names, in its order."""
+        return self.event_type, self.channel, self.gap, self.hour_of_day, self.day_of_week
+
+    def inputs(self, batch: Batch, projected: Tensor) -> Tensor:
+        """Return what BERT's layers read, (B, L, H).
 
         Parameters
         ----------
-        batch
-            B users, T tokens each.
         projected
             (texts, H): rows of the text table through ``self.text``, which ``batch.text`` names.
-
-        Returns
-        -------
-        Tensor of shape (B, 2 H)
-            CLS beside the mean of the real tokens.
         """
-        rows, length = batch.event_type.shape
+        rows, length = batch.position.shape
         words = nn.functional.embedding_bag(batch.text, projected, batch.text_offsets, mode="mean")
-        states = (
-            words.view(rows, length, -1)
-            + self.event_type(batch.event_type)
-            + self.channel(batch.channel)
-            + self.gap(batch.gap)
-            + self.hour_of_day(batch.hour % 24)
-            + self.day_of_week(batch.hour // 24)
-            + self.numbers(batch.numbers)
-        )  # (B, T, H)
-        states = torch.cat([self.start.expand(rows, 1, -1), states], dim=1)  # (B, T + 1, H)
-        states = self.bert(
-            inputs_embeds=states, attention_mask=batch.mask.long(), position_ids=batch.position
+        tables = [table.weight for table in self.tables]
+        first_rows = torch.tensor([0, *(len(table) for table in tables[:-1])]).cumsum(0)
+        # One sum over one joined table, instead of a look-up and an addition for each.
+        kinds = nn.functional.embedding_bag(
+            (batch.kinds + first_rows).view(-1, len(tables)), torch.cat(tables), mode="sum"
+        )
+        states = (words + kinds).view(rows, length, -1) + self.numbers(batch.numbers)
+        return torch.where(batch.is_start.unsqueeze(-1), self.start, states)
+
+    def states(self, batch: Batch, inputs: Tensor) -> Tensor:
+        """Return what the last layer says of each place, (B, L, H)."""
+        read: Tensor = self.bert(
+            inputs_embeds=inputs, attention_mask=batch.is_real.long(), position_ids=batch.position
         ).last_hidden_state
-        real = batch.mask[:, 1:].unsqueeze(-1).to(states.dtype)
-        mean = (states[:, 1:] * real).sum(1) / real.sum(1).clamp(min=1)  # (B, T, H) -> (B, H)
+        return read
+
+    def forward(self, batch: Batch, projected: Tensor) -> Tensor:
+        """Return embeddings, (B, 2 H): CLS beside the mean of the real tokens."""
+        states = self.states(batch, self.inputs(batch, projected))
+        real = batch.is_real[:, 1:].unsqueeze(-1).to(states.dtype)
+        mean = (states[:, 1:] * real).sum(1) / real.sum(1).clamp(min=1)  # (B, L, H) -> (B, H)
         return torch.cat([states[:, 0], mean], dim=-1)
 
     def judge(self, embedding: Tensor, features: Tensor) -> Tensor:

@@ -18,6 +18,10 @@ class Outcomes:
     is_buyer: NDArray[np.bool_]
     net_revenue: NDArray[np.float64]
 
+    def only(self, rows: NDArray[np.int64]) -> Outcomes:
+        """Return what some of the users did."""
+        return Outcomes(self.is_high_value[rows], self.is_buyer[rows], self.net_revenue[rows])
+
     def as_targets(self) -> Floats:
         """Return (users, 3): high value, buys, log net revenue in standard units (below 0 counts as 0)."""
         revenue = np.log1p(np.maximum(self.net_revenue, 0.0))

@@ -12,22 +12,68 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from safetensors import SafetensorError
+from torch import nn
+from transformers import BertModel
 
 from cli import ShoalError, console
 from ml.configs import TextConfig
-from ml.encoder.keys import digest_of, rows_of
+from ml.encoder.keys import as_bytes, as_keys, digest_of
+from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
 
-LENGTHS = (6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Padded lengths. A batch always has the same shape for its length, so that a text's vector
-doesn't depend on the texts beside it, to the last bit."""
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bf16_is_fast() -> bool:
+    """Return whether this machine multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    if DEVICE.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def fast_type() -> torch.dtype:
+    """Return what this machine multiplies fastest."""
+    return torch.bfloat16 if bf16_is_fast() else torch.float32
+
+
+class TextSource(Protocol):
+    """What turns texts into vectors."""
+
+    @property
+    def weights_hash(self) -> str:
+        """Return the name of all that shapes a vector."""
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one vector per text, (len(texts), H); ``""`` is the zero vector."""
+
+
+class Layers:
+    """A text BERT over word pieces, many texts end to end."""
+
+    def __init__(self, bert: BertModel) -> None:
+        on_device: Any = nn.Module.to(bert, DEVICE)
+        self.embeddings = on_device.embeddings.eval()
+        self.packed = PackedBert(on_device, fast_type())
+
+    @torch.inference_mode()
+    def read(self, pieces: list[list[int]], told: str) -> Iterator[tuple[Pack, torch.Tensor]]:
+        """Yield packs of texts with the last layer's states of their pieces, (rows, H)."""
+        found = packs([len(ids) for ids in pieces], self.packed.rows)
+        for pack in track(found, told, console=console, transient=True, disable=not console.is_terminal):
+            ids = np.zeros((2, pack.rows), dtype=np.int64)  # word pieces and their places
+            flat = [piece for index in pack.members for piece in pieces[index]]
+            ids[0, : len(flat)] = flat
+            ids[1, : len(flat)] = np.concatenate([np.arange(length) for length in pack.lengths])
+            piece, place = torch.from_numpy(ids).to(DEVICE)
+            inputs = self.embeddings(input_ids=piece[None], position_ids=place[None])[0]
+            yield pack, self.packed(inputs.to(self.packed.dtype), pack)
 
 
 def checkpoint_path(name: str) -> str:
@@ -52,7 +98,7 @@ class TextEncoder:
     Parameters
     ----------
     config
-        Checkpoint, maximal word pieces and batch size.
+        Checkpoint and maximal word pieces.
     folder
         Where vectors are kept between runs; None remembers nothing.
     """
@@ -68,7 +114,8 @@ class TextEncoder:
         """Return the hash of the checkpoint's weights and of what else shapes a vector."""
         weights = Path(self.path) / "model.safetensors"
         content = weights.read_bytes() if weights.is_file() else self.path.encode()
-        return hashlib.sha256(content + f"|{self.config.max_tokens}".encode()).hexdigest()[:16]
+        shaping = f"|{self.config.max_tokens}|{fast_type()}"
+        return hashlib.sha256(content + shaping.encode()).hexdigest()[:16]
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one vector per text; ``""`` is the zero vector, so that no text says nothing.
@@ -78,7 +125,7 @@ class TextEncoder:
         ndarray of shape (len(texts), H), float32
         """
         keys = np.array([digest_of(text) for text in texts], dtype="S32")
-        known = self._remembered()
+        known = self._known
         missing = [index for index, key in enumerate(keys) if key not in known and texts[index]]
         self.encoded = len(missing)
         if missing:
@@ -92,28 +139,36 @@ class TextEncoder:
                 table[index] = known[key]
         return table.astype(np.float32)
 
-    @cached_property
+    @property
     def width(self) -> int:
         """Return H, the length of a vector."""
-        return int(self._model.config.hidden_size)
+        return self._layers.packed.width
 
-    def _remembered(self) -> dict[bytes, NDArray[np.float16]]:
+    @cached_property
+    def _known(self) -> dict[bytes, NDArray[np.float16]]:
         if self._cache is None or not self._cache.exists():
             return {}
         tensors = load_tensors(self._cache)
-        return dict(zip(rows_of(tensors["keys"]), tensors["vectors"], strict=True))
+        return dict(zip(as_keys(tensors["keys"]).tolist(), tensors["vectors"], strict=True))
 
     def _remember(self, known: dict[bytes, NDArray[np.float16]]) -> None:
         if self._cache is not None:
             keys = np.array(list(known), dtype="S32")
-            save_tensors(
-                self._cache,
-                {"keys": keys.view(np.uint8).reshape(-1, 32), "vectors": np.stack(list(known.values()))},
-            )
+            save_tensors(self._cache, {"keys": as_bytes(keys), "vectors": np.stack(list(known.values()))})
 
     @cached_property
-    def _model(self) -> Any:
-        from transformers import BertModel, logging
+    def _layers(self) -> Layers:
+        return Layers(self.bert())
+
+    def bert(self) -> BertModel:
+        """Return the checkpoint's BertModel, without the pooler.
+
+        Raises
+        ------
+        ShoalError
+            When it can't be loaded, holds pickles or wants code of its own.
+        """
+        from transformers import logging
 
         logging.set_verbosity_error()
         logging.disable_progress_bar()
@@ -125,8 +180,14 @@ class TextEncoder:
             )
         except (OSError, ValueError, SafetensorError) as error:
             raise self._refusal() from error
-        model = model.eval().to(DEVICE)
-        return model.to(torch.bfloat16) if bf16_is_fast() else model
+        return model.eval()
+
+    def pieces(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Return the word pieces of texts, cut at ``max_tokens``."""
+        found: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=max_tokens)[
+            "input_ids"
+        ]
+        return found
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -145,54 +206,10 @@ class TextEncoder:
         )
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        width = self.width  # loads the model first, whose absence has the clearer error
-        pieces = self._tokenizer(list(texts), truncation=True, max_length=self.config.max_tokens)["input_ids"]
+        layers = self._layers  # first, as its absence has the clearer error
         torch.set_num_threads(self.config.threads)
-        vectors = np.zeros((len(texts), width), dtype=np.float16)
-        batches = list(same_shape_batches([len(ids) for ids in pieces], self.config.batch_size, LENGTHS))
-        for members, length in track(
-            batches, "encoding texts", console=console, transient=True, disable=not console.is_terminal
-        ):
-            vectors[members] = self._pool([pieces[index] for index in members], length)
+        vectors = np.zeros((len(texts), layers.packed.width), dtype=np.float16)
+        for pack, states in layers.read(self.pieces(texts, self.config.max_tokens), "encoding texts"):
+            pooled = torch.cat([rows.float().mean(1) for rows in pack.split(states)])  # (texts, H)
+            vectors[pack.members] = torch.nn.functional.normalize(pooled, dim=-1).half().cpu().numpy()
         return vectors
-
-    @torch.inference_mode()
-    def _pool(self, pieces: list[list[int]], length: int) -> NDArray[np.float16]:
-        ids = np.zeros((self.config.batch_size, length), dtype=np.int64)
-        mask = np.zeros((self.config.batch_size, length), dtype=np.int64)
-        mask[:, 0] = 1  # rows that only fill the batch attend to one piece, else softmax gives nan
-        for row, text in enumerate(pieces):
-            ids[row, : len(text)] = text
-            mask[row, : len(text)] = 1
-        attention = torch.from_numpy(mask).to(DEVICE)
-        states = self._model(input_ids=torch.from_numpy(ids).to(DEVICE), attention_mask=attention)
-        weights = attention.unsqueeze(-1).float()
-        pooled = (states.last_hidden_state.float() * weights).sum(1) / weights.sum(1)  # (B, T, H) -> (B, H)
-        unit = torch.nn.functional.normalize(pooled, dim=-1)[: len(pieces)]
-        return unit.cpu().numpy().astype(np.float16)
-
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def bf16_is_fast() -> bool:
-    """Return whether this machine multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
-    if DEVICE.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def same_shape_batches(
-    lengths: Sequence[int] | NDArray[np.int64], batch_size: int, buckets: Sequence[int]
-) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield (members, padded length), shortest first; a row's padded length depends on itself alone.
-
-    >>> [(m.tolist(), n) for m, n in same_shape_batches([3, 9, 4], 2, (4, 8, 12))]
-    [([0, 2], 4), ([1], 12)]
-    """
-    sizes = np.asarray(lengths)
-    bucket_of = np.searchsorted(np.asarray(buckets), sizes)
-    for bucket in np.unique(bucket_of):
-        members = np.flatnonzero(bucket_of == bucket)
-        for start in range(0, len(members), batch_size):
-            yield members[start : start + batch_size], buckets[bucket]

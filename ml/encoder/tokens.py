@@ -8,11 +8,14 @@ so a silent user's embedding stays valid for ever.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -64,8 +67,8 @@ class Sequences:
             ),
             texts=texts,
             text=text,
-            event_type=np.asarray(pc.fill_null(flat["event_types"], "").to_pylist(), dtype=object),
-            channel=np.asarray(pc.fill_null(flat["channels"], "").to_pylist(), dtype=object),
+            event_type=_words(flat["event_types"]),
+            channel=_words(flat["channels"]),
             gap_seconds=_numbers(flat["gap_seconds"]).astype(np.int64),
             hour_of_week=_numbers(flat["hours_of_week"]).astype(np.int64) % 168,
             amount=_numbers(flat["amounts"]),
@@ -74,6 +77,17 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def only(self, rows: Ints) -> Sequences:
+        """Return some of the users, in the order in which ``rows`` names them."""
+        sizes = np.diff(self.offsets)[rows]
+        events = _ranges(self.offsets[rows], sizes)
+        flat = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount", "quantity")
+        return Sequences(
+            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            texts=self.texts,
+            **{name: getattr(self, name)[events] for name in flat},
+        )
 
 
 LISTS = (
@@ -117,21 +131,56 @@ class Tokens:
     hour: Ints
     numbers: Floats
     """(tokens, NUMBERS)"""
-    keys: list[bytes]
+    keys: NDArray[np.bytes_]
     """Per user the hash of all that its tokens say, independent of vocabulary and weights."""
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """Return the number of tokens per user."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def table(self) -> TokenTable:
+        """Return what is said of each token, with one row more, the last, that says nothing."""
+        kinds = (self.event_type, self.channel, self.gap, self.hour % 24, self.hour // 24)
+        return TokenTable(
+            kinds=np.pad(np.stack(kinds, axis=1), ((0, 1), (0, 0))),
+            numbers=np.pad(self.numbers, ((0, 1), (0, 0))),
+            first_word=np.append(self.text_offsets[:-1], 0),
+            words=np.append(np.diff(self.text_offsets), 0),
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
 
+EVENT_TYPE, CHANNEL, GAP, HOUR, DAY = range(5)
+"""Places in :attr:`TokenTable.kinds`."""
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Tokens as rows that a batch picks from."""
+
+    kinds: Ints
+    """(tokens + 1, 5): event type, channel, gap, hour of day, day of week."""
+    numbers: Floats
+    """(tokens + 1, NUMBERS)"""
+    first_word: Ints
+    words: Ints
+
+
+def merges(sequences: Sequences, max_tokens: int) -> bool:
+    """Tell whether histories are so long that a token should stand for a whole order.
+
+    So where one user in twenty has done more than ``max_tokens`` tokens can tell one by one.
+    """
+    return bool(np.mean(np.diff(sequences.offsets) >= max_tokens) >= 0.05) if len(sequences) else False
+
+
 def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) -> Tokens:
     """Turn events into tokens and keep each user's most recent ``max_tokens``."""
-    starts, user = _token_starts(sequences, config.merge_simultaneous)
+    starts, user = _token_starts(sequences, bool(config.merge_simultaneous))
     kept = _most_recent(user, len(sequences), config.max_tokens)
     ends = np.append(starts[1:], len(sequences.text))[kept]
     starts, user = starts[kept], user[kept]
@@ -149,16 +198,17 @@ def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) 
     ).astype(np.float32)  # (tokens, NUMBERS)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(sequences)))]).astype(np.int64)
     text_offsets = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
+    kind, channel = _Named.of(sequences.event_type[starts]), _Named.of(sequences.channel[starts])
     return Tokens(
         offsets=offsets,
         text_offsets=text_offsets,
         text=sequences.text[flat],
-        event_type=_indexed(sequences.event_type[starts], vocabulary.event_types),
-        channel=_indexed(sequences.channel[starts], vocabulary.channels),
+        event_type=kind.places(vocabulary.event_types),
+        channel=channel.places(vocabulary.channels),
         gap=np.searchsorted(GAP_EDGES, sequences.gap_seconds[starts], side="right"),
         hour=sequences.hour_of_week[starts],
         numbers=numbers,
-        keys=_keys(sequences, starts, numbers, offsets, text_offsets, flat),
+        keys=_keys(sequences, starts, kind, channel, numbers, offsets, text_offsets, flat),
     )
 
 
@@ -201,34 +251,61 @@ def _ranges(starts: Ints, sizes: Ints) -> Ints:
 
 
 def _keys(
-    sequences: Sequences, starts: Ints, numbers: Floats, offsets: Ints, text_offsets: Ints, flat: Ints
-) -> list[bytes]:
-    text_keys = np.array([digest_of(text) for text in sequences.texts], dtype="S32")[sequences.text[flat]]
-    kinds, kind = np.unique(sequences.event_type[starts].astype("U"), return_inverse=True)
-    channels, channel = np.unique(sequences.channel[starts].astype("U"), return_inverse=True)
-    kind_keys = np.array([digest_of(str(name)) for name in kinds] or [b""], dtype="S32")
-    channel_keys = np.array([digest_of(str(name)) for name in channels] or [b""], dtype="S32")
+    sequences: Sequences,
+    starts: Ints,
+    kind: _Named,
+    channel: _Named,
+    numbers: Floats,
+    offsets: Ints,
+    text_offsets: Ints,
+    flat: Ints,
+) -> NDArray[np.bytes_]:
+    text_keys = _short_digests(sequences.texts)[sequences.text[flat]]
     facts = np.empty(
-        len(starts), dtype=[("k", "S32"), ("c", "S32"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)]
+        len(starts), dtype=[("k", "u8"), ("c", "u8"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)]
     )
-    facts["k"], facts["c"] = kind_keys[kind], channel_keys[channel]
+    facts["k"], facts["c"] = (
+        _short_digests(kind.names)[kind.code],
+        _short_digests(channel.names)[channel.code],
+    )
     facts["g"], facts["h"] = sequences.gap_seconds[starts], sequences.hour_of_week[starts]
     facts["n"] = numbers
-    keys = []
-    for first, last in pairwise(offsets):
-        words = slice(text_offsets[first], text_offsets[last])
-        keys.append(digest_of(facts[first:last].tobytes() + b"|" + text_keys[words].tobytes()))
-    return keys
+    said, words = facts.tobytes(), text_keys.tobytes()
+    size = facts.itemsize
+    keys = [
+        digest_of(b"|".join((said[first * size : last * size], words[8 * begin : 8 * end])))
+        for (first, last), (begin, end) in zip(
+            pairwise(offsets.tolist()), pairwise(text_offsets[offsets].tolist()), strict=True
+        )
+    ]
+    return np.array(keys, dtype="S32")
 
 
-def _indexed(values: NDArray[np.object_], vocabulary: tuple[str, ...]) -> Ints:
-    """Return 1-based places in a vocabulary; 0 where a value is not in it."""
-    place = {value: index for index, value in enumerate(vocabulary, start=1)}
-    return np.fromiter((place.get(value, 0) for value in values), dtype=np.int64, count=len(values))
+def _short_digests(names: Sequence[str]) -> NDArray[np.uint64]:
+    return np.array([int(digest_of(name)[:16], 16) for name in names] or [0], dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Names of many things, each distinct one once: thing i is called ``names[code[i]]``."""
+
+    names: list[str]
+    code: Ints
+
+    @classmethod
+    def of(cls, values: NDArray[np.object_]) -> _Named:
+        code, names = pd.factorize(values)
+        return cls([str(name) for name in names], code)
+
+    def places(self, vocabulary: tuple[str, ...]) -> Ints:
+        """Return 1-based places in a vocabulary; 0 where a name is not in it."""
+        place = {name: index for index, name in enumerate(vocabulary, start=1)}
+        return np.array([place.get(name, 0) for name in self.names] or [0], dtype=np.int64)[self.code]
 
 
 def _most_frequent(values: NDArray[np.object_], limit: int) -> list[str]:
-    names, counts = np.unique(values.astype("U"), return_counts=True)
+    found = _Named.of(values)
+    names, counts = np.array(found.names, dtype=str), np.bincount(found.code, minlength=len(found.names))
     return sorted(str(names[index]) for index in np.lexsort((names, -counts))[:limit])
 
 
@@ -251,6 +328,12 @@ def _codes(words: Any) -> tuple[list[str], Ints]:
     place = {name: index for index, name in enumerate(order)}
     lookup = np.array([place[name] for name in names] or [0], dtype=np.int64)
     return order, lookup[encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)]
+
+
+def _words(values: Any) -> NDArray[np.object_]:
+    """Return strings, each distinct one as one object; null is ''."""
+    names, code = _codes(pc.fill_null(values, ""))
+    return np.array(names, dtype=object)[code]
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:

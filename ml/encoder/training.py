@@ -1,11 +1,16 @@
-"""Fine-tuning: a budget in steps, length buckets, early stopping on users never trained on."""
+"""The training loop: a budget in steps, early stopping on users never trained on, resumed after a kill.
+
+A step's users and its dropout follow from the seed and the step's number alone. So a run that
+was killed and goes on from its last checkpoint ends with the weights of an undisturbed one.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,26 +19,34 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from cli import console
-from ml.configs import Config, TrainingConfig
+from ml.configs import BudgetConfig
+from ml.encoder import processes
 from ml.encoder.keys import digest_of
-from ml.encoder.network import BehaviourBert, Sizes, collate
-from ml.encoder.tokens import Tokens, Vocabulary
+from ml.packages import load_tensors, save_tensors
 
-Floats = NDArray[np.float32]
+POOL = 8  # batches that are sorted by length together
 
 
-@dataclass(frozen=True)
-class Examples:
-    """What the network learns from, one row per user of the training cut."""
+class Task(Protocol):
+    """What a network learns from whom."""
 
-    tokens: Tokens
-    features: Floats
-    """What joins after the pooling, (users, columns)."""
-    profile: Floats
-    """What an embedding alone should be able to tell, (users, columns)."""
-    targets: Floats | None
-    """None where no horizon has closed: then only the profile is learned."""
-    is_validation: NDArray[np.bool_]
+    name: str
+    lengths: NDArray[np.int64]
+    """Per user; those of a batch are alike, so that little is padded."""
+    learners: NDArray[np.int64]
+
+    @property
+    def network(self) -> nn.Module:
+        """Return what learns."""
+
+    def parameters(self) -> list[dict[str, object]]:
+        """Return parameter groups; one without ``lr`` takes the budget's."""
+
+    def loss(self, members: NDArray[np.int64]) -> Tensor:
+        """Return what a step makes smaller."""
+
+    def validation_loss(self) -> float:
+        """Return what decides when to stop; infinite where nobody is held out."""
 
 
 @dataclass(frozen=True)
@@ -55,159 +68,161 @@ def held_out(users: NDArray[np.object_], share: float, seed: int) -> NDArray[np.
     return np.asarray(draws / 16**8 < share)
 
 
-def fine_tune(
-    examples: Examples, text_table: Floats, vocabulary: Vocabulary, config: Config
-) -> tuple[BehaviourBert, list[LearningPoint]]:
-    """Train one network; the same inputs, seed and threads give the same weights.
+def be_repeatable(seed: int, threads: int) -> None:
+    """Make what follows give the same numbers for the same seed and threads."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+
+
+def learn(task: Task, budget: BudgetConfig, seed: int, checkpoint: Path | None = None) -> list[LearningPoint]:
+    """Train a task's network, leave it with the weights of the best validation loss, and return the curve.
 
     Parameters
     ----------
-    examples
-        Users of the training cut.
-    text_table
-        (texts, H) float32, frozen pretrained vectors.
-
-    Returns
-    -------
-    network
-        With the weights of the best validation loss.
-    curve
-        One point per evaluation.
+    checkpoint
+        File that a kill leaves behind and that the next run with the same inputs goes on from;
+        its name must name those inputs. It is deleted at the end. None keeps nothing.
     """
-    torch.set_num_threads(config.training.threads)
-    torch.manual_seed(config.training.seed)
-    torch.use_deterministic_algorithms(True)
-    sizes = Sizes(
-        text_width=text_table.shape[1],
-        event_types=len(vocabulary.event_types),
-        channels=len(vocabulary.channels),
-        features=examples.features.shape[1],
-        profile=examples.profile.shape[1],
-        max_tokens=config.tokens.max_tokens,
-    )
-    learner = _Learner(BehaviourBert(sizes, config.network), examples, text_table, config.training)
-    curve = learner.run()
-    return learner.network.eval(), curve
+    return _Loop(task, budget, seed, checkpoint).run()
 
 
-class _Learner:
-    def __init__(
-        self, network: BehaviourBert, examples: Examples, text_table: Floats, config: TrainingConfig
-    ) -> None:
-        self.network, self.examples, self.config = network, examples, config
-        self.table = torch.from_numpy(text_table)
-        self.features = torch.from_numpy(examples.features)
-        self.profile = torch.from_numpy(examples.profile)
-        self.targets = None if examples.targets is None else torch.from_numpy(examples.targets)
-        straight = list(network.straight.parameters())
-        others = [one for name, one in network.named_parameters() if not name.startswith("straight.")]
-        groups: list[dict[str, Any]] = [
-            {"params": others},
-            {"params": straight, "lr": config.straight_learning_rate},
-        ]
+class _Loop:
+    def __init__(self, task: Task, budget: BudgetConfig, seed: int, checkpoint: Path | None) -> None:
+        self.task, self.budget, self.seed, self.checkpoint = task, budget, seed, checkpoint
         self.optimizer = torch.optim.AdamW(
-            groups,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=True,
+            task.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
-        self.best = math.inf
-        self.best_weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.step, self.best = 0, math.inf
+        self.best_weights = _copy(task.network)
+        self.curve: list[LearningPoint] = []
+        self.running: list[float] = []
 
     def run(self) -> list[LearningPoint]:
-        config, curve, running = self.config, [], []
-        rng = np.random.default_rng(config.seed)
-        batches = _endless_batches(self.examples, config.batch_size, rng)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("fine-tuning BERT", total=config.steps)
-            for step in range(1, config.steps + 1):
-                running.append(self._learn(next(batches)))
+        budget = self.budget
+        self._resume()
+        batches = batches_from(self.step, self.task, budget.batch_size, self.seed)
+        is_quiet = not console.is_terminal or processes.rank() > 0
+        with Progress(console=console, transient=True, disable=is_quiet) as progress:
+            bar = progress.add_task(self.task.name, total=budget.steps, completed=self.step)
+            while self.step < budget.steps and not is_stuck(self.curve, budget.patience):
+                self.step += 1
+                self.running.append(self._learn(next(batches)))
                 progress.advance(bar)
-                if step % config.evaluate_every == 0 or step == config.steps:
-                    curve.append(LearningPoint(step, float(np.mean(running)), self._validate()))
-                    running = []
-                    self._keep_if_best(curve[-1])
-                    if _is_stuck(curve, config.patience):
-                        break
-        self.network.load_state_dict(self.best_weights)
-        return curve
+                if self.step % budget.evaluate_every == 0 or self.step == budget.steps:
+                    self._evaluate()
+        self.task.network.load_state_dict(self.best_weights)
+        if self.checkpoint is not None and processes.rank() == 0:
+            self.checkpoint.unlink(missing_ok=True)
+        return self.curve
 
     def _rate(self, step: int) -> float:
-        warm = max(1, round(self.config.warmup_share * self.config.steps))
+        warm = max(1, round(self.budget.warmup_share * self.budget.steps))
         if step < warm:
             return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.config.steps - warm))))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.budget.steps - warm))))
 
     def _learn(self, members: NDArray[np.int64]) -> float:
-        self.network.train()
-        loss = self._loss(members)
+        self.task.network.train()
+        torch.manual_seed(_draw(self.seed, self.step, processes.rank()))
+        loss = self.task.loss(processes.share(members))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        processes.average(one.grad for one in self.task.network.parameters() if one.grad is not None)
+        nn.utils.clip_grad_norm_(self.task.network.parameters(), 1.0)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * self._rate(self.step - 1)
         self.optimizer.step()
-        self.schedule.step()
         return float(loss.detach())
 
-    @torch.no_grad()
-    def _validate(self) -> float:
-        self.network.eval()
-        members = np.flatnonzero(self.examples.is_validation)
-        if len(members) == 0:
-            return math.inf
-        members = members[np.argsort(self.examples.tokens.lengths[members], kind="stable")]
-        losses = [
-            (float(self._loss(part, score_only=True)), len(part))
-            for part in np.array_split(members, math.ceil(len(members) / 256))
-        ]
-        return sum(loss * size for loss, size in losses) / len(members)
+    def _evaluate(self) -> None:
+        self.task.network.eval()
+        with torch.no_grad():
+            found = self.task.validation_loss()
+        self.curve.append(LearningPoint(self.step, float(np.mean(self.running)), found))
+        self.running = []
+        if found <= self.best:  # without held-out users the last weights win: inf <= inf
+            self.best, self.best_weights = found, _copy(self.task.network)
+        if self.checkpoint is not None and processes.rank() == 0:
+            save_tensors(self.checkpoint, self._as_arrays())
 
-    def _loss(self, members: NDArray[np.int64], score_only: bool = False) -> Tensor:
-        """Return the weighted loss; ``score_only`` leaves out what doesn't decide when to stop."""
-        tokens = self.examples.tokens
-        batch = collate(tokens, members, max(1, int(tokens.lengths[members].max())))
-        used, text = torch.unique(batch.text, return_inverse=True)
-        projected = self.network.text(self.table[used])
-        embedding = self.network(replace(batch, text=text), projected)
-        rows = torch.from_numpy(members)
-        profile = nn.functional.mse_loss(self.network.profile(embedding), self.profile[rows])
-        if self.targets is None:
-            return profile
-        verdict, target = self.network.judge(embedding, self.features[rows]), self.targets[rows]
-        with_logits = nn.functional.binary_cross_entropy_with_logits
-        high_value = with_logits(verdict[:, 0], target[:, 0])
-        if score_only:
-            return high_value
-        config = self.config
-        return (
-            high_value
-            + config.buys_weight * with_logits(verdict[:, 1], target[:, 1])
-            + config.revenue_weight * nn.functional.mse_loss(verdict[:, 2], target[:, 2])
-            + config.profile_weight * profile
-        )
+    def _as_arrays(self) -> dict[str, NDArray[np.generic]]:
+        weights = {f"now/{name}": tensor for name, tensor in self.task.network.state_dict().items()}
+        best = {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        moments = {
+            f"moment/{index}/{name}": tensor
+            for index, state in self.optimizer.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
+        arrays = {name: tensor.cpu().numpy() for name, tensor in (weights | best | moments).items()}
+        curve = [list(asdict(point).values()) for point in self.curve]
+        return arrays | {"curve": np.array(curve, dtype=np.float64), "best_loss": np.array([self.best])}
 
-    def _keep_if_best(self, point: LearningPoint) -> None:
-        # Without held-out users the last weights win: inf <= inf.
-        if point.validation_loss <= self.best:
-            self.best = point.validation_loss
-            self.best_weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+    def _resume(self) -> None:
+        """Go on from the checkpoint, if a killed run left one."""
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return
+        arrays = {name: torch.from_numpy(one) for name, one in load_tensors(self.checkpoint).items()}
+        self.task.network.load_state_dict(_under("now/", arrays))
+        self.best_weights, self.best = _under("best/", arrays), float(arrays["best_loss"])
+        self.curve = [LearningPoint(int(step), *losses) for step, *losses in arrays["curve"].tolist()]
+        self.step = self.curve[-1].step
+        state = self.optimizer.state_dict()
+        for name, tensor in _under("moment/", arrays).items():
+            index, moment = name.split("/")
+            state["state"].setdefault(int(index), {})[moment] = tensor
+        self.optimizer.load_state_dict(state)
+        console.print(f"{self.task.name}: going on after step {self.step} of a run that was stopped")
 
 
-def _is_stuck(curve: list[LearningPoint], patience: int) -> bool:
+def batches_from(step: int, task: Task, size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the batches after a step, for ever: shuffled, sorted by length within a pool, shuffled again."""
+    epoch, passed = divmod(step, math.ceil(len(task.learners) / size))
+    while True:
+        yield from _epoch(task, size, np.random.default_rng([seed, epoch]))[passed:]
+        epoch, passed = epoch + 1, 0
+
+
+def _epoch(task: Task, size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    shuffled = rng.permutation(task.learners)
+    batches = []
+    for start in range(0, len(shuffled), POOL * size):
+        pool = shuffled[start : start + POOL * size]
+        pool = pool[np.argsort(task.lengths[pool], kind="stable")]
+        parts = [pool[at : at + size] for at in range(0, len(pool), size)]
+        batches += [parts[index] for index in rng.permutation(len(parts))]
+    return batches
+
+
+def is_stuck(curve: list[LearningPoint], patience: int) -> bool:
     """Tell whether the last ``patience`` evaluations brought no better validation loss."""
     losses = [point.validation_loss for point in curve]
     return len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
 
 
-def _endless_batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield batches of similar length for ever: shuffled, sorted within eight batches, shuffled again."""
-    lengths = examples.tokens.lengths
-    members = np.flatnonzero(~examples.is_validation)
-    while True:
-        shuffled = rng.permutation(members)
-        for start in range(0, len(shuffled), 8 * size):
-            pool = shuffled[start : start + 8 * size]
-            pool = pool[np.argsort(lengths[pool], kind="stable")]
-            batches = [pool[at : at + size] for at in range(0, len(pool), size)]
-            for index in rng.permutation(len(batches)):
-                yield batches[index]
+def mean_over(
+    members: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    loss: Callable[[NDArray[np.int64]], Tensor],
+    size: int = 256,
+) -> float:
+    """Return the mean of a loss over users, in parts of similar length; infinite where there is nobody."""
+    if len(members) == 0:
+        return math.inf
+    ordered = members[np.argsort(lengths[members], kind="stable")]
+    parts = np.array_split(ordered, math.ceil(len(ordered) / size))
+    return sum(float(loss(part)) * len(part) for part in parts) / len(members)
+
+
+def _draw(*numbers: int) -> int:
+    """Return a seed that follows from some numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""The simple models that BERT must beat: an unfitted RFM rank, RFM logistic, LightGBM.
+"""The simple models that BERT must beat: an unfitted RFM rank, logistic regressions, LightGBM.
 
 LightGBM and scikit-learn are imported where they are used: together they cost seconds, and
 scoring a day seldom needs both.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -65,22 +65,20 @@ class RfmRank:
 
 
 @dataclass(frozen=True)
-class RfmLogistic:
-    """Logistic regression on log recency, frequency and money: the rival every marketer knows."""
+class _Logistic:
+    """Logistic regression on log features in standard units."""
 
     scaler: Scaler
     coefficients: Floats
     intercept: float
-    name = "rfm_logistic"
 
     @classmethod
-    def fit(cls, features: pd.DataFrame, truth: NDArray[np.bool_], config: RivalConfig) -> RfmLogistic:
-        """Fit on the users of the training cut."""
+    def fit_on(cls, values: pd.DataFrame, truth: NDArray[np.bool_], c: float) -> Self:
+        """Fit on the users of the training cut; ``c`` is the inverse of the penalty."""
         from sklearn.linear_model import LogisticRegression
 
-        values = numeric(features.reindex(columns=list(RFM)))
         scaler = Scaler.fit(values)
-        fitted = LogisticRegression(C=config.rfm_c, max_iter=1000).fit(scaler.apply(values), truth)
+        fitted = LogisticRegression(C=c, max_iter=1000).fit(scaler.apply(values), truth)
         return cls(scaler, np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0]))
 
     def score(self, features: pd.DataFrame) -> Floats:
@@ -98,11 +96,33 @@ class RfmLogistic:
         write_json(folder / "logistic.json", {"intercept": self.intercept, "scaler": self.scaler.as_json()})
 
     @classmethod
-    def load(cls, folder: Path) -> RfmLogistic:
+    def load(cls, folder: Path) -> Self:
         """Read what :meth:`save` wrote."""
         content = read_json(folder / "logistic.json")
         coefficients = load_tensors(folder / "logistic.safetensors")["coefficients"]
         return cls(Scaler.from_json(content["scaler"]), coefficients, float(content["intercept"]))
+
+
+class RfmLogistic(_Logistic):
+    """On recency, frequency and money alone: the rival every marketer knows."""
+
+    name = "rfm_logistic"
+
+    @classmethod
+    def fit(cls, features: pd.DataFrame, truth: NDArray[np.bool_], config: RivalConfig) -> RfmLogistic:
+        """Fit on the users of the training cut."""
+        return cls.fit_on(numeric(features.reindex(columns=list(RFM))), truth, config.rfm_c)
+
+
+class AllLogistic(_Logistic):
+    """On all numeric features."""
+
+    name = "all_logistic"
+
+    @classmethod
+    def fit(cls, features: pd.DataFrame, truth: NDArray[np.bool_], config: RivalConfig) -> AllLogistic:
+        """Fit on the users of the training cut."""
+        return cls.fit_on(numeric(features), truth, config.all_c)
 
 
 @dataclass(frozen=True)

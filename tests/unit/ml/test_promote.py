@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cli import ShoalError
+from cli import ShoalError, UsageError
 from ml import packages, promote, tracking
 from ml.configs import GateConfig
 from ml.evaluation.judge import Interval, Verdict
@@ -54,6 +55,11 @@ def test_bert_is_measured_against_the_choice_so_far() -> None:
         ((0.0, -0.004, 0.004), "bert", True, "and cheaper"),
         ((0.0, -0.006, 0.006), "bert", False, "the champion stays"),
         ((0.0, -0.004, 0.004), "rfm_logistic", False, "the champion stays"),
+        # A clear lead is one however wide; anything else that wide says nothing.
+        ((0.04, 0.001, 0.08), "bert", True, "beats the champion (bert)"),
+        ((0.018, -0.004, 0.04), "bert", False, "can't tell it from the champion (bert)"),
+        ((0.0, -0.0201, 0.0201), "rfm_logistic", False, "can't tell it from the champion"),
+        ((0.0, -0.0199, 0.0199), "rfm_logistic", False, "does not beat the champion"),
     ],
 )
 def test_challenger_must_beat_the_champion_or_be_as_good_and_cheaper(
@@ -69,6 +75,66 @@ def test_first_model_is_promoted_and_an_unjudged_one_never_replaces_a_champion()
     choice = promote.Decision("rfm_rank", True, "too few")
     assert promote.decide(choice, None, None, GATE).is_promoted
     assert not promote.decide(choice, None, "lightgbm", GATE).is_promoted
+
+
+def test_window_that_overlaps_the_last_decision_is_a_rehearsal() -> None:
+    verdict = _verdict({("lightgbm", promote.CHAMPION): (0.05, 0.04, 0.06)})
+    choice = promote.Decision("lightgbm", True, "chosen")
+    may = promote.Window(date(2026, 5, 2), date(2026, 5, 31))
+    same_day, next_day = (
+        promote.Window(first, first + timedelta(days=29)) for first in (date(2026, 5, 31), date(2026, 6, 1))
+    )
+    rehearsal = promote.decide(choice, verdict, "bert", GATE, same_day, may)
+    assert (rehearsal.is_promoted, rehearsal.is_rehearsal) == (False, True)
+    assert "a rehearsal: its window 2026-05-31 to 2026-06-29 overlaps" in rehearsal.reason
+    decision = promote.decide(choice, verdict, "bert", GATE, next_day, may)
+    assert (decision.is_promoted, decision.is_rehearsal) == (True, False)
+
+
+def test_last_window_is_that_of_the_last_decision_and_not_of_a_rehearsal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def judged(number: str, opens_on: date, **tags: str) -> tracking.Version:
+        window = promote.Window(opens_on, opens_on + timedelta(days=29))
+        told = {name: str(value) for name, value in window.as_tags().items()}
+        known = {"known_through": str(window.closes_on)}
+        return tracking.Version("shop.model", number, "run", told | known | tags, ())
+
+    versions = [
+        judged("1", date(2026, 3, 1), promoted_at="2026-04-01"),
+        judged("2", date(2026, 4, 1), stayed_behind_at="2026-05-01"),
+        judged("3", date(2026, 4, 10)),
+        judged("4", date(2026, 7, 1), promoted_at="2026-08-01"),
+    ]
+    monkeypatch.setattr(tracking, "versions", lambda name: versions)
+    found = promote.last_window("shop.model", date(2026, 6, 1))
+    assert found == promote.Window(date(2026, 4, 1), date(2026, 4, 30))
+    assert promote.last_window("shop.model", date(2026, 3, 1)) is None
+
+
+def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {"1": _version("1", date(2026, 5, 1)), "2": _version("2", date(2026, 5, 20))}
+    named = []
+
+    def set_tags(version: tracking.Version, tags: dict[str, object]) -> tracking.Version:
+        known[version.version] = replace(version, tags={**version.tags, **tags})
+        return known[version.version]
+
+    monkeypatch.setattr(tracking, "versions", lambda name: list(known.values()))
+    monkeypatch.setattr(tracking.Version, "set_tags", set_tags)
+    monkeypatch.setattr(
+        tracking.Version, "set_alias", lambda version, alias: named.append((version.version, alias))
+    )
+    withdrawn, serving = promote.roll_back("shop.model", "mislabels resellers")
+    assert (withdrawn.version, serving.version) == ("2", "1")
+    assert withdrawn.tags["withdrawal_reason"] == "mislabels resellers"
+    assert named == [("1", "champion")]
+    found = promote.in_force("shop.model", date(2026, 6, 1))
+    assert found is not None and found.version == "1"
+    with pytest.raises(UsageError, match=r"no earlier champion to go back to \(only version 1 was"):
+        promote.roll_back("shop.model", "again")
 
 
 def test_segments_in_force_stay_until_they_are_old_or_one_has_emptied() -> None:

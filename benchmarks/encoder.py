@@ -1,0 +1,413 @@
+"""What BERT costs beside its peers: ``python -m benchmarks.encoder``, one run, CPU-seconds, one thread.
+
+    texts      encoding texts: the plain loop of most tutorials (padded to the maximum, batches of 16,
+               float32), sentence-transformers, ours; and the floor: our matrix products alone
+    behaviour  encoding users: the network alone, at full lengths and at a shop's mix; a day on
+               which one user in a hundred has changed
+    tuning     fine-tuning BERT on stories: the plain loop and ours, to the same number of steps
+    memory     a million users from Parquet in batches (``--users``)
+
+Ratios hold within one run; figures of two machines or two loads don't compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+from transformers import AutoTokenizer
+
+import cli
+from cli import answer, console
+from ml.configs import Config, NetworkConfig, TextConfig, TokenConfig, with_changes
+from ml.encoder.encoder import Encoder
+from ml.encoder.network import BehaviourBert, Sizes
+from ml.encoder.packed import packs
+from ml.encoder.stories import ReadingStories, _with_head, silence, tell
+from ml.encoder.text_controls import RandomTexts
+from ml.encoder.texts import TextEncoder, bf16_is_fast, fast_type
+from ml.encoder.tokens import LISTS, Sequences, Vocabulary
+from ml.encoder.training import be_repeatable, held_out, learn
+from ml.evaluation.metrics import roc_auc
+from ml.warehouse import Cut, Inputs, latest_as_of
+from settings import ShopPaths
+
+Floats = NDArray[np.float32]
+SEED = 20
+MAXIMUM = 128  # word pieces of a text: what the plain loop pads to
+REPEATS = 3  # the median counts
+KINDS, CHANNELS = ("cart", "purchase", "view"), ("app", "web")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way of doing a thing."""
+
+    name: str
+    cpu_seconds: float
+    result: Any
+
+    def per_second(self, count: int) -> str:
+        return f"{count / self.cpu_seconds:,.0f}"
+
+
+def measure(name: str, act: Callable[[], Any], repeats: int = REPEATS) -> Measured:
+    """Act, and return the median of the CPU-seconds that it took."""
+    torch.set_num_threads(1)
+    took, result = [], None
+    for _ in range(repeats):
+        started = time.process_time()
+        result = act()
+        took.append(time.process_time() - started)
+    found = Measured(name, statistics.median(took), result)
+    console.print(f"  {name}: {found.cpu_seconds:.2f} CPU-s")
+    return found
+
+
+# Texts
+
+
+def drawn_texts(count: int, words: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Return texts of 5 to 126 words, half of them below 38: with both ends 128 pieces at most."""
+    lengths = np.clip(rng.lognormal(np.log(38), 0.6, count), 5, MAXIMUM - 2).astype(int)
+    return [" ".join(rng.choice(words, length)) for length in lengths]
+
+
+def whole_words(tokenizer: Any) -> list[str]:
+    """Return words that are one piece each."""
+    return sorted(
+        word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 2
+    )
+
+
+def plain_loop(bert: Any, tokenizer: Any, texts: list[str]) -> Floats:
+    """Encode as most tutorials do: float32, 16 at a time, padded to the maximum."""
+    found = []
+    with torch.inference_mode():
+        for at in range(0, len(texts), 16):
+            batch = tokenizer(
+                texts[at : at + 16],
+                padding="max_length",
+                truncation=True,
+                max_length=MAXIMUM,
+                return_tensors="pt",
+            )
+            states = bert(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1)
+            found.append(torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1))
+    return torch.cat(found).numpy()
+
+
+def sentence_transformer(path: str) -> Callable[[list[str]], Floats] | None:
+    """Return the peer's way, or None where it is not installed."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        console.print(
+            "  sentence-transformers is not installed: pip install sentence-transformers to compare"
+        )
+        return None
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    words = Transformer(path, max_seq_length=MAXIMUM)
+    peer = SentenceTransformer(modules=[words, Pooling(words.get_embedding_dimension())], device="cpu")
+    return lambda texts: np.asarray(
+        peer.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    )
+
+
+def products(bert: Any, lengths: Sequence[int], rows: int) -> Callable[[], None]:
+    """Return what multiplies the matrices that BERT multiplies for such texts, and does no more."""
+    config, kind = bert.config, fast_type()
+    width, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
+    shapes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
+    weights = [torch.randn(after, before, dtype=kind) for before, after in shapes]
+    states = {before: torch.randn(rows, before, dtype=kind) for before, _ in shapes}
+    groups = [group for pack in packs(lengths, rows) for group in pack.groups]
+    size = width // heads
+    heads_of = {group: torch.randn(group[1] * heads, group[2], size, dtype=kind) for group in set(groups)}
+    count = len(packs(lengths, rows))
+
+    @torch.inference_mode()
+    def multiply() -> None:
+        for _ in range(config.num_hidden_layers):
+            for _ in range(count):
+                for weight in weights:
+                    torch.nn.functional.linear(states[weight.shape[1]], weight)
+            for group in groups:
+                parts = heads_of[group]
+                torch.bmm(torch.bmm(parts, parts.transpose(1, 2)), parts)
+
+    return multiply
+
+
+def compare_texts(count: int) -> Table:
+    console.print(f"encoding {count} texts of up to {MAXIMUM} word pieces")
+    config = TextConfig(max_tokens=MAXIMUM, threads=1)
+    encoder = TextEncoder(config, None)
+    bert, tokenizer = encoder.bert(), AutoTokenizer.from_pretrained(encoder.path)
+    texts = drawn_texts(count, whole_words(tokenizer), np.random.default_rng(SEED))
+    peer = sentence_transformer(encoder.path)
+    encoder._encode(texts[:64])
+    ways = [measure("plain loop", lambda: plain_loop(bert, tokenizer, texts), 1)]
+    if peer is not None:
+        ways.append(measure("sentence-transformers", lambda: peer(texts)))
+    lengths = [len(pieces) for pieces in encoder.pieces(texts, MAXIMUM)]
+    ways.append(measure("ours", lambda: encoder._encode(texts).astype(np.float32)))
+    floor = products(bert, lengths, encoder._layers.packed.rows)
+    ways.append(measure(f"floor: the products alone, {str(fast_type()).removeprefix('torch.')}", floor))
+    plain = ways[0]
+    table = Table(title=f"encoding {count} texts, {np.median(lengths):.0f} word pieces in the middle")
+    for column in ("way", "CPU-s", "texts per CPU-s", "times as fast", "lowest cosine with the plain loop"):
+        table.add_column(column, justify="right" if column != "way" else "left")
+    for way in ways:
+        cosine = "" if way.result is None else f"{(way.result * plain.result).sum(1).min():.5f}"
+        ratio = f"{plain.cpu_seconds / way.cpu_seconds:.1f}"
+        table.add_row(way.name, f"{way.cpu_seconds:.2f}", way.per_second(count), ratio, cosine)
+    return table
+
+
+# Behaviour
+
+
+def drawn_sequences(lengths: NDArray[np.int64], rng: np.random.Generator, titles: int = 2000) -> Sequences:
+    """Return users who each did something else; ``lengths`` events each."""
+    total = int(lengths.sum())
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Sequences(
+        offsets=offsets,
+        texts=["", *(f"thing {number}" for number in range(1, titles))],
+        text=rng.integers(1, titles, total),
+        event_type=np.array(KINDS, dtype=object)[rng.integers(0, len(KINDS), total)],
+        channel=np.array(CHANNELS, dtype=object)[rng.integers(0, len(CHANNELS), total)],
+        gap_seconds=rng.integers(1, 10**6, total),
+        hour_of_week=rng.integers(0, 168, total),
+        amount=rng.lognormal(3, 1, total),
+        quantity=rng.integers(1, 9, total).astype(np.float64),
+    )
+
+
+def fresh_encoder(folder: Path | None) -> Encoder:
+    """Return an encoder of the default sizes; what weights it has changes no cost."""
+    config = with_changes(Config(tokens=TokenConfig(merge_simultaneous=False)), training={"threads": 1})
+    vocabulary = Vocabulary(KINDS, CHANNELS)
+    sizes = Sizes(384, len(KINDS), len(CHANNELS), features=1, profile=1, max_tokens=config.tokens.max_tokens)
+    torch.manual_seed(SEED)
+    network = BehaviourBert(sizes, NetworkConfig()).eval()
+    return Encoder(network, vocabulary, config, folder, RandomTexts())
+
+
+def compare_behaviour(count: int, mix: NDArray[np.int64] | None) -> Table:
+    rng = np.random.default_rng(SEED)
+    kinds = {"64 tokens": np.full(count, 64), "16 tokens": np.full(4 * count, 16)}
+    if mix is not None:
+        kinds[f"the shop's mix, {mix.mean():.1f} tokens"] = np.resize(mix, 4 * count)
+    table = Table(title=f"encoding users, {str(fast_type()).removeprefix('torch.')}, one thread")
+    for column in ("users", "network alone: users per CPU-s", "with tokens and hashes", "products alone"):
+        table.add_column(column, justify="right" if column != "users" else "left")
+    for name, lengths in kinds.items():
+        table.add_row(name, *_encode_users(name, drawn_sequences(lengths, rng)))
+    return table
+
+
+def _encode_users(name: str, sequences: Sequences) -> list[str]:
+    """Return users per CPU-second of the network alone, of all, and of its products alone."""
+    encoder, everybody = fresh_encoder(None), np.arange(len(sequences))
+    tokens = encoder.tokens(sequences)
+    projected = encoder._project(tokens, sequences.texts, everybody)
+    encoder._read(tokens, projected, everybody[:500])
+    ways = (
+        measure(f"{name}: network", lambda: encoder._read(tokens, projected, everybody)),
+        measure(f"{name}: all", lambda: encoder.embed(sequences)),
+        measure(f"{name}: floor", products(encoder.network.bert, tokens.lengths + 1, encoder._layers.rows)),
+    )
+    return [way.per_second(len(sequences)) for way in ways]
+
+
+def compare_days(count: int) -> Table:
+    """Encode everybody, then again when one user in a hundred has done one thing more."""
+    rng = np.random.default_rng(SEED)
+    sequences = drawn_sequences(np.full(count, 64), rng)
+    changed = sequences.hour_of_week.copy()
+    changed[sequences.offsets[1:][::100] - 1] += 1
+    later = replace(sequences, hour_of_week=changed % 168)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = fresh_encoder(Path(folder))
+        first = measure("first day", lambda: encoder.embed(sequences), 1)
+        second = measure("second day", lambda: encoder.embed(later), 1)
+        tokens = measure("tokens and hashes alone", lambda: encoder.tokens(later), 1)
+    table = Table(title="a day on which 1 % of the users have changed")
+    for column in ("day", "encoded", "reused", "CPU-s", "share of the first day"):
+        table.add_column(column, justify="right" if column != "day" else "left")
+    for name, way in (("first", first), ("second", second)):
+        share = f"{way.cpu_seconds / first.cpu_seconds:.1%}"
+        result = way.result
+        table.add_row(name, f"{result.encoded}", f"{result.reused}", f"{way.cpu_seconds:.2f}", share)
+    table.add_row("of it tokens and hashes", "", "", f"{tokens.cpu_seconds:.2f}", "")
+    return table
+
+
+# Fine-tuning
+
+
+class PlainStories(ReadingStories):
+    """The plain loop's way: padded to the maximum, float32."""
+
+    def logits(self, members: NDArray[np.int64]) -> torch.Tensor:
+        ids = np.zeros((len(members), MAXIMUM), dtype=np.int64)
+        for row, member in enumerate(members):
+            ids[row, : self.lengths[member]] = self.pieces[member]
+        is_real = np.arange(MAXIMUM) < self.lengths[members][:, None]
+        read = self.network(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(is_real).long())
+        logits: torch.Tensor = read.logits[:, 1]
+        return logits
+
+
+def compare_tuning(cut: Cut, steps: int) -> Table:
+    """Fine-tune the same checkpoint on the same stories in both ways, for as many steps."""
+    assert cut.outcomes is not None
+    text = TextEncoder(TextConfig(), None)
+    pieces = text.pieces(tell(cut.sequences, silence(cut.features)), MAXIMUM)
+    is_validation = held_out(cut.users, 0.3, SEED)
+    truth = cut.outcomes.is_high_value
+    config = with_changes(Config(), story={"steps": steps, "evaluate_every": steps}).story
+    table = Table(title=f"fine-tuning on {len(cut)} stories, {steps} steps of {config.batch_size}")
+    for column in ("way", "CPU-s", "times as fast", "validation ROC-AUC"):
+        table.add_column(column, justify="right" if column != "way" else "left")
+    first = None
+    for name, kind in (("plain loop", PlainStories), ("ours", ReadingStories)):
+        be_repeatable(SEED, 1)
+        model = _with_head(text)
+        # Validation is not part of the race: both are measured on the same users afterwards.
+        task = kind(model, pieces, truth, np.zeros(len(cut), bool))
+        task.learners = np.flatnonzero(~is_validation)
+        way = measure(name, lambda: learn(task, config, SEED), 1)  # noqa: B023 - called at once
+        first = first or way
+        auc = _auc_of(task, np.flatnonzero(is_validation), truth)
+        table.add_row(
+            name, f"{way.cpu_seconds:.1f}", f"{first.cpu_seconds / way.cpu_seconds:.1f}", f"{auc:.3f}"
+        )
+    return table
+
+
+@torch.inference_mode()
+def _auc_of(task: ReadingStories, members: NDArray[np.int64], truth: NDArray[np.bool_]) -> float:
+    task.network.eval()
+    parts = np.array_split(members[np.argsort(task.lengths[members])], max(1, len(members) // 32))
+    scores = np.concatenate([task.logits(part).numpy() for part in parts])
+    return float(roc_auc(truth[np.concatenate(parts)], scores)[0])
+
+
+# Memory
+
+
+def write_users(path: Path, count: int, at_once: int = 20_000) -> None:
+    """Write users of up to 64 tokens as the warehouse's snapshot does."""
+    rng = np.random.default_rng(SEED)
+    writer = None
+    for begin in range(0, count, at_once):
+        size = min(at_once, count - begin)
+        lengths = rng.integers(1, 65, size)
+        part = drawn_sequences(lengths, rng)
+        flat = {
+            "event_types": part.event_type,
+            "texts": np.array(part.texts, dtype=object)[part.text],
+            "categories": np.full(len(part.text), "", dtype=object),
+            "channels": part.channel,
+            "gap_seconds": part.gap_seconds,
+            "hours_of_week": part.hour_of_week,
+            "amounts": part.amount,
+            "quantities": part.quantity,
+        }
+        offsets = pa.array(part.offsets, pa.int32())
+        rows = pa.table({name: pa.ListArray.from_arrays(offsets, pa.array(flat[name])) for name in LISTS})
+        writer = writer or pq.ParquetWriter(path, rows.schema, compression="zstd")
+        writer.write_table(rows)
+    if writer is not None:
+        writer.close()
+
+
+def sequences_in(path: Path, at_once: int = 20_000) -> Iterator[Sequences]:
+    """Yield the users of a Parquet file in batches."""
+    for batch in pq.ParquetFile(path).iter_batches(at_once, columns=list(LISTS)):
+        yield Sequences.from_arrow(pa.Table.from_batches([batch]))
+
+
+def compare_memory(count: int) -> Table:
+    table = Table(title=f"{count:,} users of up to 64 tokens from Parquet, in batches")
+    for column in ("CPU-s", "wall s", "users per CPU-s", "peak memory"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "sequences.parquet"
+        write_users(file, count)
+        encoder, begun = fresh_encoder(Path(folder)), time.monotonic()
+        way = measure("all users", lambda: encoder.embed_batches(sequences_in(file)), 1)
+        wall = time.monotonic() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    table.add_row(f"{way.cpu_seconds:.0f}", f"{wall:.0f}", way.per_second(count), f"{peak:.2f} GB")
+    return table
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and print what was asked for."""
+    cut = None
+    if arguments.shop:
+        paths = ShopPaths(arguments.shop)
+        inputs = Inputs.of(paths, arguments.as_of or latest_as_of(paths))
+        train = inputs.cut_date("train")
+        cut = None if train is None else inputs.cut(train, with_outcomes=True)
+    if not bf16_is_fast():
+        console.print("this processor has no fast bfloat16: float32 is measured", style="yellow")
+    tables = []
+    if "texts" in arguments.parts:
+        tables.append(compare_texts(arguments.texts))
+    if "behaviour" in arguments.parts:
+        mix = None if cut is None else fresh_encoder(None).tokens(cut.sequences).lengths
+        tables += [compare_behaviour(2000, mix), compare_days(20_000)]
+    if "tuning" in arguments.parts and cut is not None:
+        tables.append(compare_tuning(cut, arguments.steps))
+    if "memory" in arguments.parts:
+        tables.append(compare_memory(arguments.users))
+    for table in tables:
+        answer.print(table)
+
+
+PARTS = ("texts", "behaviour", "tuning", "memory")
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.encoder",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS[:3], help="default: all but memory"
+    )
+    parser.add_argument("--shop", help="a shop with a snapshot: its mix of lengths, its stories for tuning")
+    parser.add_argument("--texts", type=int, default=512, help="how many texts (default: 512)")
+    parser.add_argument("--steps", type=int, default=60, help="of fine-tuning (default: 60)")
+    parser.add_argument(
+        "--users", type=int, default=1_000_000, help="of the part memory (default: a million)"
+    )
+    cli.add_as_of(parser)
+    parser.set_defaults(act=run)
+    cli.main(parser)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The literal seed path: behaviour told as text, read by BertForSequenceClassification.
+
+It costs some hundred times what tokens of events cost; it is here so that the difference can be
+measured on any shop, with any checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from ml.configs import Config
+from ml.encoder.outcomes import Outcomes
+from ml.encoder.texts import Layers, TextEncoder, bf16_is_fast
+from ml.encoder.tokens import Sequences
+from ml.encoder.training import LearningPoint, be_repeatable, held_out, learn, mean_over
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def tell(sequences: Sequences, silent_days: Sequence[float]) -> list[str]:
+    """Return each user's behaviour in words, newest event first: what is cut is the oldest.
+
+    Parameters
+    ----------
+    silent_days
+        The days since the last event; nan is not told.
+    """
+    shown = {"amount": sequences.amount, "quantity": sequences.quantity, "gap": sequences.gap_seconds}
+    amount, quantity, gap = (values.tolist() for values in shown.values())
+    stories = []
+    for user, days in enumerate(silent_days):
+        first, last = sequences.offsets[user : user + 2].tolist()
+        parts = [] if np.isnan(days) else [f"silent for {days:.0f} days"]
+        for event in range(last - 1, first - 1, -1):
+            kind, text = sequences.event_type[event], sequences.texts[sequences.text[event]]
+            number = f" {quantity[event]:g}" if quantity[event] else ""
+            money = f" for {amount[event]:.2f}" if amount[event] else ""
+            parts.append(f"{kind}{number} {text.lower()}{money}{_pause(gap[event])}")
+        stories.append("; ".join(parts))
+    return stories
+
+
+def _pause(seconds: int) -> str:
+    """Return how long before an event nothing had happened.
+
+    >>> [_pause(seconds) for seconds in (0, 90, 7200, 172800)]
+    ['', ' after 2 minutes', ' after 2 hours', ' after 2 days']
+    """
+    for size, name in ((DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
+        if seconds >= size:
+            return f" after {seconds / size:.0f} {name}"
+    return ""
+
+
+@dataclass(frozen=True)
+class StoryClassifier:
+    """A text BERT with a classification head on users' stories."""
+
+    model: BertForSequenceClassification
+    text: TextEncoder
+    config: Config
+    name = "bert_text"
+
+    @classmethod
+    def fit(
+        cls,
+        users: NDArray[np.object_],
+        sequences: Sequences,
+        features: pd.DataFrame,
+        outcomes: Outcomes,
+        config: Config,
+        folder: Path | None,
+    ) -> tuple[StoryClassifier, list[LearningPoint]]:
+        """Fine-tune every layer of the configured checkpoint on the users of one cut."""
+        text = TextEncoder(config.text, folder)
+        be_repeatable(config.training.seed, config.training.threads)
+        model = _with_head(text)
+        pieces = text.pieces(tell(sequences, silence(features)), config.story.max_tokens)
+        is_validation = held_out(users, config.training.validation_share, config.training.seed)
+        task = ReadingStories(model, pieces, outcomes.is_high_value, is_validation)
+        curve = learn(task, config.story, config.training.seed)
+        return cls(model.eval(), text, config), curve
+
+    @torch.inference_mode()
+    def score(self, sequences: Sequences, features: pd.DataFrame) -> NDArray[np.float64]:
+        """Return probabilities of high value, (users,)."""
+        torch.set_num_threads(self.config.training.threads)
+        pieces = self.text.pieces(tell(sequences, silence(features)), self.config.story.max_tokens)
+        pooler = self.model.bert.pooler
+        assert pooler is not None
+        scores = np.zeros(len(pieces))
+        for pack, states in Layers(self.model.bert).read(pieces, "reading stories"):
+            first = torch.cat([part[:, 0] for part in pack.split(states)]).float()  # (users, H)
+            logits = self.model.classifier(torch.tanh(pooler.dense(first)))[:, 1]
+            scores[pack.members] = torch.sigmoid(logits.double()).numpy()
+        return scores
+
+
+def silence(features: pd.DataFrame) -> list[float]:
+    """Return the days since each user's last event, nan where unknown."""
+    found = features["recency_days"] if "recency_days" in features else pd.Series(np.nan, features.index)
+    return [float(days) for days in found.astype("float64")]
+
+
+class ReadingStories:
+    """High value from stories."""
+
+    name = "fine-tuning BERT on stories"
+
+    def __init__(
+        self,
+        model: BertForSequenceClassification,
+        pieces: list[list[int]],
+        truth: NDArray[np.bool_],
+        is_validation: NDArray[np.bool_],
+    ) -> None:
+        self.network: nn.Module = model
+        self.pieces = pieces
+        self.lengths = np.array([len(one) for one in pieces])
+        self.truth = torch.from_numpy(truth.astype(np.float32))
+        self.learners, self.held_out = np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+    def parameters(self) -> list[dict[str, object]]:
+        """Return all weights."""
+        return [{"params": list(self.network.parameters())}]
+
+    def validation_loss(self) -> float:
+        """Return the loss on held-out users."""
+        return mean_over(self.held_out, self.lengths, self.loss, size=64)
+
+    def loss(self, members: NDArray[np.int64]) -> Tensor:
+        """Return the cross entropy of high value."""
+        return nn.functional.binary_cross_entropy_with_logits(
+            self.logits(members), self.truth[torch.from_numpy(members)]
+        )
+
+    def logits(self, members: NDArray[np.int64]) -> Tensor:
+        """Return logits, (B,), of stories padded to the longest among them."""
+        ids = np.zeros((len(members), int(self.lengths[members].max())), dtype=np.int64)
+        for row, member in enumerate(members):
+            ids[row, : self.lengths[member]] = self.pieces[member]
+        is_real = np.arange(ids.shape[1]) < self.lengths[members][:, None]
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast()):
+            read = self.network(
+                input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(is_real).long()
+            )
+        logits: Tensor = read.logits.float()[:, 1]
+        return logits
+
+
+def _with_head(text: TextEncoder) -> Any:
+    """Return the checkpoint with a fresh pooler and head: two classes, of which the second is trained."""
+    encoder = text.bert()
+    model = BertForSequenceClassification(encoder.config)
+    model.bert.load_state_dict(encoder.state_dict(), strict=False)
+    return model

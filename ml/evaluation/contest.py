@@ -1,0 +1,192 @@
+"""Every recipe at every trial: settings chosen at the choosing cuts, then fitted, calibrated, compared.
+
+All get the same rows, cuts, seeds and number of settings to try. What was fitted is kept beside the
+trials by a hash of all that it depends on, so a killed comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cli import console
+from ml import packages, reuse
+from ml.configs import Config, with_changes
+from ml.evaluation.calibration import Calibration, ValueRange, score_apart
+from ml.evaluation.judge import Court
+from ml.evaluation.metrics import roc_auc
+from ml.evaluation.recipes import Blend, Changes, Recipe
+from ml.warehouse import Cut, Inputs
+from settings import TrialPaths
+from warehouse.horizon import Trial
+
+Floats = NDArray[np.float64]
+Fit = dict[str, Floats]
+"""What is kept of one fit: scores of ``test`` and perhaps of ``train`` users, and its cost."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """One trial's users, to learn from and to be tested on."""
+
+    trial: Trial
+    digest: str
+    train: Cut
+    test: Cut
+
+    @classmethod
+    def read(cls, trial: Trial, inputs: Inputs) -> Arena:
+        """Read both cuts of a trial's snapshot."""
+        assert trial.train_cut is not None and trial.test_cut is not None
+        train, test = (inputs.cut(day, with_outcomes=True) for day in (trial.train_cut, trial.test_cut))
+        return cls(trial, inputs.digest, train, test)
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        """Return who of the test users came to be of high value."""
+        assert self.test.outcomes is not None
+        return self.test.outcomes.is_high_value
+
+    def positives(self) -> tuple[int, int]:
+        """Return how many are of high value to learn from, and to test on."""
+        assert self.train.outcomes is not None
+        return int(self.train.outcomes.is_high_value.sum()), int(self.truth.sum())
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model at one cut: what each seed scored, the calibrated probability, the cost."""
+
+    scores: Floats
+    """(seeds, users)"""
+    probabilities: Floats
+    """(users,)"""
+    spend: tuple[Floats, Floats]
+    """Between what and what a user will spend, (users,) each."""
+    cpu_seconds: float
+
+
+@dataclass
+class Contest:
+    """The comparison of some recipes, with what has been fitted so far."""
+
+    paths: TrialPaths
+    config: Config
+    recipes: Sequence[Recipe | Blend]
+    chosen: dict[str, Changes] = field(default_factory=dict)
+    """By model: the settings that did best at the choosing cuts."""
+    tried: dict[str, int] = field(default_factory=dict)
+    """By model: how many settings were tried."""
+
+    def digest(self) -> str:
+        """Return a hash of the models and of the settings that each competes with."""
+        said = [self.config.digest(), [recipe.name for recipe in self.recipes], self.chosen]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+    def choose(self, arenas: Sequence[Arena]) -> None:
+        """Choose each recipe's settings by its mean ROC-AUC at the choosing cuts, with the first seed."""
+        for recipe in self._fitted():
+            candidates = recipe.trials[: self.config.judge.budget if arenas else 1]
+            means = [
+                float(np.mean([self._auc(recipe, changes, arena) for arena in arenas])) if arenas else 0.0
+                for changes in candidates
+            ]
+            best = int(np.argmax(means))
+            self.chosen[recipe.name], self.tried[recipe.name] = candidates[best], len(candidates)
+            console.print(
+                f"{recipe.name}: {len(candidates)} settings tried, taken {candidates[best] or 'as they are'}"
+                + (f" (mean ROC-AUC {means[best]:.4f})" if arenas else "")
+            )
+        for blend in self._blends():
+            self.chosen[blend.name] = {}
+            self.tried[blend.name] = sum(self.tried[name] for name in blend.of)
+
+    def fight(self, arena: Arena) -> dict[str, Result]:
+        """Fit every recipe with its settings and all seeds at one trial; in the order of the recipes."""
+        results = {recipe.name: self._result(recipe, arena) for recipe in self._fitted()}
+        for blend in self._blends():
+            results[blend.name] = _blended([results[name] for name in blend.of])
+        return {recipe.name: results[recipe.name] for recipe in self.recipes}
+
+    def court(self, arena: Arena, results: dict[str, Result]) -> Court:
+        """Return what the bootstrap takes."""
+        return Court(arena.test.users, arena.truth, {name: result.scores for name, result in results.items()})
+
+    def _fitted(self) -> Iterator[Recipe]:
+        yield from (recipe for recipe in self.recipes if isinstance(recipe, Recipe))
+
+    def _blends(self) -> Iterator[Blend]:
+        yield from (recipe for recipe in self.recipes if isinstance(recipe, Blend))
+
+    def _auc(self, recipe: Recipe, changes: Changes, arena: Arena) -> float:
+        scores = self._fit(recipe, changes, arena, self.config.judge.seeds[0])["test"]
+        return float(roc_auc(arena.truth, scores)[0])
+
+    def _result(self, recipe: Recipe, arena: Arena) -> Result:
+        changes = self.chosen[recipe.name]
+        seeds = self.config.judge.seeds[: recipe.seeds]
+        fits = [self._fit(recipe, changes, arena, seed) for seed in seeds]
+        scores = np.stack([fit["test"] for fit in fits])
+        apart, rows = self._apart(recipe, changes, arena, seeds, fits)
+        assert arena.train.outcomes is not None
+        calibration = Calibration.fit(apart, arena.train.outcomes.is_high_value[rows])
+        probabilities = calibration.of(scores).mean(axis=0)
+        spend = ValueRange.fit(calibration.of(apart), arena.train.outcomes.net_revenue[rows])
+        cpu_seconds = float(sum(fit["cpu_seconds"][0] for fit in fits))
+        console.print(f"{arena.trial.cut} {recipe.name}: {len(seeds)} seeds, {cpu_seconds:.1f} CPU-seconds")
+        return Result(scores, probabilities, spend.of(probabilities), cpu_seconds)
+
+    def _fit(self, recipe: Recipe, changes: Changes, arena: Arena, seed: int) -> Fit:
+        """Return one seed's scores of the test users; of the training users too, if some were held out."""
+        config = with_changes(self.config, **changes)
+
+        def make() -> Fit:
+            started = time.process_time()
+            model = recipe.fit(arena.train, config, seed, self.paths.models)
+            made = {"test": model.score(arena.test)}
+            made["cpu_seconds"] = np.array([time.process_time() - started])
+            return made if recipe.held_out is None else made | {"train": model.score(arena.train)}
+
+        return self._kept(make, recipe.name, config, arena.digest, seed)
+
+    def _apart(
+        self, recipe: Recipe, changes: Changes, arena: Arena, seeds: Sequence[int], fits: list[Fit]
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Return scores of training users by models that did not learn from them, and who they are."""
+        config = with_changes(self.config, **changes)
+        if recipe.held_out is not None:
+            rows = [np.flatnonzero(recipe.held_out(arena.train, config, seed)) for seed in seeds]
+            scores = [fit["train"][some] for fit, some in zip(fits, rows, strict=True)]
+            return np.concatenate(scores), np.concatenate(rows)
+
+        def make() -> Fit:
+            def fit(cut: Cut) -> Callable[[Cut], Floats]:
+                return recipe.fit(cut, config, seeds[0], self.paths.models).score
+
+            return {"train": score_apart(fit, arena.train, config.judge.folds, seeds[0])}
+
+        found = self._kept(make, f"{recipe.name} by folds", config, arena.digest, seeds[0])
+        return found["train"], np.arange(len(arena.train))
+
+    def _kept(self, make: Callable[[], Fit], *depends_on: object) -> Fit:
+        said = [part.digest() if isinstance(part, Config) else part for part in depends_on]
+        key = hashlib.sha256(json.dumps([*said, reuse.code_digest()]).encode()).hexdigest()[:16]
+        file = self.paths.ops.parent / "fits" / f"{key}.safetensors"
+        if not file.exists():
+            packages.save_tensors(file, make())
+        return packages.load_tensors(file)
+
+
+def _blended(results: list[Result]) -> Result:
+    """Return the mean of some results; one without seeds counts with every seed of the others."""
+    seeds = max(len(result.scores) for result in results)
+    scores = np.mean([np.broadcast_to(one.scores, (seeds, one.scores.shape[1])) for one in results], axis=0)
+    probabilities = np.mean([one.probabilities for one in results], axis=0)
+    low, high = (np.mean([one.spend[end] for one in results], axis=0) for end in (0, 1))
+    return Result(scores, probabilities, (low, high), sum(one.cpu_seconds for one in results))

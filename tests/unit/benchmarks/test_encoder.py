@@ -1,0 +1,38 @@
+"""The encoder's benchmark compares like with like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from benchmarks import encoder as benchmark
+from ml.configs import TextConfig
+from ml.encoder.texts import TextEncoder
+
+
+def test_ours_and_the_plain_loop_give_the_same_vectors(tmp_path: Path) -> None:
+    ours = TextEncoder(TextConfig(max_tokens=benchmark.MAXIMUM), None)
+    tokenizer = AutoTokenizer.from_pretrained(ours.path)
+    texts = benchmark.drawn_texts(6, benchmark.whole_words(tokenizer), np.random.default_rng(1))
+    plain = benchmark.plain_loop(ours.bert(), tokenizer, texts)
+    assert (ours._encode(texts).astype(np.float32) * plain).sum(1).min() > 0.9995
+    assert max(len(pieces) for pieces in ours.pieces(texts, 512)) <= benchmark.MAXIMUM
+
+
+def test_users_come_back_from_parquet_in_batches(tmp_path: Path) -> None:
+    file = tmp_path / "sequences.parquet"
+    benchmark.write_users(file, 50, at_once=20)
+    batches = [*benchmark.sequences_in(file, at_once=20)]
+    assert [len(batch) for batch in batches] == [20, 20, 10]
+    together = benchmark.fresh_encoder(None).embed_batches(batches)
+    apart = benchmark.fresh_encoder(tmp_path).embed_batches(batches[:1])
+    assert (together.vectors[:20] == apart.vectors).all()
+
+
+def test_second_day_encodes_one_user_in_a_hundred(capsys: pytest.CaptureFixture[str]) -> None:
+    table = benchmark.compare_days(200)
+    assert [*table.columns[1].cells] == ["200", "2", ""]
+    assert [*table.columns[2].cells] == ["0", "198", ""]

