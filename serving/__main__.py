@@ -105,6 +105,13 @@ def parser() -> argparse.ArgumentParser:
         _status,
         "the on-call page: what is published, what stands in the way, how to repair it",
     )
+    trace = _verb(
+        verbs,
+        "trace",
+        _trace,
+        "follow an MLflow run to the days that it spoke on, and a version or DAG run to its models",
+    )
+    trace.add_argument("id", help="an MLflow run (its first letters will do), a DAG run, or a version")
     query = _verb(
         verbs, "query", _query, "answer one SQL query from the version in force; schema bi is the default"
     )
@@ -222,6 +229,21 @@ def _status(arguments: argparse.Namespace) -> None:
         print(f"{'!' if line.repair else ' '} {line.subject}: {line.state}")
         if line.repair:
             print(f"      → {line.repair}")
+
+
+def _trace(arguments: argparse.Namespace) -> None:
+    from serving.provenance import find
+    from serving.query import print_rows
+
+    found = find(_paths(arguments), arguments.id)
+    for columns, records in (
+        (
+            ("mlflow_run_id", "model", "model_version", "as_of_date", "data_digest", "dag_run_id"),
+            found.models,
+        ),
+        (("version", "as_of_date", "stage", "status", "run_id", "dag_run_id"), found.publications),
+    ):
+        print_rows(columns, [tuple(record.get(column) for column in columns) for record in records])
 
 
 def _query(arguments: argparse.Namespace) -> None:
