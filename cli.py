@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DISK_FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)), "database or disk is full")
 """As Python, DuckDB and dbt all quote the system, and as SQLite puts it."""
 
+FORBIDDEN = tuple(os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS))
+
 DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
 
 if TYPE_CHECKING:
@@ -76,6 +78,19 @@ def add_shop(parser: argparse.ArgumentParser) -> None:
         default=settings.default_shop(),
         help="the shop, as named by shops/<shop>.yml (default: SHOAL_SHOP, else simulated)",
     )
+    parser.set_defaults(prepare=_require_shop)
+
+
+def _require_shop(arguments: argparse.Namespace) -> None:
+    """Refuse a shop that has neither a file nor data: a mistyped one is no shop of which all is well."""
+    name = arguments.shop
+    try:
+        paths = settings.ShopPaths(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not (paths.config.exists() or paths.root.exists()):
+        known = ", ".join(sorted(found.stem for found in settings.shops_dir().glob("*.yml")))
+        raise UsageError(f"no shop {name!r}: write {paths.config}, or use one of {known}")
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:
@@ -92,17 +107,19 @@ def add_as_of(parser: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Parse, call the verb's ``act(arguments)`` and turn a ShoalError into one line and a code.
 
-    So with a full disk, wherever it was met.
+    So with a full disk, and with what this user may not read or write, wherever they were met.
     """
     arguments = parser.parse_args(argv)
     act: Callable[[argparse.Namespace], int | None] = arguments.act
     try:
+        if "prepare" in arguments:
+            arguments.prepare(arguments)
         return act(arguments) or DONE
     except KeyboardInterrupt:
         _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")
         return FAILED
     except Exception as error:
-        told = _disk_full(error) or error
+        told = _disk_full(error) or _forbidden(error) or error
         if not isinstance(told, ShoalError):
             raise
         from rich.markup import escape
@@ -111,17 +128,33 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         return told.exit_code
 
 
-def _disk_full(error: BaseException | None) -> ShoalError | None:
+def _disk_full(error: BaseException) -> ShoalError | None:
     """Return what to do about a full disk where that is what an error, or a cause of it, says."""
+    if not (said := _said(error, DISK_FULL)):
+        return None
+    folder = settings.data_dir()
+    free = shutil.disk_usage(folder).free
+    return ShoalError(
+        f"the disk of {folder} is full ({free / 1e6:,.1f} MB free), or that of the temporary files: "
+        "make room, then run the same command again; nothing half done was kept. "
+        f"Met at: {said}"
+    )
+
+
+def _forbidden(error: BaseException) -> ShoalError | None:
+    """Return what to do where an error, or a cause of it, says that this user may not read or write."""
+    if isinstance(error, ShoalError) or not (said := _said(error, FORBIDDEN)):
+        return None
+    return ShoalError(
+        f"{said}: run it as the owner, or let user {os.geteuid()} read and write there, then run the same "
+        "command again; nothing half done was kept"
+    )
+
+
+def _said(error: BaseException | None, signs: Sequence[str]) -> str | None:
     while error is not None:
-        if any(sign in str(error) for sign in DISK_FULL):
-            folder = settings.data_dir()
-            free = shutil.disk_usage(folder).free
-            return ShoalError(
-                f"the disk of {folder} is full ({free / 1e6:,.1f} MB free), or that of the temporary files: "
-                "make room, then run the same command again; nothing half done was kept. "
-                f"Met at: {' '.join(str(error).split())[:300]}"
-            )
+        if any(sign in str(error) for sign in signs):
+            return " ".join(str(error).split())[:300]
         error = error.__cause__ or error.__context__
     return None
 

@@ -55,7 +55,7 @@ def shops_dir() -> Path:
 
 def default_shop() -> str:
     """Return the shop that commands act on when none is named."""
-    return os.environ.get("SHOAL_SHOP", "simulated")
+    return os.environ.get("SHOAL_SHOP") or "simulated"
 
 
 def real_data_dir() -> Path | None:

@@ -43,12 +43,25 @@ def wants_training(arguments: argparse.Namespace) -> None:
         print(because)
 
 
+MANUAL = """\
+Validates what comes in, what models learn from, and what BI will see.
+
+Each expectation ends as pass, fail, could not check, or not applicable (nothing to compare with yet,
+or a table that was not delivered). A failure, or a check that could not be made, stops the chain: BI
+keeps the version that it has. At `incoming` the files at fault are held until somebody decides, by
+`python -m landing accept | withdraw | replay <file>`. A warning is told and stops nothing.
+
+Every outcome goes to ops.data_quality and, as static HTML, to data/<shop>/ops/data_docs/.
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; Great Expectations is imported only once a border is named."""
     described = argparse.ArgumentParser(
         prog="python -m expectations",
-        description="Validate what comes in, what models learn from, and what BI will see.",
+        description=MANUAL,
         epilog="Exit codes: 0 passed, 1 failed to run, 2 wrong usage, 3 a gate stopped the chain.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     borders = described.add_subparsers(required=True, metavar="border")
     for act, told in (

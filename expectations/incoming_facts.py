@@ -246,7 +246,7 @@ def _faults(contract: contracts.Contract) -> Iterator[tuple[str, str, str, dict[
     """Yield what may be wrong with a row: fault, column, the SQL that is true then, and its parameters."""
     names_nobody = not any(column.is_identifying for column in contract.columns.values())
     for name, column in contract.columns.items():
-        if column.type != "text" or column.identifies == "dropped":
+        if column.type != "text" or not column.is_landed:
             continue
         landed = contracts.landed_name(name, column)
         value = f'"{landed}"'

@@ -31,7 +31,7 @@ The file counts once its line stands in the ledger: killed at any point, repeat 
 Repeating it lands nothing twice.
 
 The day of delivery decides what an as_of_date may see. It is taken from --delivered-on, else
-(for a history load) from each row, else from the date in the file's name.
+(for a history load) from each row, else from the (latest) date in the file's name.
 
 A torn or growing file waits, and so does one without its .done where the shop uses markers: the next
 receive looks again, and tells since when it waits.
@@ -85,6 +85,17 @@ states: any other column may name a person.
 
 exit codes: 0 the draft is a whole shop's file · 1 something is missing, or the sample cannot be
 read · 2 wrong usage
+"""
+
+SIMULATE_MANUAL = """\
+Writes what a shop would drop, day by day, in mixed formats, for all tables, with dirty rows and late
+files; and, in a folder that nothing of the pipeline reads, the truth behind it: who belongs to which
+group, whose devices are whose, what each offer does, who cheats. docs/simulated-shop.md tells more.
+
+  python -m landing simulate --users 2000 --days 120 --out drops
+  python -m landing receive drops --shop simulated
+
+Files of an earlier simulation in these folders are replaced.
 """
 
 EXAMPLES = """\
@@ -180,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
 
     if sys.argv[1:2] == ["simulate"]:  # imported only when asked for: it is larger than all the rest
         simulate = import_module("landing.simulate")
-        verb = verbs.add_parser("simulate", help=simulate.__doc__, formatter_class=plain)
+        verb = verbs.add_parser("simulate", description=SIMULATE_MANUAL, formatter_class=plain)
         simulate.add_arguments(verb)
         verb.set_defaults(act=simulate.act)
     else:
@@ -287,6 +298,12 @@ def _show(report: Report, shop: shops.Shop) -> None:
         cli.console.print("nothing new was landed")
     for reason, rows in report.reasons.most_common(10):
         cli.console.print(f"  quarantined: {rows:,} rows, {reason}")
+    if report.reasons["other_currency:currency"]:
+        cli.console.print(
+            f"  what belongs to an order in another currency and tells none counts as {shop.currency}: "
+            "map the currency of lines, payments and refunds too, or leave them out by `where`",
+            soft_wrap=True,
+        )
     _say_names("already landed", report.already_landed)
     for file in report.waiting:
         since = datetime.fromisoformat(file.landed_at)

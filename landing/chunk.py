@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from landing import civil_time, contracts, parquet, quarantine, readers
+from landing import civil_time, contracts, parquet, quarantine, readers, straight
 from landing.incoming import IncomingFile
 from landing.ledger import LandedDay, part_name
 from landing.readers import Bundle
@@ -109,6 +109,9 @@ def connect(shop: Shop, paths: ShopPaths, incoming: Path, scratch: Path) -> duck
     connection.execute("set temp_directory = $folder", {"folder": str(scratch / "spill")})
     connection.execute("set max_temp_directory_size = $limit", {"limit": SPILL_LIMIT})
     connection.execute("set partitioned_write_max_open_files = $files", {"files": OPEN_FILES})
+    # A csv does not tell how many rows it has, so DuckDB would gather it to look small tables up in it: joins
+    # here are written with the small table on the right.
+    connection.execute("set disabled_optimizers = 'build_side_probe_side'")
     folders = [f"{folder.resolve()}{os.sep}" for folder in (incoming, paths.landing)]
     connection.execute("set allowed_directories = $folders", {"folders": folders})
     connection.execute("set enable_external_access = false")
@@ -168,6 +171,7 @@ class Chunk:
             Translation(
                 *(contracts.load()[table], mapping, formats),
                 *(self.shop.currency, self.shop.time_zone, readers.row_text(self.bundle)),
+                is_all_text=self.bundle.format == "csv",
             )
             for table, mapping in self.source.tables.items()
         ]
@@ -181,12 +185,14 @@ class Chunk:
         readers.UnreadableError
             When some file cannot be read; of several files, land the halves instead.
         """
+        self._create_files(connection)
+        if self._may_go_straight and (whole := self._land_straight(connection, secret)):
+            return [whole]
         if self.replay:
             readers.read_again(connection, self.bundle, self._replayed_rows(self.replay))
         else:
             readers.read(connection, self.bundle)
         landed = [Landed(columns=self.header) for _ in self.arrivals]
-        self._create_files(connection)
         _find_duplicates(connection, self.bundle.fields)
         self._name_rows(connection, landed)
         for translation in self.translations:
@@ -202,6 +208,31 @@ class Chunk:
         if not self.replay:
             self._keep_unread(connection, landed)
         return landed
+
+    @property
+    def _may_go_straight(self) -> bool:
+        """Whether it is one large plain csv of which every column and row goes to one table."""
+        file, mappings = self.arrivals[0].file, list(self.source.tables.values())
+        return (
+            len(self.arrivals) == len(mappings) == 1
+            and not (self.replay or self.source.quarantine or mappings[0].where or mappings[0].first_per)
+            and file.path.suffix.lower() == ".csv"
+            and file.size >= straight.LEAST_BYTES
+            and self.bundle.is_plain
+            and self.source.reads >= set(self.header)
+        )
+
+    def _land_straight(self, connection: duckdb.DuckDBPyConnection, secret: bytes) -> Landed | None:
+        """Land a file that has no fault; None when it has."""
+        (translation,), (arrival,) = self.translations, self.arrivals
+        try:
+            days = parquet.write_straight(
+                *(connection, self.bundle, self.source.reads, translation, secret),
+                *(self.paths, self.scratch, arrival.file.file_id),
+            )
+        except straight.FaultError:
+            return None
+        return Landed(rows_in=sum(day.rows_written for day in days), tables=days, columns=self.header)
 
     def _replayed_rows(self, replay: Replay) -> Iterator[readers.NumberedRow]:
         for file_index, arrival in enumerate(self.arrivals):
@@ -289,7 +320,18 @@ class Chunk:
                 select distinct
                     file_index,
                     unnest(
-                        json_keys(c0) || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
+                        json_keys(c0)
+                        || list_filter($pointers, lambda pointer: json_exists(c0, pointer))
+                        || flatten(
+                            list_transform(
+                                $above,
+                                lambda pointer: list_transform(
+                                    coalesce(json_keys(json_extract(c0, pointer)), []),
+                                    lambda name:
+                                        pointer || '/' || replace(replace(name, '~', '~0'), '/', '~1')
+                                )
+                            )
+                        )
                     ) as key
                 from understood
             )
@@ -298,11 +340,13 @@ class Chunk:
             {
                 "most": readers.MAX_COLUMNS,
                 "pointers": sorted(name for name in self.source.reads if name.startswith("/")),
+                "above": sorted(self.source.opened),
             },
         ).fetchall()
         for file_index, key_count, keys in found:
             file = landed[file_index]
-            file.columns = tuple(keys)
+            opened = self.source.opened
+            file.columns = tuple(key for key in keys if key not in opened and f"/{key}" not in opened)
             file.refused = readers.too_wide(key_count) or self.source.refusal(file.columns)
         refused = [index for index, file in enumerate(landed) if file.refused]
         connection.execute(
@@ -488,9 +532,10 @@ class Chunk:
             select
                 bad.file_index, bad.row_number, bad.table_name, bad.reasons, bad.due_on, broken.raw,
                 {self.bundle.fields}
-            from bad
-            left join broken using (file_index, row_number)
-            left join numbered using (file_index, row_number)
+            from numbered
+            right join (
+                broken right join bad using (file_index, row_number)
+            ) using (file_index, row_number)
             order by bad.file_index, bad.row_number
             """
         )

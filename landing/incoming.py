@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -61,13 +62,16 @@ class Found:
 def find(target: Path, shop: Shop) -> Found:
     """Look at names alone: what lies in a folder, or at one file, in the order of the names.
 
-    A link is never followed. One that stands for a file and leads out of the folder, or nowhere, is
-    barred; so is a name that a reader would take for a pattern, and read other files by.
+    What is hidden, or lies in a hidden folder, is still on its way. A link is never followed. One that
+    stands for a file and leads out of the folder, or nowhere, is barred; so is a name that a reader would
+    take for a pattern, and read other files by.
 
     Raises
     ------
     UsageError
         When there is no such file or folder.
+    PermissionError
+        When this user may not read some folder.
     """
     if not target.exists() and not target.is_symlink():
         raise UsageError(
@@ -75,11 +79,12 @@ def find(target: Path, shop: Shop) -> Found:
         )
     is_folder = target.is_dir()
     folder = target.resolve() if is_folder else target.parent.resolve()
-    paths = sorted(target.rglob("*")) if is_folder else [target]
+    paths = list(_shown(target)) if is_folder else [target]
+    _require_access([folder, *(path for path in paths if path.is_dir() and not path.is_symlink())])
     found = Found([], [], [])
     for path in paths:
         source = _source_of(path, shop)
-        if not path.is_symlink() and (not path.is_file() or path.name.startswith(".")):
+        if not path.is_symlink() and not path.is_file():
             continue
         if source and (reason := _bar(path, folder)):
             found.barred.append((path, source, reason))
@@ -88,6 +93,19 @@ def find(target: Path, shop: Shop) -> Found:
         else:
             found.ignored.append(path)
     return found
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _require_access(folders: Iterable[Path]) -> None:
+    """Meet a closed folder here: what lies in it would seem not to be there."""
+    for folder in folders:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _bar(path: Path, folder: Path) -> str | None:
@@ -155,7 +173,7 @@ def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> d
 
     In this order: what the caller stated; the date that the shop's file states; each row's own
     business day (``row``) for a history load, by option or by the shop's file; the date in the
-    file's name. None when nothing says.
+    file's name, of several the latest: before it, such a file was not whole. None when nothing says.
     """
     if stated:
         return stated
@@ -163,7 +181,7 @@ def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> d
         return file.source.delivered_on
     if is_history or file.source.delivered_on == "row":
         return "row"
-    return next(_dates_in(file.name), None)
+    return max(_dates_in(file.name), default=None)
 
 
 def _dates_in(name: str) -> Iterator[date]:

@@ -191,6 +191,13 @@ def first_day(shop: str) -> date | None:
     return min(complete_days(shop), default=None)
 
 
+def last_delivery(paths: ShopPaths) -> date | None:
+    """Return the latest day of which anything was delivered, whatever was decided about it."""
+    return max(
+        (day for file in files(paths) for table in file.delivers for day in _days(file, table)), default=None
+    )
+
+
 def complete_days(shop: str) -> set[date]:
     """Return the days on which every table that the shop calls daily was delivered."""
     delivered: dict[str, set[date]] = defaultdict(set)

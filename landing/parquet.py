@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from landing import pseudonyms
+from landing import pseudonyms, straight
 from landing.ledger import LandedDay
-from landing.readers import quoted
+from landing.readers import Bundle
+from landing.shops import quoted
 from landing.translation import Translation, first_per, key_tables, pseudonymised
 from settings import ShopPaths
 
@@ -56,6 +57,36 @@ def write(
         _move(connection, [path for path, _ in members], landed.path(paths, file_id))
         yield file_id, landed
     shutil.rmtree(aside)
+
+
+def write_straight(
+    connection: duckdb.DuckDBPyConnection,
+    bundle: Bundle,
+    reads: Iterable[str],
+    translation: Translation,
+    secret: bytes,
+    paths: ShopPaths,
+    scratch: Path,
+    file_id: str,
+) -> list[LandedDay]:
+    """Write one csv's rows in one pass; return what was written.
+
+    Raises
+    ------
+    straight.FaultError
+        When there is a fault in it: then nothing is left of what was written.
+    """
+    aside = scratch / "straight"
+    aside.mkdir()
+    try:
+        written = straight.write(connection, bundle, reads, translation, secret, file_id, aside)
+        days = []
+        for day, (path, rows) in sorted(written.items()):
+            days.append(LandedDay(table=translation.contract.table, event_date=day, rows_written=rows))
+            _move(connection, [path], days[-1].path(paths, file_id))
+        return days
+    finally:
+        shutil.rmtree(aside)
 
 
 def _days(

@@ -7,6 +7,7 @@ no HMAC, so the definition (RFC 2104) is written out: H(outer || H(inner || mess
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -54,6 +55,11 @@ def _make(path: Path) -> None:
         pass
     finally:
         aside.unlink()
+
+
+def of(secret: bytes, kind: str, text: str) -> str:
+    """Return the HMAC of ``<kind>:<text>``, as :func:`expression` makes it in SQL."""
+    return hmac.digest(secret, f"{kind}:{text}".encode(), "sha256").hex()
 
 
 def pads(secret: bytes) -> dict[str, bytes]:

@@ -32,12 +32,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import islice
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 from zipfile import BadZipFile
 
 import duckdb
 
-from landing.shops import CsvFormat, Format
+from landing.shops import CsvFormat, Format, quoted
 
 MAX_ROW_CHARACTERS = 1_000_000
 """Half of what DuckDB's reader takes in one line; a longer row is quarantined, not read."""
@@ -66,6 +66,9 @@ BYTE_ORDER_MARKS = {
 }
 
 BROKEN = ("file_index", "row_number", "reason", "raw", "is_duplicate")
+
+BLANK = ord(" ")
+BLOCK_BYTES = 1 << 18
 
 BATCH_ROWS = 10_000
 """Rows handed from Python to DuckDB at once."""
@@ -393,29 +396,71 @@ def _read_fast(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> set[int
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
-    is_csv = bundle.format == "csv"
     connection.execute("drop table if exists rejected")
     connection.execute("drop table if exists rejected_scan")
+    rejects = "store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'"
     connection.execute(
         f"""
         create or replace temp table raw as
         select file_index::bigint as file_index, null::bigint as stated, {bundle.fields}
-        from read_csv(
-            $paths, auto_detect = false, columns = $columns, header = $has_header,
-            delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv,
-            store_rejects = true, rejects_table = 'rejected', rejects_scan = 'rejected_scan'
-        )
+        from {_csv_scan(bundle, rejects)}
         """,
-        {
-            "paths": [str(path) for path in bundle.paths],
-            "columns": dict.fromkeys(bundle.names, "VARCHAR"),
-            # A jsonl line is one field: JSON itself forbids a bare control character.
-            "delimiter": bundle.csv.delimiter if is_csv else "\x01",
-            "quote": bundle.csv.quote if is_csv else "",
-            "is_csv": is_csv,
-            "has_header": bundle.has_header,
-        },
+        _csv_scan_parameters(bundle),
     )
+
+
+def streamed(bundle: Bundle, wanted: Iterable[str]) -> tuple[str, dict[str, Any]]:
+    """Return ``named`` of one plain csv as a query that keeps nothing, and its parameters.
+
+    A line that DuckDB cannot take is an error. The window takes rows as they come, and they come in the
+    order of the file.
+    """
+    numbered = f"""(
+        select 0::bigint as file_index, row_number() over () as row_number, {bundle.fields}
+        from {_csv_scan(bundle)}
+    )"""
+    return _under_names(bundle, wanted, numbered), _csv_scan_parameters(bundle)
+
+
+def has_blank_ends(bundle: Bundle) -> bool:
+    """Say whether some field may begin or end with a blank: whether one stands at a border of fields."""
+    import numpy as np  # slow to import, and small files are not asked
+
+    is_border = np.zeros(256, bool)
+    is_border[list(f"{bundle.csv.delimiter}{bundle.csv.quote}\r\n\ufeff".encode())] = True
+    for path in bundle.paths:
+        with path.open("rb") as file:
+            before = b"\n"
+            while block := file.read(BLOCK_BYTES):
+                text = np.frombuffer(before + block, np.uint8)
+                after_blank = text[1:][text[:-1] == BLANK]
+                before_blank = text[:-1][text[1:] == BLANK]
+                if is_border[after_blank].any() or is_border[before_blank].any():
+                    return True
+                before = block[-1:]
+            if before == b" ":
+                return True
+    return False
+
+
+def _csv_scan(bundle: Bundle, rejects: str = "ignore_errors = false") -> str:
+    return f"""read_csv(
+        $paths, auto_detect = false, columns = $columns, header = $has_header,
+        delim = $delimiter, quote = $quote, escape = $quote, strict_mode = $is_csv, {rejects}
+    )"""
+
+
+def _csv_scan_parameters(bundle: Bundle) -> dict[str, Any]:
+    is_csv = bundle.format == "csv"
+    return {
+        "paths": [str(path) for path in bundle.paths],
+        "columns": dict.fromkeys(bundle.names, "VARCHAR"),
+        # A jsonl line is one field: JSON itself forbids a bare control character.
+        "delimiter": bundle.csv.delimiter if is_csv else "\x01",
+        "quote": bundle.csv.quote if is_csv else "",
+        "is_csv": is_csv,
+        "has_header": bundle.has_header,
+    }
 
 
 def _read_slowly(connection: duckdb.DuckDBPyConnection, bundle: Bundle, file_index: int) -> None:
@@ -504,8 +549,8 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
     A blank line of a csv is no row; one of a jsonl file has no fields, but its number.
     """
     if format_ == "xlsx":
-        with _worksheet(path) as cells:
-            yield ((fields, None) for fields in _rectangle(cells))
+        with _workbook(path) as rows:
+            yield ((fields, None) for fields in rows)
         return
     with _text(path, encoding(path, dialect)) as file:
         if format_ == "jsonl":
@@ -515,16 +560,33 @@ def _rows(path: Path, format_: Format, dialect: CsvFormat) -> Iterator[Iterator[
 
 
 @contextmanager
-def _worksheet(path: Path) -> Iterator[Iterator[Fields]]:
+def _workbook(path: Path) -> Iterator[Iterator[Fields]]:
     from openpyxl import load_workbook  # slow to import, and most shops send none
 
     workbook = load_workbook(path, read_only=True, data_only=True)
     try:
-        sheet = workbook.worksheets[0]
-        sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
-        yield (list(map(_cell_text, cells)) for cells in sheet.iter_rows(values_only=True))
+        for sheet in workbook.worksheets:
+            sheet.reset_dimensions()  # a sheet may claim any width, and every row would be filled up to it
+        cells = (sheet.iter_rows(values_only=True) for sheet in workbook.worksheets)
+        yield _joined(_rectangle(map(_cell_texts, each)) for each in cells)
     finally:
         workbook.close()
+
+
+def _joined(sheets: Iterable[Iterator[Fields]]) -> Iterator[Fields]:
+    """Read sheets with the same header as one, header first; refuse others, rather than lose them."""
+    header: Fields = []
+    for number, rows in enumerate(sheets, start=1):
+        first = next(rows, [])
+        if not header and first:
+            header, known = first, number
+            yield header
+        elif first and first != header:
+            raise UnreadableError(
+                f"its sheet {number} has other columns than sheet {known}, so it would be lost: "
+                "deliver it without that sheet"
+            )
+        yield from rows
 
 
 def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
@@ -537,6 +599,10 @@ def _rectangle(rows: Iterable[Fields]) -> Iterator[Fields]:
         width = width or len(fields)
         if any(fields):
             yield fields + [""] * (width - len(fields))
+
+
+def _cell_texts(values: Iterable[object]) -> Fields:
+    return list(map(_cell_text, values))
 
 
 def _cell_text(value: object) -> str:
@@ -556,7 +622,13 @@ def _csv_records(file: Iterable[str], dialect: CsvFormat) -> Iterator[tuple[Fiel
     csv.field_size_limit(2 * MAX_ROW_CHARACTERS)
     lines = _Lines(file)
     while True:
-        reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+        reader = csv.reader(
+            lines,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            strict=True,
+        )
         try:
             for fields in reader:
                 lines.taken.clear()
@@ -622,21 +694,22 @@ def name_columns(
     A column that the files lack is null. The fields themselves stand beside them, under the names of
     :func:`raw_field`.
     """
-    names = [name for name in sorted(wanted) if name != "row_number"]
     connection.execute("drop view if exists named")
     if bundle.format == "jsonl":
-        _extract_json(connection, names, table)
-        return
+        _extract_json(connection, _columns(wanted), table)
+    else:
+        connection.execute(f"create temp view named as {_under_names(bundle, wanted, table)}")
+
+
+def _columns(wanted: Iterable[str]) -> list[str]:
+    return [name for name in sorted(wanted) if name != "row_number"]
+
+
+def _under_names(bundle: Bundle, wanted: Iterable[str], table: str) -> str:
     place = {name: f"c{index}" for index, name in enumerate(bundle.header)}
-    columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in names)
+    columns = "".join(f", {place.get(name, 'null::varchar')} as {quoted(name)}" for name in _columns(wanted))
     raw = ", ".join(f"{name} as {raw_field(name)}" for name in bundle.names)
-    connection.execute(
-        f"""
-        create temp view named as
-        select file_index, row_number, {raw} {columns}
-        from {table}
-        """
-    )
+    return f"select file_index, row_number, {raw} {columns} from {table}"
 
 
 def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table: str) -> None:
@@ -691,8 +764,3 @@ def row_text(bundle: Bundle) -> str:
 
 def _json_pointer(name: str) -> str:
     return name if name.startswith("/") else "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+
+import duckdb
 
 import journal
 import settings
@@ -69,8 +72,10 @@ def receive(
     markers = {marker for path, source in found.known for marker in whole.markers(path, source)}
     report = Report(ignored=[path for path in found.ignored if path not in markers])
     with workplace(shop, folder) as place:
-        still, moving = _settled(found.known)
-        barred = [(incoming.unopened(path, source), reason) for path, source, reason in found.barred]
+        still, moving, closed = _settled(found.known)
+        barred = [
+            (incoming.unopened(path, source), reason) for path, source, reason in [*found.barred, *closed]
+        ]
         batch_id = incoming.batch_id([*still, *(file for file, _ in barred)])
         call = Call(place, batch_id, delivered_on, is_history, report)
         for file in moving:
@@ -82,21 +87,30 @@ def receive(
     return report
 
 
-def _settled(known: Sequence[tuple[Path, Source]]) -> tuple[list[IncomingFile], list[IncomingFile]]:
-    """Read the files that lie still; return them, and those that somebody writes. What is gone is gone."""
+def _settled(
+    known: Sequence[tuple[Path, Source]],
+) -> tuple[list[IncomingFile], list[IncomingFile], list[tuple[Path, Source, str]]]:
+    """Read the files that lie still; return them, those that somebody writes, and those closed to us.
+
+    What is gone is gone.
+    """
     states = {path: incoming.state_of(path) for path, _ in known}
     incoming.let_settle(states.values(), settings.quiet_seconds())
     still: list[IncomingFile] = []
     moving: list[IncomingFile] = []
+    closed: list[tuple[Path, Source, str]] = []
     with Progress("reading file names", len(known)) as progress:
         for path, source in known:
             try:
                 file = progress.step(incoming.fingerprint(path, source))
             except FileNotFoundError:
                 continue
+            except PermissionError:
+                closed.append((path, source, f"user {os.geteuid()} may not read it: give the right to"))
+                continue
             is_still = file.is_as_it_was and file.state == states[path]
             (still if is_still else moving).append(file)
-    return still, moving
+    return still, moving, closed
 
 
 @dataclass(frozen=True)
@@ -114,9 +128,9 @@ class Call:
         firsts: dict[tuple[str, object], IncomingFile] = {}
         for file in files:
             firsts.setdefault((file.content_hash, self._scope(file)), file)
-        first_ids = {file.file_id for file in firsts.values()}
-        self._land_new([file for file in files if file.file_id in first_ids])
-        self._land_new([file for file in files if file.file_id not in first_ids])
+        paths = {file.path for file in firsts.values()}  # the same name may lie in two folders
+        self._land_new(list(firsts.values()))
+        self._land_new([file for file in files if file.path not in paths])
 
     def refuse_unopened(self, barred: Sequence[tuple[IncomingFile, str]]) -> None:
         """Refuse files by their names alone, unless a person has withdrawn them."""
@@ -263,13 +277,22 @@ class Call:
         try:
             landed = chunk.land(self.place.connection, pseudonyms.key(self.place.paths))
         except readers.UnreadableError as error:
-            if len(chunk.arrivals) == 1:
-                self._refuse(chunk.arrivals[0].file, str(error))
-                return
+            self._refuse_or_halve(chunk, str(error))
+        except duckdb.DataError:  # which quotes the value, and that may name a person
+            self._refuse_or_halve(
+                chunk,
+                f"some expression of source {chunk.source.name!r} cannot take one of its values: let it give "
+                "null for such a value, as by try_cast, in the shop's file",
+            )
+        else:
+            self._commit(chunk, landed)
+
+    def _refuse_or_halve(self, chunk: Chunk, reason: str) -> None:
+        if len(chunk.arrivals) == 1:
+            self._refuse(chunk.arrivals[0].file, reason)
+        else:
             for half in chunk.halves():
                 self._land(half)
-            return
-        self._commit(chunk, landed)
 
     def _commit(self, chunk: Chunk, landed: Sequence[Landed]) -> None:
         decisions = []

@@ -100,16 +100,26 @@ class QuarantineRule(_Frozen):
 class CsvFormat(_Frozen):
     """How the shop writes csv; a byte order mark is believed whatever encoding is stated.
 
+    ``quote`` stands twice for itself within quotes, and is empty where nothing is ever quoted.
     ``header`` names the columns of files that have no header line.
     ``final_line_break`` is false for a shop whose last line never ends with one: else such a file
     counts as torn, and waits.
     """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    quote: str = Field(default='"', min_length=1, max_length=1)
+    quote: str = Field(default='"', max_length=1)
     encoding: str = "utf-8"
     header: tuple[str, ...] = ()
     final_line_break: bool = True
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_a_known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"encoding {value!r} is unknown: use utf-8, gbk, utf-16 or the like") from error
+        return value
 
 
 class JsonlFormat(_Frozen):
@@ -125,14 +135,29 @@ class JsonlFormat(_Frozen):
 class Formats(_Frozen):
     """How the shop writes money and times; whatever does not fit is quarantined, never guessed.
 
-    ``timestamp`` is ``iso`` (with or without zone), ``epoch_seconds``, ``epoch_milliseconds``
-    or a strptime pattern for times without zone, such as ``%d/%m/%Y %H:%M``. ``missing`` lists
-    words that mean that nothing is there, beside the empty field.
+    Pieces and other whole numbers are written as ``money`` is. ``timestamp`` is ``iso`` (with or without
+    zone), ``epoch_seconds``, ``epoch_milliseconds`` or a strptime pattern, such as ``%d/%m/%Y %H:%M`` (with
+    ``%z`` where the zone is written). ``missing`` lists words that mean that nothing is there, beside the
+    empty field.
     """
 
     money: Literal["plain", "1,234.56", "1.234,56"] = "plain"
     timestamp: str = "iso"
     missing: tuple[str, ...] = ()
+
+    @field_validator("timestamp")
+    @classmethod
+    def _can_be_read_by(cls, value: str) -> str:
+        try:
+            is_pattern = "%" in value and bool(_sql_parser().execute("select try_strptime('', ?)", [value]))
+        except duckdb.Error:
+            is_pattern = False
+        if value not in ("iso", "epoch_seconds", "epoch_milliseconds") and not is_pattern:
+            raise ValueError(
+                f"timestamp {value!r} is no pattern: write iso, epoch_seconds, epoch_milliseconds, "
+                "or a strptime pattern such as %d/%m/%Y %H:%M"
+            )
+        return value
 
 
 class Source(_Frozen):
@@ -216,6 +241,12 @@ class Source(_Frozen):
     def reads(self) -> frozenset[str]:
         """Every source column that the mapping reads, needed or not."""
         return self.needs.union(*(column.reads for _, _, column in self.mapped()))
+
+    @cached_property
+    def opened(self) -> frozenset[str]:
+        """The JSON pointers into which the mapping reaches, and so takes for no columns of their own."""
+        parts = (name.split("/") for name in self.reads if name.startswith("/"))
+        return frozenset("/".join(each[:depth]) for each in parts for depth in range(2, len(each)))
 
     @cached_property
     def needs(self) -> frozenset[str]:
@@ -380,12 +411,28 @@ def columns_read(expression: str) -> frozenset[str]:
     nodes = [statement["node"] for statement in parsed.get("statements", [])]
     if not expression.strip() or parsed["error"] or len(nodes) != 1 or not _is_one_plain_expression(nodes[0]):
         raise ValueError(f"{expression!r} is not one plain SQL expression over the columns of a source row")
-    return frozenset(_column_references(nodes[0])) - {"row_number"}
+    columns = frozenset(_column_references(nodes[0])) - {"row_number"}
+    _require_sense(expression, columns)
+    return columns
+
+
+def _require_sense(expression: str, columns: frozenset[str]) -> None:
+    """Meet functions that nobody knows, and types that do not fit, before any file is."""
+    source = ", ".join(["1 as row_number", *(f"null::varchar as {quoted(name)}" for name in sorted(columns))])
+    try:
+        _sql_parser().execute(f"explain select (\n{expression}\n) from (select {source})")  # noqa: S608
+    except duckdb.Error as error:
+        raise ValueError(f"{expression!r} makes no sense: {str(error).splitlines()[0]}") from error
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 @cache
 def _sql_parser() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": 1})
+    return duckdb.connect(config={"threads": 1, "enable_external_access": False})
 
 
 def _is_one_plain_expression(node: dict[str, Any]) -> bool:

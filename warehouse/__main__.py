@@ -7,6 +7,19 @@ import argparse
 import cli
 from settings import ShopPaths
 
+BUILD_MANUAL = """\
+Runs dbt on the working warehouse, one leg at a time, under its lock.
+
+  core  cleans and merges what landing accepted since the last build, lays it out as of a day and at
+        the cuts of training, and writes the snapshot that models read. It prints the horizon.
+  bi    fills what BI reads from core and the predictions; `python -m serving publish` shows it.
+
+Safe to repeat, and to kill: what was not finished is built again. When models or the shop's settings
+have changed, core builds everything anew by itself.
+
+exit codes: 0 done · 1 failed · 2 wrong usage
+"""
+
 
 def main() -> None:
     """Run ``python -m warehouse``."""
@@ -14,9 +27,12 @@ def main() -> None:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     build = verbs.add_parser(
-        "build", help="build a leg: core (clean, merge, model inputs) or bi (what BI reads)"
+        "build",
+        help="build a leg: core (clean, merge, model inputs) or bi (what BI reads)",
+        description=BUILD_MANUAL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    build.add_argument("leg", choices=("core", "bi"))
+    build.add_argument("leg", choices=("core", "bi"), help="core comes first, then ml score, then bi")
     build.add_argument(
         "--full-refresh",
         action="store_true",

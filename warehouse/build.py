@@ -21,7 +21,7 @@ def choose_split(paths: ShopPaths, as_of: date | None) -> Split:
     Raises
     ------
     ShoalError
-        When no day is complete yet, or the as_of_date lies before the first one.
+        When no day is complete yet, or the as_of_date lies before the first one or after every delivery.
     """
     first_day, last_day = ledger.first_day(paths.shop), ledger.latest_complete_day(paths.shop)
     if first_day is None or last_day is None:
@@ -33,6 +33,11 @@ def choose_split(paths: ShopPaths, as_of: date | None) -> Split:
     if as_of < first_day:
         raise UsageError(
             f"as of {as_of} nothing is known: the first complete day of {paths.shop} is {first_day}"
+        )
+    # Later than the latest complete day: what a published day rests on may have been withdrawn since.
+    if as_of > max(last_day, ledger.last_delivery(paths) or last_day):
+        raise UsageError(
+            f"as of {as_of} nothing is known yet: the latest complete day of {paths.shop} is {last_day}"
         )
     return horizon.choose(first_day, as_of)
 

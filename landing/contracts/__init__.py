@@ -48,7 +48,8 @@ PROVENANCE = {
 class Column(BaseModel):
     """One column of a contract.
 
-    ``required: if_mapped`` may be missing from a whole shop, and from no row of a shop that has it.
+    ``required: if_mapped`` may be missing from a whole shop, and from no row of a shop that has it. What is
+    ``only_judged`` may put its row into the quarantine and is of no use behind it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,12 @@ class Column(BaseModel):
     max: Decimal | str | None = None
     identifies: Literal["user_key", "device_key", "dropped"] | None = None
     mask: bool = False
+    only_judged: bool = False
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether its value goes further than landing."""
+        return self.identifies != "dropped" and not self.only_judged
 
     @property
     def is_identifying(self) -> bool:
@@ -101,7 +108,7 @@ class Contract(BaseModel):
         columns = {
             landed_name(name, column): DUCKDB_TYPES[column.type]
             for name, column in self.columns.items()
-            if column.identifies != "dropped"
+            if column.is_landed
         }
         return columns | PROVENANCE
 

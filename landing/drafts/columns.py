@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +12,8 @@ from landing.drafts.sample import Sample
 
 GUESSED_BY_PLACE = ("customer_id", "product_id", "category")
 """Without names, the first columns that could be ids are taken in this order, and marked."""
+
+Meaning = Callable[[str], str | None]
 
 NUMBERS = ("price", "quantity")
 PEOPLE = ("email", "phone", "full_name")
@@ -54,15 +57,12 @@ class Columns:
     @property
     def event_words(self) -> Counter[str]:
         """The words of the event type that may be shown, with their rows: known ones, and such as repeat."""
-        counted = Counter(self.values("event_type"))
-        is_vocabulary = 2 * _known(counted) >= counted.total() and len(counted) <= MOST_WORDS
-        return Counter(
-            {
-                word: rows
-                for word, rows in counted.items()
-                if words.event_type(word) or (is_vocabulary and rows > 1 and _is_word(word))
-            }
-        )
+        return _shown(Counter(self.values("event_type")), words.event_type)
+
+    @property
+    def status_words(self) -> Counter[str]:
+        """The same of the order's status."""
+        return _shown(Counter(self.values("order_status")), words.order_status)
 
 
 def recognise(sample: Sample) -> Columns:
@@ -122,8 +122,18 @@ def _is_surely(ours: str, values: list[str]) -> bool:
     return bool(words.time_formats(values)) and len(set(values)) > 1
 
 
-def _known(counted: Counter[str]) -> int:
-    return sum(rows for word, rows in counted.items() if words.event_type(word))
+def _shown(counted: Counter[str], meaning: Meaning) -> Counter[str]:
+    is_vocabulary = 2 * _known(counted, meaning) >= counted.total() and len(counted) <= MOST_WORDS
+    shown = {
+        word: rows
+        for word, rows in counted.items()
+        if meaning(word) or (is_vocabulary and rows > 1 and _is_word(word))
+    }
+    return Counter(shown)
+
+
+def _known(counted: Counter[str], meaning: Meaning = words.event_type) -> int:
+    return sum(rows for word, rows in counted.items() if meaning(word))
 
 
 def _is_word(text: str) -> bool:

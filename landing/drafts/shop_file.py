@@ -14,9 +14,9 @@ import yaml
 from cli import UsageError
 from landing import contracts, incoming, shops
 from landing.drafts import words
-from landing.drafts.columns import Columns, amount, recognise
+from landing.drafts.columns import PEOPLE, Columns, amount, recognise
 from landing.drafts.sample import Sample, take
-from landing.readers import quoted
+from landing.shops import quoted
 from settings import SHOP_NAME
 
 NAMES_A_PERSON = "names a person: lands as a keyed pseudonym"
@@ -89,6 +89,15 @@ class _Source:
         return {self.contract} if self.contract else {table.name for table in self.tables}
 
     @property
+    def left_out(self) -> tuple[list[str], list[str]]:
+        """Return the columns that no table takes: those that may identify a person, and the others."""
+        mappings = [mapping for table in self.tables for mapping in table.columns.values()]
+        taken = frozenset().union(*(shops.ColumnMapping.model_validate(each).reads for each in mappings))
+        found = [name for name in self.sample.columns if name not in taken]
+        people = {*self.columns.people, *(self.columns.of.get(ours, "") for ours in PEOPLE)}
+        return [name for name in found if name in people], [name for name in found if name not in people]
+
+    @property
     def is_dated(self) -> bool:
         return incoming.DATE_IN_NAME.search(self.sample.path.name) is not None
 
@@ -130,9 +139,7 @@ def _events(columns: Columns, purchases: list[str]) -> Table:
     if "event_type" in columns:
         table.columns["event_type"] = _event_type(columns)
         if strange := [word for word in columns.event_words if not words.event_type(word)]:
-            table.comments["event_type"] = (
-                f"TODO: what do {', '.join(sorted(strange))} mean? Rows with unknown words are quarantined"
-            )
+            table.comments["event_type"] = _asked(strange)
     else:
         table.comments["event_type"] = "TODO: no column says what was done, so all is a view"
     if purchases:
@@ -141,6 +148,10 @@ def _events(columns: Columns, purchases: list[str]) -> Table:
     if "price" in columns:
         table.columns["price_amount"] = _price(columns)
     return _with_who(table, columns)
+
+
+def _asked(strange: list[str]) -> str:
+    return f"TODO: what do {', '.join(sorted(strange))} mean? Rows with unknown words are quarantined"
 
 
 def _event_type(columns: Columns) -> Mapping:
@@ -160,8 +171,10 @@ def _orders(columns: Columns, purchases: list[str]) -> Iterator[Table]:
         orders.comments["order_id"] = (
             "TODO: no column is an order's id: what one buys at one instant is an order"
         )
-    _add(orders, columns, "customer_id", "device_id", "channel")
+    _add(orders, columns, "customer_id", "device_id", "channel", "currency")
     orders.columns["order_status"] = _order_status(columns)
+    if strange := [word for word in columns.status_words if not words.order_status(word)]:
+        orders.comments["order_status"] = _asked(strange)
     yield _with_who(orders, columns)
     if "product_id" in columns:
         yield _lines(columns, order_id, settings)
@@ -297,10 +310,11 @@ def _source_lines(source: _Source) -> Iterator[str]:
         contract = f"landing/contracts/{source.contract}.yml"
         yield f"    tables: [{source.contract}]  # its columns are named as in {contract}"
         return
-    if columns.people:
-        yield f"    # Left out, as they may identify a person: {_listed(columns.people)}"
-    if columns.unmapped:
-        yield f"    # TODO: nothing is mapped from {_listed(columns.unmapped)}"
+    people, others = source.left_out
+    if people:
+        yield f"    # Left out, as they may identify a person: {_listed(people)}"
+    if others:
+        yield f"    # TODO: nothing is mapped from {_listed(others)}"
     yield f"    tables:{'' if source.tables else ' {}  # TODO: no table was recognised'}"
     for table in source.tables:
         yield from _table_lines(table, _shown_names(source))

@@ -334,8 +334,9 @@ class Parameters:
             raise ValueError(f"users {self.users} is too few for six groups: use 50 or more")
         if self.days < 2 * BLOCK_DAYS:
             raise ValueError(f"days {self.days} is too short: use {2 * BLOCK_DAYS} or more")
-        if not 0 <= self.order_signal <= 1:
-            raise ValueError(f"order_signal {self.order_signal} is outside 0 to 1")
+        for name in ("order_signal", "drift_share"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} {value} is outside 0 to 1")
 
     @property
     def blocks(self) -> int:

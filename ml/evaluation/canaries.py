@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.configs import RivalConfig
-from ml.encoder.features import numeric_columns
+from ml.encoder.features import numeric, numeric_columns
 from ml.evaluation.metrics import roc_auc
 from ml.evaluation.rivals import AllLogistic
 from ml.warehouse import Cut
@@ -109,12 +109,13 @@ def _permuted(
     train: Cut, test: Cut, config: RivalConfig, rng: np.random.Generator, permutations: int
 ) -> tuple[float, float]:
     assert train.outcomes is not None and test.outcomes is not None
+    values = [numeric(cut.features) for cut in (train, test)]
     aucs = []
     for _ in range(permutations):
         learned = rng.permutation(train.outcomes.is_high_value)
         came = rng.permutation(test.outcomes.is_high_value)
         aucs.append(
-            float(roc_auc(came, AllLogistic.fit(train.features, learned, config).score(test.features))[0])
+            float(roc_auc(came, AllLogistic.fit_on(values[0], learned, config.all_c).of(values[1]))[0])
         )
     positives = int(test.outcomes.is_high_value.sum())
     negatives = len(test) - positives

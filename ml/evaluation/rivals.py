@@ -78,12 +78,17 @@ class _Logistic:
         from sklearn.linear_model import LogisticRegression
 
         scaler = Scaler.fit(values)
-        fitted = LogisticRegression(C=c, max_iter=1000).fit(scaler.apply(values), truth)
+        # A few exact steps: many users, few columns.
+        fitted = LogisticRegression(C=c, solver="newton-cholesky").fit(scaler.apply(values), truth)
         return cls(scaler, np.asarray(fitted.coef_[0], dtype=np.float64), float(fitted.intercept_[0]))
 
     def score(self, features: pd.DataFrame) -> Floats:
         """Return probabilities of high value, (users,)."""
-        inputs = self.scaler.apply(numeric(features)).astype(np.float64)
+        return self.of(numeric(features))
+
+    def of(self, values: pd.DataFrame) -> Floats:
+        """Return probabilities for features that :func:`numeric` has made numbers, (users,)."""
+        inputs = self.scaler.apply(values).astype(np.float64)
         return np.asarray(1 / (1 + np.exp(-(inputs @ self.coefficients + self.intercept))))
 
     def contributions(self, features: pd.DataFrame) -> tuple[list[str], Floats]:

@@ -81,7 +81,7 @@ def deliver(
 def _landed(contract: contracts.Contract, row: Row) -> Row:
     landed: Row = {"event_date": None, "is_repeated_hour": False}
     for name, column in contract.columns.items():
-        if column.identifies != "dropped":
+        if column.is_landed:
             landed[contracts.landed_name(name, column)] = row.get(name) or None
     if contract.happened_at:
         moment = datetime.fromisoformat(row[contract.happened_at]).replace(tzinfo=ZoneInfo("UTC"))

@@ -60,7 +60,13 @@ def test_project_is_parsed_once_for_all_shops_until_a_byte_changes(
     monkeypatch.setattr(dbt, "_digest", lambda *_: "another project")
     listed(ShopPaths("second"), "--select", "fct_events")
     assert len(parsed) == 2
-    assert len(list(tmp_path.glob("cache/dbt/*"))) == 1
+    monkeypatch.setattr(dbt, "KEPT_PARSED", 2)
+    kept = tmp_path / "cache" / "dbt"
+    oldest = next(path for path in kept.iterdir() if path.name != "another project.msgpack")
+    monkeypatch.setattr(dbt, "_digest", lambda *_: "a third project")
+    listed(ShopPaths("second"), "--select", "fct_events")
+    assert {path.name for path in kept.iterdir()} == {"another project.msgpack", "a third project.msgpack"}
+    assert not oldest.exists()
 
 
 def test_every_model_and_column_is_described(manifest: Any) -> None:

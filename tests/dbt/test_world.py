@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from settings import ShopPaths
 from tests import world
 from tests.dbt.conftest import Query
 
@@ -194,6 +195,28 @@ def test_a_month_of_orders_makes_ana_loyal(ask: Query) -> None:
     assert segment(ask, "ana", "lifecycle", TRAIN) == "purchased"
     assert segment(ask, "ana", "lifecycle") == "loyal"
     assert segment(ask, "ana", "rfm") == "champions"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "big"),
+    [
+        (("gross_revenue_amount",), ["ana", "nina", "oto"]),  # 4 pieces each, and ana ever more
+        (("gross_revenue_amount", "item_count"), ["ana"]),  # who alone orders again
+    ],
+)
+def test_a_shop_without_prices_ranks_by_pieces_and_without_lines_by_orders(
+    ask: Query, world_paths: ShopPaths, unknown: tuple[str, ...], big: list[str]
+) -> None:
+    compiled = world_paths.ops / "dbt/target/compiled/shoal/models/intermediate/int_user_rule_segments.sql"
+    measures = '"warehouse"."intermediate"."int_users_measured"'
+    lacking = f"(select * replace ({', '.join(f'0 as {name}' for name in unknown)}) from {measures})"
+    model = compiled.read_text(encoding="utf-8").replace(measures, lacking)
+    assert lacking in model
+    found = ask(
+        f"select distinct user_key from ({model}) "
+        "where segment_code in ('champions', 'promising_big_spenders', 'big_spenders_to_keep') order by all"
+    )
+    assert [user for (user,) in found] == big
 
 
 def test_windows_end_where_they_say(ask: Query) -> None:

@@ -152,6 +152,7 @@ def test_same_files_again_change_nothing_but_run_ids(shop: Shop, first: follow.C
     assert shop.content(world.LAST_DAY) == before
 
 
+@pytest.mark.deep
 def test_one_more_day_moves_who_bought_and_leaves_the_day_before(shop: Shop, first: follow.Chain) -> None:
     before = shop.content(world.LAST_DAY)
     _drop(shop.drops, "events", event_id="b4", event_type="view", occurred_at=f"{NEXT_DAY} 08:00:00")

@@ -6,11 +6,13 @@ read_measures as (
         users.as_of_date,
         users.user_key,
         measures.order_count,
-        -- A shop that tells no prices is measured by pieces.
+        -- A shop that tells no prices is measured by pieces, one that tells no lines by orders.
         case
             when max(measures.gross_revenue_amount) over (partition by users.as_of_date) > 0
                 then measures.net_revenue_amount
-            else measures.item_count
+            when max(measures.item_count) over (partition by users.as_of_date) > 0
+                then measures.item_count
+            else measures.order_count
         end as worth,
         measures.interest_score_last_90_days,
         {{ days_between('measures.last_order_date', 'users.as_of_date') }} as days_since_last_order

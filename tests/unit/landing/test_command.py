@@ -62,6 +62,15 @@ def test_ledger_and_quarantine_speak_json(shoal, write_csv, drops, view, capsys)
     assert "not_allowed" in capsys.readouterr().out
 
 
+def test_what_tells_no_currency_beside_an_order_in_another_is_told(shoal, drops, write_csv, capsys):
+    order = {"order_id": "o1", "ordered_at": "2024-03-01 10:00:00", "customer_id": "c1", "currency": "EUR"}
+    write_csv("orders_2024-03-01.csv", [order, order | {"order_id": "o2", "currency": "USD"}])
+    assert shoal("receive", str(drops)) == cli.DONE
+    said = capsys.readouterr().err
+    assert "quarantined: 1 rows, other_currency:currency" in said
+    assert "tells none counts as EUR: map the currency of lines, payments and refunds too" in said
+
+
 @pytest.mark.parametrize("argv", [["receive", "/nowhere"], ["latest-day", "--shop", "nowhere"]])
 def test_wrong_usage_is_said_in_one_line(corner, argv, capsys):
     assert cli.run(parser(), argv if "--shop" in argv else [*argv, "--shop", "corner"]) == cli.WRONG_USAGE

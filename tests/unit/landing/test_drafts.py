@@ -183,6 +183,54 @@ def test_a_draft_finds_how_a_file_is_written(land_draft, drops, delimiter, encod
     assert (file.rows_in, file.rows_good) == (40, 40)
 
 
+GERMAN = (
+    "Bestellnummer;Kundennummer;Bestelldatum;Artikelnummer;Artikelbezeichnung;Menge;Einzelpreis;Status;E-Mail\r\n"
+    + "".join(
+        f"B{line // 2};K{line % 7};0{line % 9 + 1}.03.2024 08:15;A{line % 5};Größe {line % 5}, weiße;1;"
+        f"1.234,50;{('Bezahlt', 'Storniert', 'Versandt', 'Umtausch')[line % 4]};k{line % 7}@example.org\r\n"
+        for line in range(40)
+    )
+)
+CHINESE = "订单编号,用户编号,下单时间,商品编号,商品名称,数量,单价,订单状态,手机号\n" + "".join(
+    f"{line // 2},{line % 7},2024/03/0{line % 9 + 1} 08:15:00,{line % 5},连衣裙,1,￥10.50,"
+    f"{('已付款', '已取消', '已发货', '换货中')[line % 4]},1381234000{line % 7}\n"
+    for line in range(40)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "strange"), [(GERMAN, "cp1252", "Umtausch"), (CHINESE, "gb18030", "换货中")]
+)
+def test_german_and_chinese_orders_are_recognised_by_their_headers(mapped, drops, text, encoding, strange):
+    path = drops / f"sales_{DAY}.csv"
+    path.write_bytes(text.encode(encoding))
+    _, draft, _ = mapped(path, shop="sales")
+    (source,) = yaml.safe_load(draft)["sources"]
+    order_id, customer_id, ordered_at, product_id, title, quantity, _, status, contact = text.split(
+        "\r\n" if ";" in text else "\n"
+    )[0].split(source["csv"].get("delimiter", ","))
+    assert source["csv"]["encoding"] == encoding
+    orders, lines = table(draft, "orders"), table(draft, "order_lines")
+    assert (orders["order_id"], orders["customer_id"]) == (order_id, customer_id)
+    assert (orders["ordered_at"], lines["quantity"]) == (ordered_at, quantity)
+    assert table(draft, "products") == {"product_id": product_id, "title": title}
+    assert orders["order_status"]["from"] == status
+    assert set(orders["order_status"]["values"].values()) == {"paid", "cancelled", "shipped"}
+    assert f"TODO: what do {strange} mean?" in draft
+    assert table(draft, "customers")[("email" if ";" in text else "phone")] == contact
+    assert "nothing is mapped" not in draft
+
+
+def test_a_column_that_no_table_takes_is_listed(mapped, drops):
+    path = drops / f"sales_{DAY}.csv"
+    header = "order_id,date,sku,qty,price,currency,email,colour\n"
+    path.write_text(header + f"1,{DAY},a,1,2.5,EUR,a@example.org,red\n" * 9)
+    _, draft, _ = mapped(path, shop="sales")
+    assert table(draft, "orders")["currency"] == "currency"
+    assert "# Left out, as they may identify a person: email\n" in draft
+    assert "# TODO: nothing is mapped from colour\n" in draft
+
+
 def test_signs_of_a_currency_are_taken_off(land_draft, drops):
     path = drops / f"sales_{DAY}.csv"
     path.write_text(
@@ -256,7 +304,7 @@ def test_several_samples_make_one_shop(mapped, drops, taobao_file):
         ("sales.pdf", b"%PDF", cli.WRONG_USAGE, "no format that landing reads"),
         ("sales.csv", b"", cli.FAILED, "no rows"),
         ("sales.csv.gz", b"torn", cli.FAILED, "torn, or not what its name says"),
-        ("sales.parquet", b"torn", cli.FAILED, "torn, or not what its name says"),
+        ("sales.parquet", b"torn", cli.FAILED, "its footer cannot be read"),
         ("sales.jsonl", b"{torn", cli.FAILED, "torn, or not what its name says"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import zipfile
 
 import duckdb
@@ -305,3 +307,31 @@ def test_an_unreadable_last_character_costs_its_row(shop_with, drops, landed, pa
     receive(shop_with(sources=[source]), drops)
     assert [found["event_id"] for found in landed("events")] == ["e1"]
     assert [bad["reasons"] for bad in quarantine.rows(paths)] == [["unreadable_characters"]]
+
+
+# --- what this user may not read
+
+
+def test_a_file_that_may_not_be_read_is_refused_and_its_neighbours_are_not(land, drops, landed, monkeypatch):
+    for name in ("closed", "open"):
+        (drops / f"events_{DAY}_{name}.csv").write_text(HEADER + row(name), encoding="utf-8")
+    read = incoming.fingerprint
+
+    def forbidden(path, source):
+        if "closed" in path.name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path, source)
+
+    monkeypatch.setattr(incoming, "fingerprint", forbidden)
+    report = land()
+    assert refusal(report) == f"user {os.geteuid()} may not read it: give the right to"
+    assert [event["event_id"] for event in landed("events")] == ["open"]
+    monkeypatch.undo()
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_folder(land, drops, monkeypatch):
+    (drops / "inner").mkdir()
+    closed = drops / "inner"
+    monkeypatch.setattr(os, "access", lambda path, _: path != closed)
+    with pytest.raises(PermissionError, match="inner"):
+        land()

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date, datetime
@@ -170,6 +171,41 @@ def test_the_same_content_under_another_name_is_a_duplicate_delivery(write_csv, 
     assert land().already_landed == [f"events_{DAY}.csv", "events_2024-03-02.csv"]
 
 
+def test_the_same_file_in_two_folders_is_landed_once(write_csv, drops, land, landed, view):
+    path = write_csv(f"events_{DAY}.csv", [view])
+    for folder in ("a", "b"):
+        (drops / folder).mkdir()
+        shutil.copy2(path, drops / folder / path.name)
+    report = land()
+    assert [file.file_name for file in report.landed] == [path.name]
+    assert report.already_landed == [path.name] * 2
+    assert len(landed("events")) == 1
+
+
+def test_a_file_of_several_days_was_delivered_on_the_last(write_csv, land, landed, view):
+    write_csv("events_2024-03-01_to_20240307.csv", [view])
+    land()
+    assert landed("events")[0]["delivered_on"] == date(2024, 3, 7)
+
+
+def test_an_expression_that_cannot_take_a_value_refuses_its_file_and_does_not_quote_it(
+    shop_with, write_csv, drops, view
+):
+    columns = {"price_amount": {"sql": "cast(replace(customer_id, 'c', '') as integer)"}}
+    tables = {"events": {"as_contract": True, "columns": columns}}
+    source = {"name": "events", "files": ["events_*"], "tables": tables}
+    write_csv(f"events_{DAY}.csv", [view])
+    write_csv("events_2024-03-02.csv", [view | {"customer_id": NAMED[0]}])
+    report = receive(shop_with(sources=[source]), drops)
+    assert [file.file_name for file in report.landed] == [f"events_{DAY}.csv"]
+    assert [file.reasons for file in report.refused] == [
+        (
+            "some expression of source 'events' cannot take one of its values: let it give null for such a "
+            "value, as by try_cast, in the shop's file",
+        )
+    ]
+
+
 def test_an_unchanged_catalogue_on_the_next_day_is_a_delivery(write_csv, land, landed):
     for day in (DAY, "2024-03-02"):
         write_csv(f"products_{day}.csv", [{"product_id": "p1", "title": "Tea"}])
@@ -182,6 +218,13 @@ def test_empty_files_are_deliveries_each_of_its_day(drops, land, paths, view):
         (drops / f"events_{day}.csv").write_text(",".join(view) + "\n", encoding="utf-8")
     assert [counts(file) for file in land().landed] == [(0, 0, 0, 0)] * 2
     assert ledger.latest_complete_day("corner") == date(2024, 3, 2)
+
+
+def test_what_lies_in_a_hidden_folder_is_not_delivered_yet(write_csv, drops, land, view):
+    write_csv(f"events_{DAY}.csv", [view])
+    (drops / ".partial").mkdir()
+    (drops / f"events_{DAY}.csv").rename(drops / ".partial" / f"events_{DAY}.csv")
+    assert land().landed == []
 
 
 def test_unknown_names_are_ignored(write_csv, drops, land, view):
@@ -332,6 +375,17 @@ def test_any_delimiter_and_quote_is_read_as_stated(drops, shop_with, landed, bro
     assert [row["page"] for row in landed("events")] == ["a\t'b', \"c"]
 
 
+@pytest.mark.parametrize("broken", ["", "e9\tview\n"])
+def test_a_csv_that_quotes_nothing_is_read_as_stated(drops, shop_with, landed, broken):
+    header = "event_id\tevent_type\toccurred_at\tcustomer_id\tpage\n"
+    text = f'{header}e1\tview\t{DAY}\tc1\t"5" nail\ne2\tview\t{DAY}\tc1\t"\n{broken}'
+    (drops / f"events_{DAY}.csv").write_text(text, encoding="utf-8")
+    dialect = {"delimiter": "\t", "quote": ""}
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": dialect}
+    receive(shop_with(sources=[source]), drops)
+    assert [row["page"] for row in landed("events")] == ['"5" nail', '"']
+
+
 def test_parquet_is_read_natively(drops, land, landed):
     duckdb.execute(
         "copy (select 'e' || range as event_id, 'view' as event_type, "
@@ -399,6 +453,36 @@ def test_history_workbook_lands_like_the_csv(drops, shop_with, landed):
     first, third = landed("events")
     assert (first["event_id"], first["price_amount"]) == ("1", Decimal("2.5500"))
     assert (third["delivered_on"], third["event_date"]) == (date(2024, 3, 2), date(2024, 3, 2))
+
+
+def workbook_of(path, **sheets):
+    workbook = openpyxl.Workbook()
+    workbook.remove(workbook.active)
+    for title, rows in sheets.items():
+        sheet = workbook.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    workbook.save(path)
+
+
+def test_every_sheet_of_a_workbook_is_read(drops, land, landed):
+    header = ["event_id", "event_type", "occurred_at", "customer_id"]
+    first = [["e1", "view", datetime(2024, 3, 1, 10), 77]]
+    second = [["e2", "view", datetime(2024, 3, 1, 11), 78], ["e1", "view", datetime(2024, 3, 1, 10), 77]]
+    sheets = {"empty": [], "2023": [header, *first], "2024": [header, *second], "blank": [[None, ""]]}
+    workbook_of(drops / f"events_{DAY}.xlsx", **sheets)
+    (file,) = land().landed
+    assert counts(file) == (3, 2, 0, 1)
+    assert [(row["event_id"], row["row_number"]) for row in landed("events")] == [("e1", 1), ("e2", 2)]
+
+
+def test_a_workbook_whose_sheets_differ_is_refused(drops, land):
+    rows = [["event_id", "event_type", "occurred_at", "customer_id"], ["e1", "view", DAY, "c1"]]
+    workbook_of(drops / f"events_{DAY}.xlsx", events=rows, notes=[["read me"], ["by Ann"]])
+    (refused,) = land().refused
+    assert refused.reasons == (
+        "its sheet 2 has other columns than sheet 1, so it would be lost: deliver it without that sheet",
+    )
 
 
 # --- one source line, several tables
@@ -578,3 +662,24 @@ def test_columns_that_nothing_reads_are_told_and_kept_for_their_owner(drops, lan
         assert kept.stat().st_mode & 0o777 == 0o600
         found = duckdb.connect().execute("from read_parquet($path)", {"path": str(kept)}).fetchall()
         assert [texts for _, texts in found] == [dict(zip(unread, ("#f00", "red", nothing), strict=True))]
+
+
+def test_of_nested_json_the_leaves_that_nothing_reads_are_told_and_kept(shop_with, drops, paths):
+    line = {
+        "user": {"id": "c1", "city": "Bonn"},
+        "events": [{"kind": "view", "at": DAY, "a/b": 1}],
+        "extra": 2,
+    }
+    (drops / f"events_{DAY}.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    columns = {"event_type": "/events/kind", "occurred_at": "/events/at", "customer_id": "/user/id"}
+    source = {
+        "name": "events",
+        "files": ["events_*"],
+        "jsonl": {"each": "events"},
+        "tables": {"events": {"columns": columns}},
+    }
+    (file,) = receive(shop_with(sources=[source]), drops).landed
+    assert (file.rows_good, file.unused_columns) == (1, ("/events/a~1b", "/user/city", "extra"))
+    kept = {"path": str(quarantine.unread_path(paths, file.file_id))}
+    ((texts,),) = duckdb.connect().execute("select columns from read_parquet($path)", kept).fetchall()
+    assert texts == {"/events/a~1b": "1", "/user/city": "Bonn", "extra": "2"}

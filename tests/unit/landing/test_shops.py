@@ -59,6 +59,8 @@ BROKEN = [
     ({"daily": ["payments"]}, "['payments'] are mapped from no source"),
     ({"surprise": 1}, "surprise"),
     ({"formats": {"money": "1 234,56"}}, "formats.money"),
+    ({"formats": {"timestamp": "%Q"}}, "timestamp '%Q' is no pattern: write iso, epoch_seconds"),
+    ({"formats": {"timestamp": "epoch"}}, "timestamp 'epoch' is no pattern: write iso, epoch_seconds"),
 ]
 BROKEN_SOURCES = [
     ({"tables": ["events", "invoices"]}, "table 'invoices' has no contract"),
@@ -72,6 +74,8 @@ BROKEN_SOURCES = [
         {"tables": {"events": {"as_contract": True, "columns": {"page": {"from": "a", "constant": "b"}}}}},
         "exactly one",
     ),
+    ({"tables": ["events"], "csv": {"encoding": "klingon"}}, "encoding 'klingon' is unknown: use"),
+    ({"tables": ["events"], "csv": {"encoding": "base64"}}, "encoding 'base64' is unknown: use"),
     ({"tables": {"products": {"as_contract": True}}}, "no source delivers events or orders"),
 ]
 
@@ -114,6 +118,20 @@ def test_columns_of_an_expression_are_found():
 def test_what_is_not_one_plain_expression_is_refused(text):
     with pytest.raises(ValueError, match="is not one plain SQL expression"):
         columns_read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("frobnicate(a)", "frobnicate does not exist"),
+        ("regexp_matches(a, '(')", "missing )"),
+        ("a + 1", "'+"),
+    ],
+)
+def test_an_expression_that_makes_no_sense_is_refused(text, said):
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} makes no sense")) as error:
+        columns_read(text)
+    assert said in str(error.value)
 
 
 def test_a_broken_expression_is_met_when_the_shop_is_read(shop_with):

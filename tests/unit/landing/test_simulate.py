@@ -88,10 +88,11 @@ def test_every_contract_is_delivered_with_exactly_its_columns(dropped: Path) -> 
     assert set(DELIVERIES) == set(known)
     for name, delivery in DELIVERIES.items():
         path = max((dropped / "drops").glob(f"{name}_20*"))
-        # The shop corrects by telling anew and deletes nothing.
-        assert _columns(path, delivery.extension) == [each for each in known[name].columns if each != "op"], (
-            name
-        )
+        # The shop corrects by telling anew and deletes nothing; its orders alone tell a currency.
+        expected = [
+            each for each, column in known[name].columns.items() if each != "op" and not column.only_judged
+        ]
+        assert _columns(path, delivery.extension) == expected, name
 
 
 def _columns(path: Path, extension: str) -> list[str]:
@@ -548,7 +549,9 @@ def test_command_refuses_to_put_the_truth_where_the_pipeline_reads(tmp_path: Pat
         simulate.simulate(SMALL, tmp_path / "drops", tmp_path / "drops" / "truth")
 
 
-@pytest.mark.parametrize("option", [("--users", "5"), ("--days", "10"), ("--order-signal", "1.5")])
+@pytest.mark.parametrize(
+    "option", [("--users", "5"), ("--days", "10"), ("--order-signal", "1.5"), ("--drift-share", "3.0")]
+)
 def test_command_refuses_what_it_cannot_simulate(option: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=option[1]):
         simulate.act(_arguments(*option, "--out", str(tmp_path / "d"), "--truth", str(tmp_path / "t")))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from decimal import Decimal
 
+import openpyxl
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from landing import quarantine, translation
 from landing.receive import receive
@@ -14,6 +18,15 @@ from settings import ShopPaths
 from .world import VIEW, write_rows
 
 ORDER = {"order_id": "o1", "ordered_at": "2024-03-01 10:00:00", "customer_id": "c1", "currency": "EUR"}
+LINE = {
+    "order_id": "o1",
+    "line_number": "1",
+    "ordered_at": "2024-03-01 10:00:00",
+    "product_id": "p1",
+    "quantity": "1",
+    "unit_price_amount": "9.90",
+}
+REFUND = {"refund_id": "r1", "refunded_at": "2024-03-01 10:00:00", "refund_amount": "9.90"}
 REVIEW = {"review_id": "r1", "reviewed_at": "2024-03-01 10:00:00", "score": "5", "review_text": "lovely"}
 
 BAD_EVENTS = [
@@ -56,6 +69,8 @@ GOOD_EVENTS = [
 
 OTHER_TABLES = [
     ("orders", ORDER | {"currency": "USD"}, "other_currency:currency"),
+    ("order_lines", LINE | {"currency": "USD"}, "other_currency:currency"),
+    ("refunds", REFUND | {"currency": "USD"}, "other_currency:currency"),
     ("orders", ORDER | {"order_status": "lost"}, "not_allowed:order_status"),
     ("reviews", REVIEW | {"score": "6"}, "above_max:score"),
     ("reviews", REVIEW | {"score": "0"}, "below_min:score"),
@@ -190,6 +205,59 @@ def test_money_is_read_as_the_shop_states_or_not_at_all(
         assert landed("events")[0]["price_amount"] == Decimal(amount)
 
 
+@pytest.mark.parametrize(
+    ("form", "text", "pieces"),
+    [
+        ("1.234,56", "1.000", 1000),
+        ("1.234,56", "2,5", Decimal("2.5")),
+        ("1.234,56", "1.0", None),
+        ("1,234.56", "1,000", 1000),
+        ("1,234.56", "2.5", Decimal("2.5")),
+        ("plain", "1,000", None),
+    ],
+)
+def test_pieces_are_written_as_the_shop_writes_money(
+    shop_with, write_csv, land, landed, view, form, text, pieces
+):
+    write_csv("events_2024-03-01.csv", [view | {"quantity": text, "price_amount": "9"}])
+    report = land(shop_with(formats={"money": form}))
+    if pieces is None:
+        assert report.reasons == {"unreadable:quantity": 1}
+    else:
+        assert landed("events")[0]["quantity"] == pieces
+
+
+def test_whole_numbers_are_written_as_the_shop_writes_money(shop_with, write_csv, land, landed):
+    scores = ["4", "4,0", "4,5", "1.000"]
+    write_csv("events_2024-03-01.csv", [VIEW | {"quantity": "1", "price_amount": "9,90"}])
+    write_csv("reviews_2024-03-01.csv", [REVIEW | {"review_id": score, "score": score} for score in scores])
+    report = land(shop_with(formats={"money": "1.234,56"}))
+    assert report.reasons == {"unreadable:score": 1, "above_max:score": 1}
+    assert [row["score"] for row in landed("reviews")] == [4, 4]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "xlsx"])
+def test_a_number_that_is_no_text_never_has_its_point_taken_for_a_thousand(
+    shop_with, drops, land, landed, view, ending
+):
+    prices = [1.599, 12, 0.5]
+    rows = [view | {"event_id": f"e{price}", "quantity": 1, "price_amount": price} for price in prices]
+    path = drops / f"events_2024-03-01.{ending}"
+    if ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif ending == "parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        workbook = openpyxl.Workbook()
+        workbook.active.append(list(view))
+        for row in rows:
+            workbook.active.append(list(row.values()))
+        workbook.save(path)
+    report = land(shop_with(formats={"money": "1.234,56"}))
+    assert report.reasons["unreadable:price_amount"] >= 2
+    assert [row["price_amount"] for row in landed("events")] in ([12], [])
+
+
 def test_a_currency_sign_is_read_where_the_mapping_takes_it_off(shop_with, write_csv, land, landed, view):
     columns = {"price_amount": {"sql": "replace(price_amount, '¥', '')"}}
     tables = {"events": {"as_contract": True, "columns": columns}}
@@ -209,6 +277,7 @@ def test_a_currency_sign_is_read_where_the_mapping_takes_it_off(shop_with, write
         ("epoch_seconds", "1709283600"),
         ("epoch_milliseconds", "1709283600000"),
         ("%d/%m/%Y %H:%M", "01/03/2024 10:00"),
+        ("%d/%m/%Y %H:%M %z", "01/03/2024 14:00 +0500"),
         ("iso", "2024-03-01T10:00:00+0100"),
     ],
 )
@@ -216,6 +285,25 @@ def test_times_are_read_as_the_shop_states(shop_with, write_csv, land, landed, v
     write_csv("events_2024-03-01.csv", [view | {"occurred_at": text}])
     land(shop_with(formats={"timestamp": form}))
     assert landed("events")[0]["occurred_at"] == datetime(2024, 3, 1, 9)
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        ("epoch_seconds", "1709283600", ["1709283600000", "17092836000000", "99999999999999", "4102444800"]),
+        ("epoch_milliseconds", "1709283600000", ["99999999999999", "1709283600000000"]),
+        ("iso", "2024-03-01T10:00:00+01:00", ["2204-03-01T10:00:00Z", "2204-03-01T10:00:00"]),
+    ],
+)
+def test_in_a_history_a_time_beyond_the_clock_costs_its_row_alone(
+    shop_with, write_csv, land, landed, view, form, good, bad
+):
+    write_csv(
+        "events_all.csv", [view | {"event_id": f"e{time}", "occurred_at": time} for time in (good, *bad)]
+    )
+    report = land(shop_with(formats={"timestamp": form}), is_history=True)
+    assert report.reasons == {"unreadable:occurred_at": len(bad)}
+    assert [row["occurred_at"] for row in landed("events")] == [datetime(2024, 3, 1, 9)]
 
 
 def test_words_for_nothing_are_nothing(shop_with, write_csv, land, landed, view):

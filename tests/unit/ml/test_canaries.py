@@ -64,10 +64,10 @@ def test_labels_that_mean_nothing_are_foretold_only_by_who_has_met_them(
         """A model that learns from the rows it is tested on."""
 
         @staticmethod
-        def fit(features: object, truth: np.ndarray, config: RivalConfig) -> Peeps:
+        def fit_on(values: object, truth: np.ndarray, c: float) -> Peeps:
             return Peeps()
 
-        def score(self, features: object) -> np.ndarray:
+        def of(self, values: object) -> np.ndarray:
             return met["truth"] + rng.normal(0, 3, len(test))
 
     met = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,14 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import journal
 import settings
-from cli import ShoalError
-from ml import high_value, promote, reuse, tracking
+from cli import ShoalError, UsageError
+from ml import compare, explain, high_value, kept, packages, pages, promote, reuse, tracking
 from ml.high_value import HighValue
+from ml.judged import Judged
 from ml.score import score
 from ml.train import Material, _fit_bert, _fit_rivals, _judge, train
 from ml.warehouse import Inputs
@@ -58,6 +61,61 @@ def test_training_judges_all_models_on_the_same_rows(trained: synthetic.World) -
     assert runs["bert"]["metrics"]["baseline/lightgbm/roc_auc"] == runs["lightgbm"]["metrics"]["test/roc_auc"]
 
 
+def test_page_of_a_training_tells_verdict_data_and_pictures(trained: synthetic.World) -> None:
+    found = {run["name"]: run for run in reversed(tracking.recent_runs("tiny", 20))}
+    parent = tracking.client().get_run(found[f"train tiny {trained.as_of}"]["run_id"])
+    choice = parent.data.tags["choice"]
+    told = parent.data.tags[tracking.NOTE].splitlines()
+    assert told[0].startswith(f"{choice} 0.") and told[0].endswith(", promoted")
+    assert any(line.startswith("| test | 2026-05-31 | 500 |") for line in told)
+    assert parent.data.params == {key: str(value) for key, value in QUICK.dotted().items()}
+    read = {
+        (tag.value, one.dataset.name, one.dataset.digest, json.loads(one.dataset.profile)["num_rows"])
+        for one in parent.inputs.dataset_inputs
+        for tag in one.tags
+        if tag.key == "mlflow.data.context"
+    }
+    assert read == {
+        ("train", "ml_inputs_2026_05_01", "d1", USERS),
+        ("test", "ml_inputs_2026_05_31", "d1", USERS),
+    }
+    shown = {one.path for one in tracking.client().list_artifacts(parent.info.run_id)}
+    assert shown == {"reliability.png", "lift.png"}
+    groups = found[f"cluster tiny {trained.as_of}"]["run_id"]
+    assert {"embeddings.png", "model_card.md"} < {
+        one.path for one in tracking.client().list_artifacts(groups)
+    }
+
+
+def test_registered_versions_carry_their_model_card(trained: synthetic.World) -> None:
+    for model, says in (
+        (tracking.HIGH_VALUE, ("## Quality", "## Costs", "## Limits", "| lightgbm |", "rows ")),
+        (tracking.BEHAVIOUR, ("## Segments", "## Limits", "stability")),
+    ):
+        name = tracking.registered_name("tiny", model)
+        champion = tracking.with_alias(name, "champion")
+        assert champion is not None
+        card = tracking.client().get_model_version(name, champion.version).description
+        assert all(part in card for part in says), card
+        assert not any(user in card for user in trained.truth)
+
+
+def test_list_of_runs_has_views_whose_columns_the_runs_know(trained: synthetic.World) -> None:
+    """A view that names a metric which no run has would show an empty column."""
+    runs = tracking.recent_runs("tiny", 20)
+    for experiment in ("encoder", "segments"):
+        views = pages.VIEWS[experiment]
+        kept = tracking.client().get_experiment_by_name(experiment)
+        assert kept.tags["mlflow.experimentKind"] == "custom_model_development"
+        for view in views:
+            state = json.loads(json.loads(kept.tags[f"mlflow.sharedViewState.{view.key}"])["state"])
+            assert state["selectedColumns"][1:] == [f"{kind}.`{name}`" for kind, name, _ in view.columns[1:]]
+            assert pages.link(kept.experiment_id, view.key) in kept.tags[tracking.NOTE]
+            listed = [run for run in runs if run["experiment_id"] == kept.experiment_id]
+            for kind, name, _ in view.columns[1:]:
+                assert any(name in run[kind] for run in listed), (experiment, view.key, name)
+
+
 def test_training_leaves_a_champion_that_knows_no_later_day(trained: synthetic.World) -> None:
     for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR):
         name = tracking.registered_name("tiny", model)
@@ -78,6 +136,63 @@ def test_training_journals_the_decision_of_every_model(trained: synthetic.World)
     ]
     assert sum(record["decision"] == "promoted" for record in records) == 2
     assert all(record["run_id"] == "run-1" and record["cpu_seconds"] >= 0 for record in records)
+    registered = {record["registered_model"]: record for record in records if record["model_version"]}
+    assert registered.keys() == {tracking.HIGH_VALUE, tracking.BEHAVIOUR}
+    for name, record in registered.items():
+        version = tracking.version(tracking.registered_name("tiny", name), record["model_version"])
+        tags = tracking.client().get_run(record["mlflow_run_id"]).data.tags
+        assert version.run_id == record["mlflow_run_id"]
+        assert (tags["shoal_run_id"], tags["data_digest"]) == (record["run_id"], record["data_digest"])
+
+
+def test_cost_of_a_model_stands_beside_its_rivals(trained: synthetic.World) -> None:
+    records = {record["model"]: record for record in journal.read(trained.paths.ops / "model_run.jsonl")}
+    bert = records["bert"]
+    assert bert["rival"] in ("rfm_logistic", "lightgbm")
+    for cost in ("fit_cpu_seconds", "cpu_seconds_per_1000_users"):
+        assert bert[f"rival_{cost}"] == records[bert["rival"]][cost]
+    assert bert["cpu_seconds_per_1000_users"] > bert["rival_cpu_seconds_per_1000_users"] > 0
+
+
+def test_two_runs_are_compared_on_the_users_that_both_judged(trained: synthetic.World) -> None:
+    runs = {run["name"]: run for run in reversed(tracking.recent_runs("tiny", 20))}
+    found = compare.compare(
+        trained.paths, runs["lightgbm"]["run_id"][:12], runs["bert"]["run_id"], QUICK.gate, 7
+    )
+    assert (found.lead.users, found.lead.is_whole) == (USERS, True)
+    assert found.lead.digest == runs["bert"]["tags"]["rows_digest"]
+    gap = found.lead.differences["roc_auc"]
+    logged = runs["bert"]["metrics"]
+    assert [gap.value, gap.low, gap.high] == pytest.approx(
+        [logged[f"gap/lightgbm/roc_auc{end}"] for end in ("", "_low", "_high")], abs=1e-5
+    )
+    assert found.tags["stage"] == ("lightgbm", "bert")
+    assert found.params["network.layers"] == ("-", "2")
+    with pytest.raises(UsageError, match="no run of tiny begin with 'zz'"):
+        tracking.find_run("tiny", "zz")
+
+
+def test_no_user_is_named_in_mlflow(trained: synthetic.World) -> None:
+    """The judged rows carry keys, so they lie with the shop; the store and its artefacts know none."""
+    files = [path for path in settings.mlflow_dir().rglob("*") if path.is_file()]
+    keys = [user.encode() for user in trained.truth]
+    assert len(files) > 30
+    assert [path for path in files if any(key in path.read_bytes() for key in keys)] == []
+    bert = next(run for run in tracking.recent_runs("tiny", 50) if run["name"] == "bert")
+    assert set(Judged.load(trained.paths, bert["run_id"]).users) == set(trained.truth)
+
+
+def test_a_user_is_explained_by_every_kind_of_model(trained: synthetic.World) -> None:
+    runs = {run["name"]: run for run in reversed(tracking.recent_runs("tiny", 20))}
+    cut = Inputs.of(trained.paths, trained.as_of).cut(trained.as_of)
+    for name, part in (("bert", "last event: "), ("lightgbm", "number of orders ")):
+        model, called = explain.chosen(trained.paths, trained.as_of, runs[name]["run_id"][:12])
+        assert (model.name, called) == (name, f"run {runs[name]['run_id'][:8]}")
+        told = explain.user(model, cut, cut.users[0], top=50)
+        assert any(part in words for _, words in told.parts)
+        assert told.score == pytest.approx(model.score(cut).scores[0], abs=1e-6)
+    with pytest.raises(UsageError, match="no user 'nobody' is eligible on 2026-06-30"):
+        explain.user(model, cut, "nobody")
 
 
 def test_behaviour_clusters_find_the_planted_groups(trained: synthetic.World) -> None:
@@ -155,32 +270,96 @@ def test_changed_byte_in_a_registered_model_is_refused(trained: synthetic.World,
         HighValue.load(copy, None)
 
 
+def test_package_that_was_changed_and_sealed_again_is_refused(
+    trained: synthetic.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = promote.in_force("tiny.high_value", trained.as_of)
+    assert champion is not None
+    shutil.copytree(champion.package(), tmp_path / "copy")
+    content = json.loads((tmp_path / "copy" / "high_value.json").read_text())
+    (tmp_path / "copy" / "high_value.json").write_text(json.dumps(content | {"horizon_days": 31}))
+    packages.seal(tmp_path / "copy")
+    monkeypatch.setattr(tracking.Version, "package", lambda _: tmp_path / "copy")
+    shutil.rmtree(trained.paths.models / "champions" / "tiny.high_value", ignore_errors=True)
+    with pytest.raises(ShoalError, match=r"version 1 of tiny.high_value was registered as .* and is now"):
+        kept.in_force(trained.paths, tracking.HIGH_VALUE, trained.as_of)
+
+
 def test_nothing_registered_is_a_pickle(trained: synthetic.World) -> None:
     kinds = {path.suffix for path in (settings.mlflow_dir() / "artifacts").rglob("*") if path.is_file()}
-    assert kinds <= {".safetensors", ".json", ".txt", ".py", ".csv", ".yaml", ".yml", ".lock", "", ".pyc"}
+    assert kinds <= {
+        *(".safetensors", ".json", ".txt", ".py", ".csv", ".yaml", ".yml", ".lock", "", ".pyc"),
+        *(".md", ".png"),
+    }
     assert ".safetensors" in kinds
 
 
+ELSEWHERE = """
+import ast, importlib.metadata, json, pathlib, sys
+import mlflow
+folder, checkout = map(pathlib.Path, sys.argv[1:])
+mlflow.set_tracking_uri(f"sqlite:///{folder}/none.db")
+model = mlflow.pyfunc.load_model(str(folder))
+out = model.predict(model.input_example)
+files = {
+    pathlib.Path(module.__file__).resolve()
+    for name, module in sys.modules.items()
+    if name.partition(".")[0] in ("ml", "cli", "settings", "journal", "warehouse") and module.__file__
+}
+names = set()
+for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
+    found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+    found = [node.module] if isinstance(node, ast.ImportFrom) and node.module else found
+    names |= {one.partition(".")[0] for one in found} & set(sys.modules)
+packages = importlib.metadata.packages_distributions()
+needed = {package.lower() for name in names for package in packages.get(name, [])}
+package = folder / "artifacts" / "package"
+damaged = next(file for file in package.glob("*.json") if file.name != "manifest.json")
+damaged.write_text(damaged.read_text() + " ")
+try:
+    mlflow.pyfunc.load_model(str(folder))
+    refused = "nothing"
+except Exception as error:
+    refused = str(error)
+amounts = out["score"] if "score" in out else out["distance"]
+print(json.dumps({
+    "columns": list(out.columns), "rows": len(out), "least": float(amounts.min()),
+    "inputs": model.metadata.signature.inputs.input_names(),
+    "from_checkout": [str(file) for file in files if checkout in file.parents],
+    "needed": sorted(needed), "refused": refused,
+}))
+"""
+"""Says what a model does in a process that knows nothing but the model's folder."""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("high_value", ["score", "tier"]), ("behaviour_segments", ["segment_code", "distance"])],
+)
 def test_registered_model_answers_in_a_process_without_our_checkout(
-    trained: synthetic.World, tmp_path: Path
+    trained: synthetic.World, tmp_path: Path, name: str, columns: list[str]
 ) -> None:
-    model, uri = "models:/tiny.high_value@champion", settings.mlflow_uri()
-    program = (
-        f"import mlflow, sys, json; assert {str(settings.ROOT)!r} not in sys.path;"
-        f"mlflow.set_tracking_uri({uri!r}); mlflow.set_registry_uri({uri!r});"
-        f"m = mlflow.pyfunc.load_model({model!r}); out = m.predict(m.input_example);"
-        "names = m.metadata.signature.inputs.input_names();"
-        "least = float(out['score'].min());"
-        "print(json.dumps([list(out.columns), len(out), least, 'hours_of_week' in names]))"
-    )
+    found = tracking.with_alias(f"tiny.{name}", "champion")
+    assert found is not None
+    folder = tmp_path / "model"
+    shutil.copytree(found.package().parent.parent, folder)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", ELSEWHERE, str(folder), str(settings.ROOT)],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    columns, rows, least, is_described = json.loads(done.stdout.splitlines()[-1])
-    assert (columns, rows, is_described) == (["score", "tier"], 3, True)
-    assert 0 <= least <= 1
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (said["columns"], said["rows"]) == (columns, 3)
+    assert said["least"] >= 0 and "hours_of_week" in said["inputs"]
+    assert said["from_checkout"] == []
+    pinned = {line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()}
+    assert set(said["needed"]) <= pinned, "the model's own environment would lack these"
+    assert "is not what was sealed" in said["refused"]
 
 
 def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synthetic.World) -> None:
@@ -264,6 +443,23 @@ def test_without_a_horizon_there_are_groups_but_no_scheme_value(
     assert done.rows["user_scores"] == 0
     assert done.rows["user_segments"] == 150
     assert "scheme value is absent" in capsys.readouterr().err
+
+
+def test_where_nobody_has_ordered_there_are_groups_but_no_scheme_value(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = synthetic.write(users=120)
+    snapshot = world.paths.snapshots / world.digest
+    for name, changes in {
+        "fct_user_features": {"order_count": 0},
+        "fct_user_labels": {"is_high_value": False, "is_buyer": False, "net_revenue_amount": 0.0},
+    }.items():
+        path = snapshot / f"{name}.parquet"
+        pd.read_parquet(path).assign(**changes).to_parquet(path)
+    assert [decision.choice for decision in train(world.paths, world.as_of, QUICK)] == [tracking.BEHAVIOUR]
+    assert "nobody has ordered anything: no score high_value" in capsys.readouterr().err
+    done = score(world.paths, world.as_of)
+    assert (done.rows["user_scores"], done.rows["user_segments"]) == (0, 120)
 
 
 def test_champion_serves_later_days_and_alias_stays_with_the_newest(trained: synthetic.World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import journal
 from cli import GateStoppedError, ShoalError, UsageError
-from serving import content_hash, facts, versions
+from serving import content_hash, facts, provenance, versions
 from serving.publish import KEPT_SNAPSHOTS, publish
 from serving.query import connect
 from serving.tables import BI_TABLES
@@ -330,7 +330,14 @@ def test_run_manifest_ties_the_rows_to_what_made_them(working, paths):
     working.build(FIRST, run_id="run-7")
     journal.append(
         paths.ops / "model_run.jsonl",
-        [{"mlflow_run_id": "m3", "model_version": "3"}, {"mlflow_run_id": "m4", "model_version": "4"}],
+        [
+            {"mlflow_run_id": run, "registered_model": model, "model_version": version}
+            for run, model, version in (
+                ("m3", "high_value", "3"),
+                ("m4", "high_value", "4"),
+                ("m5", "behaviour_segments", "4"),  # another model's version of the same number
+            )
+        ],
     )
     checks = [{"border": "bi", "validation_id": name, "as_of_date": f"{FIRST}"} for name in ("v1", "v2")]
     journal.append(paths.ops / "data_quality.jsonl", checks)
@@ -340,6 +347,27 @@ def test_run_manifest_ties_the_rows_to_what_made_them(working, paths):
     publish(paths, FIRST)
     [row] = ask(paths, "select row_run_ids, mlflow_run_ids, validation_ids, inputs from ops.run_manifest")
     assert [json.loads(text) for text in row] == [["run-7"], ["m4"], {"bi": "v2"}, {"snapshot_digest": "abc"}]
+
+
+def test_trail_leads_from_a_model_to_its_days_and_back(working, paths, monkeypatch):
+    trained = {"registered_model": "high_value", "run_id": "run-5", "as_of_date": f"{FIRST}"}
+    journal.append(
+        paths.ops / "model_run.jsonl",
+        [
+            {**trained, "mlflow_run_id": "aaa3", "model_version": "3", "dag_run_id": "train-3"},
+            {**trained, "mlflow_run_id": "bbb4", "model_version": "4", "dag_run_id": "train-4"},
+        ],
+    )
+    monkeypatch.setenv("SHOAL_DAG_RUN_ID", "publish-1")
+    working.build(FIRST)
+    version = publish(paths, FIRST).version
+    for wanted in ("bbb", "train-4", version, "publish-1"):
+        found = provenance.find(paths, wanted)
+        assert [run["mlflow_run_id"] for run in found.models] == ["bbb4"], wanted
+        assert [(row["version"], row["dag_run_id"]) for row in found.publications] == [(version, "publish-1")]
+    assert provenance.find(paths, "train-3").publications == []
+    with pytest.raises(UsageError, match="no run and no version of simulated is called 'ccc'"):
+        provenance.find(paths, "ccc")
 
 
 def test_content_hash_ignores_order_and_provenance_but_counts_repeats():

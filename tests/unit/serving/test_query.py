@@ -85,6 +85,12 @@ def test_bi_is_the_default_schema_and_ops_within_reach(published):
     assert "serving publish" in said(published, "select stage from ops.run_manifest", "csv")
 
 
+@pytest.mark.parametrize("sql", ["", " \n", "-- nothing", ";"])
+def test_a_query_of_nothing_is_wrong_usage(published, sql):
+    with pytest.raises(UsageError, match="the query is empty"):
+        answer(published, sql)
+
+
 def test_an_error_is_one_line(published):
     with pytest.raises(UsageError, match=r"query failed: .*nowhere") as error:
         answer(published, "select *\nfrom nowhere")

@@ -1,0 +1,61 @@
+"""Of which days a build can be asked."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+import settings
+from cli import UsageError
+from landing import ledger
+from settings import ShopPaths
+from warehouse.build import choose_split
+
+FIRST, LAST = date(2026, 1, 1), date(2026, 1, 9)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShopPaths:
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    monkeypatch.setenv("SHOAL_SHOPS", str(settings.ROOT / "tests" / "shops"))
+    return ShopPaths("world")
+
+
+def deliver(paths: ShopPaths, day: date, status: ledger.Status = "accepted") -> None:
+    delivered = ledger.LedgerFile(
+        file_id=f"{day}",
+        batch_id="b",
+        shop=paths.shop,
+        source="all",
+        file_name=f"all_{day}.csv",
+        content_hash="c",
+        status=status,
+        delivered_on=day,
+        landed_at="2026-02-01T00:00:00+00:00",
+        decided_at="2026-02-01T00:00:00+00:00",
+        contract_version="1",
+        mapping_version="1",
+        delivers=("events", "orders"),
+    )
+    ledger.commit(paths, [delivered])
+
+
+def test_a_day_before_the_first_or_after_every_delivery_is_wrong_usage(paths: ShopPaths) -> None:
+    for day in (FIRST, LAST):
+        deliver(paths, day)
+    assert choose_split(paths, None).as_of_date == LAST
+    assert choose_split(paths, LAST - DAY).as_of_date == LAST - DAY
+    with pytest.raises(UsageError, match=f"as of {FIRST - DAY} nothing is known: the first complete day"):
+        choose_split(paths, FIRST - DAY)
+    with pytest.raises(UsageError, match=f"nothing is known yet: the latest complete day of world is {LAST}"):
+        choose_split(paths, LAST + DAY)
+
+
+def test_a_day_whose_files_were_withdrawn_can_be_told_anew(paths: ShopPaths) -> None:
+    for day, status in ((FIRST, "accepted"), (LAST, "withdrawn")):
+        deliver(paths, day, status)
+    assert choose_split(paths, None).as_of_date == FIRST
+    assert choose_split(paths, LAST).as_of_date == LAST
