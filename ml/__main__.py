@@ -436,6 +436,7 @@ def _rollback(arguments: argparse.Namespace) -> None:
         "run_id": settings.run_id(),
         "mlflow_run_id": withdrawn.run_id,
         "model": arguments.model,
+        "registered_model": arguments.model,
         "model_version": withdrawn.version,
         "decision": "withdrawn",
         "decision_reason": f"by hand: {arguments.reason}; version {serving.version} serves again",

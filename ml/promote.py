@@ -228,5 +228,6 @@ def require_in_force(name: str, as_of: date, shop: str) -> tracking.Version:
 
 
 def _promoted(name: str) -> list[tracking.Version]:
-    known = tracking.versions(name)
-    return [one for one in known if "promoted_at" in one.tags and "withdrawn_at" not in one.tags]
+    """Return the champions of all days; one that was withdrawn is none until it is promoted again."""
+    known = [one for one in tracking.versions(name) if "promoted_at" in one.tags]
+    return [one for one in known if one.tags.get("withdrawn_at", "") < one.tags["promoted_at"]]

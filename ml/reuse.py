@@ -6,6 +6,7 @@ Imports nothing heavy: finding out that there is nothing to do costs a second or
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -31,8 +32,14 @@ def fingerprint(data_digest: str, config: Config) -> str:
 def code_digest() -> str:
     """Return the hash of ml's sources and of the seeds that name segments."""
     room = Path(__file__).parent
-    files = sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv"))
+    return digest_of(
+        [*sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv")), RULES, NAMES]
+    )
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return the hash of some files, names included."""
     digest = hashlib.sha256()
-    for path in [*files, RULES, NAMES]:
+    for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -19,9 +19,9 @@ from ml.configs import Config, with_changes
 from ml.evaluation.calibration import Calibration, ValueRange, coverage, score_apart
 from ml.evaluation.contest import Arena, Contest, Result
 from ml.evaluation.judge import Court, gap_over_cuts, judge
-from ml.evaluation.recipes import RECIPES
+from ml.evaluation.recipes import RECIPES, Recipe
 from ml.warehouse import Cut, Inputs
-from settings import ShopPaths
+from settings import ShopPaths, TrialPaths
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
 from warehouse import trials
@@ -124,6 +124,19 @@ def test_what_was_fitted_is_not_fitted_again(plant: Plant, monkeypatch: pytest.M
     assert _judge(shop, choosing_only=True) == first
     with pytest.raises(AssertionError, match="fitted again"):
         _judge(shop, with_changes(CONFIG, rivals={"trees": 10}))
+
+
+@pytest.mark.parametrize(("lead", "expected"), [(0.0009, {}), (0.0011, {"rivals": {"rfm_c": 0.1}})])
+def test_settings_change_only_for_more_than_seeds_differ(
+    lead: float, expected: dict[str, object], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def auc(self: Contest, recipe: Recipe, changes: dict[str, object], arena: object) -> float:
+        return 0.8 + lead * (changes == {"rivals": {"rfm_c": 0.1}})
+
+    monkeypatch.setattr(Contest, "_auc", auc)
+    found = Contest(TrialPaths("tiny"), CONFIG, [one for one in RECIPES if one.name == "rfm_logistic"])
+    found.choose([None])  # type: ignore[list-item]
+    assert found.chosen["rfm_logistic"] == expected
 
 
 def test_too_few_positives_are_told_and_not_ranked(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:

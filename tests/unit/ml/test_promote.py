@@ -135,6 +135,10 @@ def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
     assert found is not None and found.version == "1"
     with pytest.raises(UsageError, match=r"no earlier champion to go back to \(only version 1 was"):
         promote.roll_back("shop.model", "again")
+    monkeypatch.setattr(promote, "name_champion", lambda name: None)
+    promote.promote(withdrawn, "by hand: it was right after all")
+    back = promote.in_force("shop.model", date(2026, 6, 1))
+    assert back is not None and back.version == "2"
 
 
 def test_segments_in_force_stay_until_they_are_old_or_one_has_emptied() -> None:
