@@ -111,7 +111,8 @@ def _apart(model: Model, cut: Cut, config: Config, folder: Path | None) -> tuple
         fitted = FITS[model.name](some, config, folder)
         return lambda others: high_value.score(fitted, others)
 
-    return score_apart(fit, cut, config.judge.folds, seed), np.arange(len(cut))
+    (scores,) = score_apart(fit, cut, config.judge.folds, seed)
+    return scores, np.arange(len(cut))
 
 
 def _refusal(agreement: float, drift: float, gate: GateConfig) -> str | None:

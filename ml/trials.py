@@ -25,6 +25,7 @@ from ml.warehouse import Inputs
 from settings import ShopPaths, TrialPaths
 from warehouse import trials
 from warehouse.horizon import Trial
+from warehouse.snapshot import Snapshot
 
 RIVAL = "lightgbm"
 """The model that every other is measured against."""
@@ -76,7 +77,7 @@ def judge_shop(
     contest = Contest(paths, config, recipes)
     tags = {"shop": shop, "stage": "judge", "git_sha": tracking.git_sha(), "code_digest": reuse.code_digest()}
     with tracking.run("evaluation", f"judge {shop}", tags, config.dotted()) as parent:
-        arenas = [Arena.read(trial, Inputs(found.folder, found.manifest)) for trial, found in built]
+        arenas = [_arena(shop, trial, found) for trial, found in built]
         arenas = [arena for arena in arenas if _can_rank(arena, config)]
         contest.choose([arena for arena in arenas if arena.trial.role == "choose"])
         rows: list[Row] = []
@@ -130,6 +131,16 @@ def _wanted(models: Sequence[str] | None) -> list[Recipe | Blend]:
         recipe = known[name]
         names |= set(recipe.of) if isinstance(recipe, Blend) else set()
     return [recipe for recipe in RECIPES if recipe.name in names]
+
+
+def _arena(shop: str, trial: Trial, found: Snapshot) -> Arena:
+    short = trial.newest()
+    newest = None if short is None else trials.build(shop, short)
+    return Arena.read(
+        trial,
+        Inputs(found.folder, found.manifest),
+        None if newest is None else Inputs(newest.folder, newest.manifest),
+    )
 
 
 def _can_rank(arena: Arena, config: Config) -> bool:

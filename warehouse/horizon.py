@@ -6,7 +6,7 @@ C + horizon ≤ the last complete day, and at least 60 days of history up to T.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -101,7 +101,25 @@ class Trial(Split):
     @property
     def link(self) -> str:
         """Return a name of its own: several trials may know the same last day."""
-        return f"{self.cut}-{self.horizon_days}d"
+        assert self.test_cut is not None and self.train_cut is not None
+        name = f"{self.cut}-{self.horizon_days}d"
+        is_plain = (self.test_cut - self.train_cut).days == self.horizon_days
+        return name if is_plain else f"{name}-after-{self.train_cut}"
+
+    def newest(self) -> Trial | None:
+        """Return the shortest horizon that has closed by the test cut, as known there.
+
+        None where the training horizon is as short: then nothing newer is known.
+
+        >>> trial = Trial.at(date(2011, 6, 1), 90, "choose", date(2010, 12, 1), date(2011, 8, 31), 14)
+        >>> trial.newest().link
+        '2011-05-02-30d-after-2011-03-02'
+        """
+        days = min(HORIZONS_DAYS)
+        if self.horizon_days is None or self.horizon_days <= days or self.test_cut is None:
+            return None
+        newest_cut = self.test_cut - timedelta(days=days)
+        return replace(self, as_of_date=self.test_cut, horizon_days=days, test_cut=newest_cut)
 
     def __str__(self) -> str:
         return (

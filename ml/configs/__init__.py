@@ -143,6 +143,7 @@ class JudgeConfig(Frozen):
     seeds: tuple[int, ...] = (7, 8, 9)  # fixed before anything was compared; a model's score is their mean
     budget: int = Field(default=3, ge=1)  # settings that each model may try at the choosing cuts
     folds: int = Field(default=5, ge=2)  # of the training cut, to calibrate on users not learned from
+    moves_intercept: bool = True  # of the calibration, as the newest closed short horizon says
 
 
 class Config(Frozen):

@@ -39,13 +39,17 @@ class Arena:
     digest: str
     train: Cut
     test: Cut
+    short: tuple[Cut, Cut] | None = None
+    """The train cut, and the newest cut whose short horizon had closed by the test cut, with its outcomes."""
 
     @classmethod
-    def read(cls, trial: Trial, inputs: Inputs) -> Arena:
-        """Read both cuts of a trial's snapshot."""
-        assert trial.train_cut is not None and trial.test_cut is not None
-        train, test = (inputs.cut(day, with_outcomes=True) for day in (trial.train_cut, trial.test_cut))
-        return cls(trial, inputs.digest, train, test)
+    def read(cls, trial: Trial, inputs: Inputs, newest: Inputs | None = None) -> Arena:
+        """Read the cuts of a trial's snapshot, and of its newest short horizon."""
+        train, test = _both_cuts(trial, inputs)
+        short = trial.newest()
+        if newest is None or short is None:
+            return cls(trial, inputs.digest, train, test)
+        return cls(trial, f"{inputs.digest} {newest.digest}", train, test, _both_cuts(short, newest))
 
     @property
     def truth(self) -> NDArray[np.bool_]:
@@ -57,6 +61,27 @@ class Arena:
         """Return how many are of high value to learn from, and to test on."""
         assert self.train.outcomes is not None
         return int(self.train.outcomes.is_high_value.sum()), int(self.truth.sum())
+
+
+def _both_cuts(trial: Trial, inputs: Inputs) -> tuple[Cut, Cut]:
+    assert trial.train_cut is not None and trial.test_cut is not None
+    return (
+        inputs.cut(trial.train_cut, with_outcomes=True),
+        inputs.cut(trial.test_cut, with_outcomes=True),
+    )
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Scores of users by models that did not learn from them, and who they are."""
+
+    scores: Floats
+    rows: NDArray[np.int64]
+
+    def beside(self, cut: Cut) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the scores with the outcomes of a cut."""
+        assert cut.outcomes is not None
+        return self.scores, cut.outcomes.is_high_value[self.rows]
 
 
 @dataclass(frozen=True)
@@ -133,14 +158,20 @@ class Contest:
         seeds = self.config.judge.seeds[: recipe.seeds]
         fits = [self._fit(recipe, changes, arena, seed) for seed in seeds]
         scores = np.stack([fit["test"] for fit in fits])
-        apart, rows = self._apart(recipe, changes, arena, seeds, fits)
+        apart = self._apart(recipe, changes, arena, seeds, fits)
+        calibration = Calibration.fit(*apart[0].beside(arena.train))
         assert arena.train.outcomes is not None
-        calibration = Calibration.fit(apart, arena.train.outcomes.is_high_value[rows])
+        spend = ValueRange.fit(
+            calibration.of(apart[0].scores), arena.train.outcomes.net_revenue[apart[0].rows]
+        )
+        tenths = calibration.of(scores).mean(axis=0)
+        if arena.short is not None and self.config.judge.moves_intercept:
+            then, newest = arena.short
+            calibration = calibration.moved(apart[0].beside(then), apart[1].beside(newest))
         probabilities = calibration.of(scores).mean(axis=0)
-        spend = ValueRange.fit(calibration.of(apart), arena.train.outcomes.net_revenue[rows])
         cpu_seconds = float(sum(fit["cpu_seconds"][0] for fit in fits))
         console.print(f"{arena.trial.cut} {recipe.name}: {len(seeds)} seeds, {cpu_seconds:.1f} CPU-seconds")
-        return Result(scores, probabilities, spend.of(probabilities), cpu_seconds)
+        return Result(scores, probabilities, spend.of(tenths), cpu_seconds)
 
     def _fit(self, recipe: Recipe, changes: Changes, arena: Arena, seed: int) -> Fit:
         """Return one seed's scores of the test users; of the training users too, if some were held out."""
@@ -151,28 +182,29 @@ class Contest:
             model = recipe.fit(arena.train, config, seed, self.paths.models)
             made = {"test": model.score(arena.test)}
             made["cpu_seconds"] = np.array([time.process_time() - started])
-            return made if recipe.held_out is None else made | {"train": model.score(arena.train)}
+            if recipe.held_out is not None:
+                made |= {f"apart {at}": model.score(cut) for at, cut in enumerate(_calibrating(arena))}
+            return made
 
         return self._kept(make, recipe.name, config, arena.digest, seed)
 
     def _apart(
         self, recipe: Recipe, changes: Changes, arena: Arena, seeds: Sequence[int], fits: list[Fit]
-    ) -> tuple[Floats, NDArray[np.int64]]:
-        """Return scores of training users by models that did not learn from them, and who they are."""
-        config = with_changes(self.config, **changes)
+    ) -> list[Apart]:
+        """Score users of the train cut, and of the newest short one, by models that met none of them."""
+        config, cuts = with_changes(self.config, **changes), _calibrating(arena)
         if recipe.held_out is not None:
-            rows = [np.flatnonzero(recipe.held_out(arena.train, config, seed)) for seed in seeds]
-            scores = [fit["train"][some] for fit, some in zip(fits, rows, strict=True)]
-            return np.concatenate(scores), np.concatenate(rows)
+            return [_left_out(recipe.held_out, cut, config, seeds, fits, at) for at, cut in enumerate(cuts)]
 
         def make() -> Fit:
             def fit(cut: Cut) -> Callable[[Cut], Floats]:
                 return recipe.fit(cut, config, seeds[0], self.paths.models).score
 
-            return {"train": score_apart(fit, arena.train, config.judge.folds, seeds[0])}
+            found = score_apart(fit, cuts[0], config.judge.folds, seeds[0], *cuts[1:])
+            return {f"apart {at}": scores for at, scores in enumerate(found)}
 
         found = self._kept(make, f"{recipe.name} by folds", config, arena.digest, seeds[0])
-        return found["train"], np.arange(len(arena.train))
+        return [Apart(found[f"apart {at}"], np.arange(len(cut))) for at, cut in enumerate(cuts)]
 
     def _kept(self, make: Callable[[], Fit], *depends_on: object) -> Fit:
         said = [part.digest() if isinstance(part, Config) else part for part in depends_on]
@@ -181,6 +213,24 @@ class Contest:
         if not file.exists():
             packages.save_tensors(file, make())
         return packages.load_tensors(file)
+
+
+def _calibrating(arena: Arena) -> list[Cut]:
+    return [arena.train] if arena.short is None else [arena.train, arena.short[1]]
+
+
+def _left_out(
+    held_out: Callable[[Cut, Config, int], NDArray[np.bool_]],
+    cut: Cut,
+    config: Config,
+    seeds: Sequence[int],
+    fits: list[Fit],
+    at: int,
+) -> Apart:
+    """Return, for all seeds, what each says of the users that it left out."""
+    rows = [np.flatnonzero(held_out(cut, config, seed)) for seed in seeds]
+    scores = [fit[f"apart {at}"][some] for fit, some in zip(fits, rows, strict=True)]
+    return Apart(np.concatenate(scores), np.concatenate(rows))
 
 
 def _blended(results: list[Result]) -> Result:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from ml import __main__ as command
 from ml import tracking
 from ml import trials as judging
 from ml.configs import Config, with_changes
-from ml.evaluation.calibration import Calibration
+from ml.evaluation.calibration import Calibration, ValueRange, coverage, score_apart
 from ml.evaluation.contest import Arena, Contest, Result
 from ml.evaluation.judge import Court, gap_over_cuts, judge
 from ml.evaluation.recipes import RECIPES
+from ml.warehouse import Cut, Inputs
 from settings import ShopPaths
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
@@ -189,3 +191,47 @@ def test_calibration_rises_and_says_the_share_that_came() -> None:
         said = found.of(scores)
         assert said.mean() == pytest.approx(truth.mean(), abs=0.005)
         assert (np.diff(said[np.argsort(scores)]) >= 0).all()
+
+
+def test_spend_of_later_users_lies_in_its_range_as_often_as_promised() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.random(20_000)
+    spend = np.where(rng.random(20_000) < 0.5 + scores / 2, 100 * rng.exponential(scores), 0.0)
+    learned, later = np.arange(20_000) < 10_000, np.arange(20_000) >= 10_000
+    found = ValueRange.fit(scores[learned], spend[learned])
+    table = coverage(*found.of(scores[later]), spend[later], scores[later])
+    assert table["covered_share"].between(0.77, 0.84).all()
+    assert table["width_mean"].iloc[0] > 3 * table["width_mean"].iloc[-1]
+
+
+def test_nobody_is_scored_by_a_model_that_learned_from_them(data: Path) -> None:
+    world = synthetic.write(users=40)
+    inputs = Inputs.of(world.paths, world.as_of)
+    train, later = inputs.cut(world.train), inputs.cut(world.as_of)
+
+    def fit(cut: Cut) -> Callable[[Cut], np.ndarray]:
+        learned = set(cut.users)
+
+        def score(others: Cut) -> np.ndarray:
+            assert not learned & set(others.users)
+            return np.full(len(others), float(len(learned)))
+
+        return score
+
+    found = score_apart(fit, train, 4, 7, later.only(np.arange(20)))
+    assert [len(scores) for scores in found] == [40, 20]
+    # All folds but one's own: everybody was scored, the same person by the same model.
+    assert (found[0] > 0).all() and np.array_equal(found[0][:20], found[1])
+
+
+def test_calibration_follows_the_newest_short_horizon_and_asks_for_enough(
+    coins: tuple[np.ndarray, np.ndarray],
+) -> None:
+    truth, seeds = coins
+    scores = np.clip(seeds[0] / 10 + 0.4, 0.01, 0.99)
+    plain = Calibration.fit(scores, truth)
+    rare = truth & (np.arange(len(truth)) % 2 == 0)
+    moved = plain.moved((scores, truth), (scores, rare))
+    assert moved.of(scores).mean() == pytest.approx(rare.mean(), abs=0.001)
+    few = truth & (np.cumsum(truth) < 30)
+    assert plain.moved((scores, truth), (scores, few)) == plain
