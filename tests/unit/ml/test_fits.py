@@ -28,6 +28,7 @@ def _ml(*words: str, data: Path, starter: tuple[str, ...] = (sys.executable, "-m
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -83,7 +84,7 @@ def test_two_processes_train_the_network_that_one_trains(data: Path) -> None:
     words = ["fit", "--shop", "tiny", "--as-of", str(world.as_of), "--recipe", "bert_features", "--json"]
     words += ["--seeds", "7", "--steps", "60", "--threads", "1"]
     alone = json.loads(_ml(*words, data=data))
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     together = json.loads(_ml(*words, data=data, starter=(*torchrun, "-m", "ml")))
     assert abs(alone["roc_auc"] - together["roc_auc"]) < 0.02
     assert alone["users"] == together["users"]

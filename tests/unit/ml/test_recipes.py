@@ -180,6 +180,9 @@ def test_tokens_are_orders_where_one_user_in_twenty_fills_all_places(cut: Cut) -
     assert settled(QUICK, cut.sequences, None).tokens.merge_simultaneous is False
     short = with_changes(QUICK, tokens={"max_tokens": 28})  # synthetic users have 3 to 29 events
     assert settled(short, cut.sequences, None).tokens.merge_simultaneous is True
+    fitted = recipes.fit("bert", cut, with_changes(short, training={"steps": 2}), 1)
+    assert isinstance(fitted, recipes.OnTokens)
+    assert fitted.classifier.said == {"token_per": "order"}
 
 
 def test_controls_know_equal_texts_and_shared_words_only() -> None:
