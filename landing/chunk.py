@@ -640,7 +640,7 @@ def cut(members: Sequence[Arrival]) -> Iterator[list[Arrival]]:
     part: list[Arrival] = []
     size = 0
     for arrival in members:
-        weight = arrival.file.size * (1 if arrival.file.path.suffix in (".csv", ".jsonl") else UNPACKED)
+        weight = arrival.file.size * (1 if arrival.file.path.suffix in (".csv", ".tsv", ".txt", ".jsonl") else UNPACKED)
         if part and (len(part) == CHUNK_FILES or size + weight > CHUNK_BYTES):
             yield part
             part, size = [], 0

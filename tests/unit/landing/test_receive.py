@@ -375,6 +375,15 @@ def test_any_delimiter_and_quote_is_read_as_stated(drops, shop_with, landed, bro
     assert [row["page"] for row in landed("events")] == ["a\t'b', \"c"]
 
 
+@pytest.mark.parametrize("ending", ["tsv", "txt", "tsv.gz"])
+def test_other_endings_of_delimited_text_are_read_as_csv(drops, shop_with, landed, ending):
+    text = f"event_id\tevent_type\toccurred_at\tcustomer_id\ne1\tview\t{DAY}\tc1\n".encode()
+    (drops / f"events_{DAY}.{ending}").write_bytes(gzip.compress(text) if "gz" in ending else text)
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": {"delimiter": "\t"}}
+    receive(shop_with(sources=[source]), drops)
+    assert [row["event_type"] for row in landed("events")] == ["view"]
+
+
 @pytest.mark.parametrize("broken", ["", "e9\tview\n"])
 def test_a_csv_that_quotes_nothing_is_read_as_stated(drops, shop_with, landed, broken):
     header = "event_id\tevent_type\toccurred_at\tcustomer_id\tpage\n"
