@@ -57,6 +57,11 @@ Puts an older version in force and pins it: publishes go on building, and none i
 The on-call page: last complete day, version in force and its age, pins, files that wait, are held or
 were refused, quarantine, gates, champions. A line that begins with ! has the command that repairs it.
 """,
+    "trace": """\
+Given an MLflow run, lists the models that it registered, and the days and versions in which they spoke.
+Given a DAG run or a version, lists what it published and the MLflow runs behind it. It reads ops/ alone,
+so it answers while MLflow does not.
+""",
     "query": """\
 Answers one SQL query from the version in force, in DuckDB's dialect; schema bi is the default, ops is
 within reach. It reads this version alone: no files, no settings, nothing to write. It waits for no
