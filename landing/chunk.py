@@ -39,6 +39,7 @@ CHUNK_BYTES = 256 << 20
 FEW_ROWS = 5
 """Under five bad rows are typing errors: they alone hold a file only if no row of it is good."""
 
+PACKED = (".gz", ".parquet", ".xlsx")
 UNPACKED = 8
 """What a packed byte becomes as text: tables of shops shrink to a sixth or a tenth."""
 
@@ -640,7 +641,7 @@ def cut(members: Sequence[Arrival]) -> Iterator[list[Arrival]]:
     part: list[Arrival] = []
     size = 0
     for arrival in members:
-        weight = arrival.file.size * (1 if arrival.file.path.suffix in (".csv", ".tsv", ".txt", ".jsonl") else UNPACKED)
+        weight = arrival.file.size * (UNPACKED if arrival.file.path.suffix in PACKED else 1)
         if part and (len(part) == CHUNK_FILES or size + weight > CHUNK_BYTES):
             yield part
             part, size = [], 0
