@@ -37,7 +37,7 @@ from ml.configs import Config, NetworkConfig, TextConfig, TokenConfig, with_chan
 from ml.encoder.encoder import Encoder
 from ml.encoder.network import BehaviourBert, Sizes
 from ml.encoder.packed import packs
-from ml.encoder.stories import ReadingStories, _with_head, silence, tell
+from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
 from ml.encoder.texts import TextEncoder, bf16_is_fast, fast_type
 from ml.encoder.tokens import LISTS, Sequences, Vocabulary
@@ -290,7 +290,7 @@ def compare_tuning(cut: Cut, steps: int) -> Table:
     first = None
     for name, kind in (("plain loop", PlainStories), ("ours", ReadingStories)):
         be_repeatable(SEED, 1)
-        model = _with_head(text)
+        model = with_head(text)
         # Validation is not part of the race: both are measured on the same users afterwards.
         task = kind(model, pieces, truth, np.zeros(len(cut), bool))
         task.learners = np.flatnonzero(~is_validation)

@@ -26,7 +26,7 @@ from ml.encoder.tokens import Sequences
 from ml.evaluation.judge import Interval
 from ml.evaluation.metrics import Floats
 from ml.evaluation.rivals import GradientTrees
-from ml.high_value import HighValue
+from ml.high_value import NAMES, HighValue
 from ml.reasons import HISTORY, TOP, Contributions, Model, Vectors
 from ml.refit import FITS
 from ml.warehouse import Cut, Inputs
@@ -126,9 +126,20 @@ class Checked:
 
 
 def chosen(paths: ShopPaths, as_of: date, run: str | None) -> tuple[HighValue, str]:
-    """Return the model of a run, else the champion that may speak about a date; and what it is called."""
+    """Return the model of a run, else the champion that may speak about a date; and what it is called.
+
+    Raises
+    ------
+    UsageError
+        When the run logged none.
+    """
     if run is not None:
         found = tracking.find_run(paths.shop, run)
+        if found.tags["stage"] not in NAMES:
+            raise UsageError(
+                f"run {found.run_id} ({found.name}) logged no model of high value: name a run of "
+                f"{', '.join(NAMES)} (python -m ml runs)"
+            )
         return HighValue.load(found.package(), paths.models), f"run {found.run_id[:8]}"
     version = kept.require_in_force(paths, tracking.HIGH_VALUE, as_of)
     return HighValue.load(version.package(), paths.models), f"version {version.version}"

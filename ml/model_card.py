@@ -13,7 +13,7 @@ from ml import figures
 from ml.costs import Cost
 from ml.evaluation.judge import Verdict
 from ml.evaluation.metrics import Floats
-from ml.promote import CHAMPION, Decision
+from ml.promote import Decision
 from ml.segments.clusters import Trial
 
 if TYPE_CHECKING:
@@ -205,8 +205,6 @@ def _limits(material: Material, verdict: Verdict) -> list[str]:
     ]
     if min(train, test) < need:
         found.insert(0, f"Too few users of high value ({train:,} and {test:,}, {need:,} needed).")
-    if CHAMPION in verdict.metrics:
-        found.append("The champion in force was judged on the same rows; it may have learned from some.")
     return found
 
 

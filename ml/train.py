@@ -154,7 +154,9 @@ def _high_value(
             "both come with more history",
             style="yellow",
         )
-        parent.set_tags({"decision": "no horizon has closed yet: no high_value"})
+        told = "no horizon has closed yet: no high_value"
+        parent.set_tags({"decision": told})
+        parent.note(told)
         return []
     if not material.knows_orders:
         console.print(

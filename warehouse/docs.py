@@ -19,6 +19,7 @@ SCHEMAS = {
     "ml_inputs": "What the models read",
     "core": "The shop as it is known now",
     "intermediate": "On the way",
+    "carried": "What builds hand on to each other",
     "staging": "What was landed",
     "reference": "Seeds: definitions kept as data",
 }

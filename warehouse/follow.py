@@ -6,11 +6,20 @@ starts, and it is noted as processed only after the whole build has succeeded.
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import duckdb
 
 from landing import ledger, quarantine
 from settings import ShopPaths
 from warehouse import ops
+from warehouse.horizon import Split
+
+CARRIED_FOR = timedelta(days=7)
+"""An as_of_date is made from one that lies at most this far back: further back, most users have changed."""
+
+CARRIED = ("int_devices_stitched", "int_users_measured", "int_users_preferred", "int_user_sequences")
+"""The tables of which an as_of_date's rows are made from those of the one before."""
 
 
 def load_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None:
@@ -52,8 +61,41 @@ def note_touched(connection: duckdb.DuckDBPyConnection) -> int:
     return len(connection.execute("select file_id from ops.touched_file").fetchall())
 
 
-def mark_processed(connection: duckdb.DuckDBPyConnection, models_digest: str) -> None:
-    """Note, after a whole build, that the warehouse stands where the ledger stood when it began."""
+def carry(connection: duckdb.DuckDBPyConnection, split: Split) -> dict[date, date]:
+    """Return from which as_of_date of the last whole build each new one is made, as far as there is one.
+
+    A date can be made from an earlier one if nothing was decided since about a file that had been known by
+    then: its rows are what they would be today.
+    """
+    [(known_since,)] = connection.execute("""
+        select min(coalesce(files.delivered_on, days.first_day, date '0001-01-01'))
+        from ops.touched_file as touched
+        left join ops.landing_ledger as files on touched.file_id = files.file_id
+        left join (
+            select file_id, min(event_date) as first_day from ops.landing_ledger_table group by file_id
+        ) as days on touched.file_id = days.file_id
+    """).fetchall()
+    built = [day for (day,) in connection.execute("select as_of_date from ops.built_date").fetchall()]
+    kept = [day for day in built if known_since is None or day < known_since]
+    return {
+        day: max(before)
+        for day in split.as_of_dates
+        if (before := [each for each in kept if timedelta(0) < day - each <= CARRIED_FOR])
+    }
+
+
+def forget_built(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget which as_of_dates were built, before everything is built anew."""
+    connection.execute("delete from ops.built_date")
+
+
+def mark_processed(
+    connection: duckdb.DuckDBPyConnection, models_digest: str, as_of_dates: list[date]
+) -> None:
+    """Note, after a whole build, that the warehouse stands where the ledger stood when it began.
+
+    What was kept of earlier as_of_dates, to make these from, goes.
+    """
     connection.execute("begin")
     connection.execute("delete from ops.processed_file")
     connection.execute(
@@ -63,7 +105,23 @@ def mark_processed(connection: duckdb.DuckDBPyConnection, models_digest: str) ->
     for table in ("touched_file", "touched_day", "touched_key", "touched_span", "build_state"):
         connection.execute(f"delete from ops.{table}")  # noqa: S608  names from this very list
     connection.execute("insert into ops.build_state values (?, now()::timestamp)", [models_digest])
+    forget_built(connection)
+    connection.execute("insert into ops.built_date select unnest(cast(? as date[]))", [as_of_dates])
+    _forget_carried(connection)
     connection.execute("commit")
+
+
+def _forget_carried(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete the rows of as_of_dates that are not the last build's; those as of the end of time stay."""
+    tables = connection.execute(
+        "select schema_name || '.' || table_name from duckdb_tables() where list_contains(?, table_name)",
+        [list(CARRIED)],
+    ).fetchall()
+    for (table,) in tables:
+        connection.execute(
+            f"delete from {table} where as_of_date not in "  # noqa: S608  one of our own names
+            "(select as_of_date from ops.built_date union all select date '9999-12-31')"
+        )
 
 
 def last_models_digest(connection: duckdb.DuckDBPyConnection) -> str | None:

@@ -1,5 +1,6 @@
 {#- What is counted of a visitor's or user's day; the log is `events`, its vocabulary `event_types`. -#}
 {% macro count_day() -%}
+    min(events.occurred_at) as first_event_at,
     max(events.occurred_at) as last_event_at,
     count(*) as event_count,
     count(*) filter (where events.event_type in ('view', 'click')) as view_count,

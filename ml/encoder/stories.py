@@ -84,7 +84,7 @@ class StoryClassifier:
         """Fine-tune every layer of the configured checkpoint on the users of one cut."""
         text = TextEncoder(config.text, folder)
         be_repeatable(config.training.seed, config.training.threads)
-        model = _with_head(text)
+        model = with_head(text)
         pieces = text.pieces(tell(sequences, silence(features)), config.story.max_tokens)
         is_validation = held_out(users, config.training.validation_share, config.training.seed)
         task = ReadingStories(model, pieces, outcomes.is_high_value, is_validation)
@@ -158,7 +158,7 @@ class ReadingStories:
         return logits
 
 
-def _with_head(text: TextEncoder) -> Any:
+def with_head(text: TextEncoder) -> Any:
     """Return the checkpoint with a fresh pooler and head: two classes, of which the second is trained."""
     encoder = text.bert()
     model = BertForSequenceClassification(encoder.config)

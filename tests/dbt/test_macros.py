@@ -40,6 +40,30 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
         "from (values (2, 'b'), (1, 'a')) as r (p, v))",
         True,
     ),
+    "listed_last": ("{{ last_elements('[1, 2, 3]', 2) }} = [2, 3]", True),
+    "listed_fewer": ("{{ last_elements('[1]', 2) }} = [1]", True),
+    "listed_after_none": ("{{ both_lists('null', '[1]') }} = [1]", True),
+    "listed_after_both": ("{{ both_lists('[1]', '[2]') }} = [1, 2]", True),
+    "gaps": (
+        "{{ gaps_between(\"[timestamp '2026-01-01 00:00:00', timestamp '2026-01-01 00:01:05']\", 7) }} "
+        "= [7, 65]",
+        True,
+    ),
+    "gap_of_one": ("{{ gaps_between(\"[timestamp '2026-01-01 00:00:00']\", 7) }} = [7]", True),
+    "second_latest": ("(select {{ nth_latest('p', 2) }} from (values (1), (3), (2)) as r (p))", 2),
+    "latest_of_fewer": ("(select {{ nth_latest('p', 5) }} from (values (1), (3), (2)) as r (p))", 1),
+    "version_overlaps_red": (
+        "(select count(*) from ({{ test_one_version_at_a_time(twins, ['x'], 'y', 'y + 2') }}) as t)",
+        1,
+    ),
+    "version_lasts_red": (
+        "(select count(*) from ({{ test_one_version_at_a_time(twins, ['x'], 'y', 'null') }}) as t)",
+        1,
+    ),
+    "version_ends_green": (
+        "(select count(*) from ({{ test_one_version_at_a_time(twins, ['x'], 'y', 'y + 1') }}) as t)",
+        0,
+    ),
     "unique_column_red": ("(select count(*) from ({{ test_unique(twins, 'x') }}) as t)", 1),
     "unique_column_green": ("(select count(*) from ({{ test_unique(twins, 'y') }}) as t)", 0),
     "unique_red": ("(select count(*) from ({{ test_unique_combination(twins, ['x']) }}) as t)", 1),

@@ -86,7 +86,7 @@ def _content_of_last_build(paths: ShopPaths) -> dict[str, str]:
             "select distinct as_of_date from intermediate.int_users_eligible"
         ).fetchall()
         for table in (
-            *("ml_inputs.fct_user_features", "ml_inputs.fct_user_labels", "ml_inputs.fct_user_sequences"),
+            *("ml_inputs.fct_user_features", "ml_inputs.fct_user_labels"),
             "intermediate.int_user_rule_segments",
         ):
             connection.execute(

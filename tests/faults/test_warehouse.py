@@ -66,7 +66,7 @@ PROCESS = """
 ops.create(connection)
 follow.load_ledger(connection, paths)
 follow.note_touched(connection)
-follow.mark_processed(connection, "digest")
+follow.mark_processed(connection, "digest", [])
 """
 
 

@@ -42,6 +42,77 @@ ordering one list per column. -#}
     transform({{ rows }}, each -> each.{{ column }})
 {%- endmacro %}
 
+{#- In which of so many parts a value falls: 0 and on. -#}
+{% macro part_of(column, parts) -%}
+    {{ return(adapter.dispatch('part_of', 'shoal')(column, parts)) }}
+{%- endmacro %}
+
+{% macro duckdb__part_of(column, parts) -%}
+    hash({{ column }}) % {{ parts }}
+{%- endmacro %}
+
+{% macro spark__part_of(column, parts) -%}
+    pmod(xxhash64({{ column }}), {{ parts }})
+{%- endmacro %}
+
+{#- The n-th latest moment of a group; of fewer, the first. -#}
+{% macro nth_latest(moment, n) -%}
+    {{ return(adapter.dispatch('nth_latest', 'shoal')(moment, n)) }}
+{%- endmacro %}
+
+{% macro duckdb__nth_latest(moment, n) -%}
+    list_last(max({{ moment }}, {{ n }}))
+{%- endmacro %}
+
+{% macro spark__nth_latest(moment, n) -%}
+    element_at(slice(sort_array(collect_list({{ moment }}), false), 1, {{ n }}), -1)
+{%- endmacro %}
+
+{#- The last so many elements of a list. -#}
+{% macro last_elements(list, n) -%}
+    {{ return(adapter.dispatch('last_elements', 'shoal')(list, n)) }}
+{%- endmacro %}
+
+{% macro duckdb__last_elements(list, n) -%}
+    list_slice({{ list }}, -{{ n }}, -1)
+{%- endmacro %}
+
+{% macro spark__last_elements(list, n) -%}
+    slice({{ list }}, greatest(size({{ list }}) - {{ n - 1 }}, 1), {{ n }})
+{%- endmacro %}
+
+{#- Seconds from each moment of a list to the next; before the first there is `first_gap`. -#}
+{% macro gaps_between(moments, first_gap) -%}
+    {{ return(adapter.dispatch('gaps_between', 'shoal')(moments, first_gap)) }}
+{%- endmacro %}
+
+{% macro duckdb__gaps_between(moments, first_gap) -%}
+    list_concat([{{ first_gap }}], list_transform(
+        list_zip(list_slice({{ moments }}, 1, -2), list_slice({{ moments }}, 2, -1)),
+        lambda pair: {{ seconds_between('pair[1]', 'pair[2]') }}
+    ))
+{%- endmacro %}
+
+{% macro spark__gaps_between(moments, first_gap) -%}
+    concat(array({{ first_gap }}), zip_with(
+        slice({{ moments }}, 1, size({{ moments }}) - 1), slice({{ moments }}, 2, size({{ moments }})),
+        (earlier, later) -> {{ seconds_between('earlier', 'later') }}
+    ))
+{%- endmacro %}
+
+{#- Two lists, one after the other; the first may be null. -#}
+{% macro both_lists(earlier, later) -%}
+    {{ return(adapter.dispatch('both_lists', 'shoal')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro duckdb__both_lists(earlier, later) -%}
+    list_concat(coalesce({{ earlier }}, []), {{ later }})
+{%- endmacro %}
+
+{% macro spark__both_lists(earlier, later) -%}
+    concat(coalesce({{ earlier }}, array()), {{ later }})
+{%- endmacro %}
+
 {#- The shop's wall clock at a UTC moment. -#}
 {% macro local_time(moment) -%}
     {{ return(adapter.dispatch('local_time', 'shoal')(moment)) }}

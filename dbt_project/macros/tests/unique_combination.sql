@@ -22,3 +22,19 @@ costs a quarter; only those whose hash comes twice are compared. -#}
     group by {{ column_name }}
     having count(*) > 1
 {% endtest %}
+
+{#- Fails for every version that ends after the next one of its key begins, so that there are moments with two; a version
+without end lasts. Where none does, whoever asks for one moment meets each key once. -#}
+{% test one_version_at_a_time(model, key, begins='delivered_on', ends='superseded_on') %}
+    select *
+    from (
+        select
+            {{ key | join(', ') }}, {{ begins }}, {{ ends }},
+            lead({{ begins }}) over (partition by {{ key | join(', ') }} order by {{ begins }}) as next_begins
+        from {{ model }}
+        where {{ row_hash(key) }} in (
+            select {{ row_hash(key) }} from {{ model }} group by {{ row_hash(key) }} having count(*) > 1
+        )
+    ) as versions
+    where next_begins is not null and ({{ ends }} is null or {{ ends }} > next_begins)
+{% endtest %}

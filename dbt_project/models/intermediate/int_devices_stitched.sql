@@ -1,3 +1,5 @@
+{{ config(materialized='incremental', pre_hook="{{ forget_all_but_carried() }}") }}
+
 -- Which customer a device tells, as of each as_of_date, and as of the end of time: as is known now. Time before the
 -- first link belongs to the first customer; a public device tells nobody and has no rows.
 with

@@ -6,6 +6,14 @@ read_touched_rows as (
     {{ where_key_is_touched('events', ['event_id']) }}
 ),
 
-{{ version_by_key(ref('stg_shop__events'), key=['event_id']) }}
+{{ version_by_key(ref('stg_shop__events'), key=['event_id']) }},
 
-select * from close_versions
+-- The shop's clock is asked once, and not by everyone who reads the hour.
+add_hour as (
+    select
+        *,
+        {{ hour_of_week('occurred_at') }} as hour_of_week
+    from close_versions
+)
+
+select * from add_hour

@@ -13,7 +13,7 @@ tell_shop_events as (
         device_key,
         occurred_at,
         event_date,
-        {{ hour_of_week('occurred_at') }} as hour_of_week,
+        hour_of_week,
         cast(null as varchar) as order_id,
         product_id,
         channel,

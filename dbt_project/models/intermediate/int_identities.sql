@@ -13,11 +13,21 @@ gather_evidence as (
     select
         device_key,
         user_key,
+        first_event_at as linked_at,
+        event_date,
+        delivered_on,
+        superseded_on
+    from {{ ref('int_visitor_days') }}
+    where device_key is not null and user_key is not null
+    union all
+    select
+        device_key,
+        user_key,
         occurred_at as linked_at,
         event_date,
         delivered_on,
         superseded_on
-    from {{ ref('int_events_merged') }}
+    from {{ ref('int_order_events_merged') }}
     where device_key is not null and user_key is not null
 ),
 

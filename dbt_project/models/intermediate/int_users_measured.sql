@@ -1,3 +1,6 @@
+{{ config(materialized='incremental', pre_hook="{{ forget_all_but_carried() }}") }}
+-- depends_on: {{ ref('int_users_recounted') }}, {{ ref('int_identities') }}, {{ ref('int_devices_stitched') }}
+
 -- Counts, sums and dates of every user, as of each as_of_date. Sums stay exact (counts and decimals); rates are made of
 -- them later, so that the order of rows can't change a digit.
 with
@@ -21,9 +24,29 @@ sum_days as (
         sum(review_score_count) as review_score_count,
         sum(review_score_sum) as review_score_sum
     from {{ ref('int_user_days') }}
+    {%- if var('carried') %}
+    where
+        as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried)
+        or (as_of_date, user_key) in (select as_of_date, user_key from {{ ref('int_users_recounted') }})
+    {%- endif %}
     group by as_of_date, user_key, event_date
 ),
 
+{% if var('carried') -%}
+find_visitors as (
+    select as_of_date, user_key as visitor_key from {{ ref('int_users_recounted') }}
+    union
+    select users.as_of_date, links.device_key as visitor_key
+    from {{ ref('int_users_recounted') }} as users
+    inner join {{ ref('int_identities') }} as links on users.user_key = links.user_key
+    union
+    select users.as_of_date, devices.device_key as visitor_key
+    from {{ ref('int_users_recounted') }} as users
+    inner join {{ ref('int_devices_stitched') }} as devices
+        on users.as_of_date = devices.as_of_date and users.user_key = devices.user_key
+),
+
+{% endif -%}
 -- A day more than is counted, for whoever came back within the gap after midnight.
 mark_sessions as (
     select
@@ -41,6 +64,12 @@ mark_sessions as (
     where
         {{ days_between('events.event_date', 'events.as_of_date') }} <= 30
         and coalesce(event_types.is_visit, true)
+        {%- if var('carried') %}
+        and (
+            events.as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried)
+            or (events.as_of_date, events.visitor_key) in (select as_of_date, visitor_key from find_visitors)
+        )
+        {%- endif %}
 ),
 
 count_sessions as (
@@ -171,3 +200,7 @@ join_measures as (
 )
 
 select * from join_measures
+{%- if var('carried') %}
+union all
+{{ carry_unchanged(ref('int_users_recounted')) }}
+{%- endif %}

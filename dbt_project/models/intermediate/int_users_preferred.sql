@@ -1,5 +1,10 @@
+{{ config(materialized='incremental', pre_hook="{{ forget_all_but_carried() }}") }}
+-- depends_on: {{ ref('int_users_changed') }}, {{ ref('int_tellers_changed') }}
+
 -- The category and the channel that each user meets most; ties go to the first in the alphabet.
 with
+{{ stitch_events(known_on_each_date(ref('int_events_merged'), only='changed')) }},
+
 count_choices as (
     select
         events.as_of_date,
@@ -7,7 +12,7 @@ count_choices as (
         'category' as kind,
         products.category as choice,
         count(*) as choice_count
-    from {{ ref('int_events_stitched') }} as events
+    from stitch_devices as events
     inner join {{ ref('int_products_known') }} as products
         on events.as_of_date = products.as_of_date and events.product_id = products.product_id
     where products.category is not null
@@ -27,6 +32,11 @@ count_choices as (
 keep_favourites as (
     select *
     from count_choices
+    {%- if var('carried') %}
+    where
+        as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried)
+        or (as_of_date, user_key) in (select as_of_date, user_key from {{ ref('int_users_changed') }})
+    {%- endif %}
     qualify row_number() over (
         partition by as_of_date, user_key, kind order by choice_count desc, choice asc
     ) = 1
@@ -43,3 +53,7 @@ turn_to_columns as (
 )
 
 select * from turn_to_columns
+{%- if var('carried') %}
+union all
+{{ carry_unchanged(ref('int_users_changed')) }}
+{%- endif %}

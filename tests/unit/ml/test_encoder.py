@@ -79,12 +79,14 @@ def test_unchanged_users_are_not_encoded_again(cut: Cut, data: Path) -> None:
 
 
 def test_silent_user_decays_without_being_encoded_again(cut: Cut, data: Path) -> None:
-    fitted = _fit(cut, QUICK, data)
-    fitted.embed(cut.sequences)
-    later = cut.features.assign(recency_days=cut.features["recency_days"] + 60)
+    was_here = (cut.features["recency_days"] < cut.features["recency_days"].median()).to_numpy()
+    fitted = _fit(cut, QUICK, data, Outcomes(was_here, was_here, was_here.astype(float)))
+    today = fitted.score(fitted.embed(cut.sequences).vectors, cut.features)
     again = fitted.embed(cut.sequences)
-    assert again.encoded == 0
-    assert fitted.score(again.vectors, later).mean() != fitted.score(again.vectors, cut.features).mean()
+    later = fitted.score(again.vectors, cut.features.assign(recency_days=cut.features["recency_days"] + 60))
+    assert (again.encoded, again.reused) == (0, len(cut))
+    assert (later <= today).all()
+    assert later[was_here].mean() < 0.8 * today[was_here].mean()
 
 
 def test_saved_classifier_scores_as_before(cut: Cut, data: Path) -> None:

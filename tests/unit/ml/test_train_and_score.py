@@ -191,6 +191,9 @@ def test_a_user_is_explained_by_every_kind_of_model(trained: synthetic.World) ->
         told = explain.user(model, cut, cut.users[0], top=50)
         assert any(part in words for _, words in told.parts)
         assert told.score == pytest.approx(model.score(cut).scores[0], abs=1e-6)
+    groups = runs[f"cluster tiny {trained.as_of}"]["run_id"]
+    with pytest.raises(UsageError, match="logged no model of high value: name a run of rfm_rank"):
+        explain.chosen(trained.paths, trained.as_of, groups)
     with pytest.raises(UsageError, match="no user 'nobody' is eligible on 2026-06-30"):
         explain.user(model, cut, "nobody")
 

@@ -1,0 +1,53 @@
+{#-
+An as_of_date that is made from an earlier one (`carried`): whatever users were as of then they still are, unless
+something became known of them in between. Where a macro says "carried", it is these dates and only these.
+-#}
+
+{% macro carried_from(as_of_date) -%}
+    {{ return(var('carried').get(as_of_date)) }}
+{%- endmacro %}
+
+{#- The carried dates and those that they are made from, as rows. -#}
+{% macro carried_dates() -%}
+    {%- for as_of_date, carried_from in var('carried').items() %}
+    select date '{{ as_of_date }}' as as_of_date, date '{{ carried_from }}' as carried_from
+    {%- if not loop.last %} union all {% endif -%}
+    {%- else %}
+    select cast(null as date) as as_of_date, cast(null as date) as carried_from where false
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Keeps the rows that others are made from, until the whole build has succeeded; all others go. -#}
+{% macro forget_all_but_carried() %}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where as_of_date not in (select carried_from from ({{ carried_dates() }}) as carried)
+    {%- endif -%}
+{% endmacro %}
+
+{#- The rows of an earlier as_of_date of users that have not changed since, as those of the new one. Both keys come
+first in all tables that are carried. -#}
+{% macro carry_unchanged(changed) -%}
+    select
+        carried.as_of_date,
+        {%- for column in columns_of(this) if column != 'as_of_date' %}
+        kept.{{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ this }} as kept
+    inner join ({{ carried_dates() }}) as carried on kept.as_of_date = carried.carried_from
+    left join {{ changed }} as changed
+        on carried.as_of_date = changed.as_of_date and kept.user_key = changed.user_key
+    where changed.user_key is null
+{%- endmacro %}
+
+{#- Lists that no date reads that others are made from are lists of earlier builds, or of one that was killed. -#}
+{% macro forget_unread_lists() %}
+    {%- if is_incremental() -%}
+        delete from {{ this }}
+        {%- if var('carried') %}
+        where sequence_key not in (
+            select sequence_key from {{ this.incorporate(path={'identifier': 'int_user_sequences'}) }}
+            where as_of_date in (select carried_from from ({{ carried_dates() }}) as carried)
+        )
+        {%- endif %}
+    {%- endif -%}
+{% endmacro %}

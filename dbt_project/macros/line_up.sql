@@ -1,0 +1,161 @@
+{#-
+Lists of users' latest events, in parts: DuckDB holds all lists of a statement in memory until they are written, a gigabyte
+for some three million events.
+-#}
+
+{% macro parts_to_line_up() -%}
+    {%- set are_all_carried = var('carried') | length == var('as_of_dates') | length -%}
+    {%- if not execute or are_all_carried -%}{{ return(1) }}{%- endif -%}
+    {%- set found = run_query('select count(*) from ' ~ ref('int_events_merged')) -%}
+    {{ return(1 + found.rows[0][0] // var('events_lined_up_at_once')) }}
+{%- endmacro %}
+
+{#- The first part is what the model selects. -#}
+{% macro line_up_other_parts() %}
+    {%- set parts = parts_to_line_up() -%}
+    {%- for part in range(1, parts) %}
+    insert into {{ this }} {{ line_up(part, parts) }};
+    {%- endfor %}
+{% endmacro %}
+
+{% macro line_up(part, parts) %}
+{%- set length = var('sequence_length') %}
+{%- set lists = {
+    'event_types': 'event_type', 'texts': 'event_text', 'product_ids': 'product_id', 'categories': 'product_category',
+    'channels': 'channel', 'gap_seconds': 'gap_seconds', 'hours_of_week': 'hour_of_week', 'amounts': 'net_amount',
+    'quantities': 'quantity'
+} %}
+
+with
+-- Most of the events of those who come often are too old to be listed: what is not sorted costs nothing. One more than
+-- is listed, to measure the first gap from.
+find_first_moments as (
+    select
+        events.as_of_date,
+        events.user_key,
+        {{ nth_latest('events.occurred_at', length + 1) }} as first_moment
+    from {{ ref('int_events_retold') }} as events
+    left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
+    where
+        coalesce(event_types.is_in_sequence, true)
+        {%- if parts > 1 %}
+        and {{ part_of('events.user_key', parts) }} = {{ part }}
+        {%- endif %}
+    group by events.as_of_date, events.user_key
+    having count(*) > {{ length + 1 }}
+),
+
+word_latest_events as (
+    select
+        events.as_of_date,
+        events.user_key,
+        events.occurred_at,
+        events.row_number,
+        events.event_key,
+        events.event_type,
+        case
+            when events.source_table in ('orders', 'payments') then ''
+            else coalesce(nullif(events.event_text, ''), products.title, '')
+        end as event_text,
+        coalesce(events.product_id, '') as product_id,
+        coalesce(products.category, '') as product_category,
+        coalesce(events.channel, '') as channel,
+        events.hour_of_week,
+        cast(events.net_amount as double) as net_amount,
+        coalesce(cast(events.quantity as double), 0) as quantity
+    from {{ ref('int_events_retold') }} as events
+    left join find_first_moments as firsts
+        on events.as_of_date = firsts.as_of_date and events.user_key = firsts.user_key
+    left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
+    left join {{ ref('int_products_known') }} as products
+        on events.as_of_date = products.as_of_date and events.product_id = products.product_id
+    where
+        coalesce(event_types.is_in_sequence, true)
+        {%- if parts > 1 %}
+        and {{ part_of('events.user_key', parts) }} = {{ part }}
+        {%- endif %}
+        and (firsts.user_key is null or events.occurred_at >= firsts.first_moment)
+),
+
+line_up_events as (
+    select
+        as_of_date,
+        user_key,
+        max(occurred_at) as last_listed_at,
+        {{ ordered_rows(
+            ['occurred_at', 'row_number', 'event_key'] + lists.values() | reject('equalto', 'gap_seconds') | list
+        ) }} as events
+    from word_latest_events
+    group by as_of_date, user_key
+),
+
+cut_to_length as (
+    select
+        as_of_date,
+        user_key,
+        last_listed_at,
+        {{ last_elements('events', length + 1) }} as events
+    from line_up_events
+),
+
+read_moments as (
+    select
+        *,
+        {{ list_column('events', 'occurred_at') }} as moments
+    from cut_to_length
+),
+
+{% if var('carried') -%}
+-- Users that are only told more of go on from the lists of the earlier date.
+read_earlier_lists as (
+    select
+        readers.as_of_date,
+        kept.*
+    from {{ this }} as kept
+    inner join (
+        select carried.as_of_date, readers.sequence_key
+        from {{ this.incorporate(path={'identifier': 'int_user_sequences'}) }} as readers
+        inner join ({{ carried_dates() }}) as carried on readers.as_of_date = carried.carried_from
+        inner join {{ ref('int_users_changed') }} as changed
+            on carried.as_of_date = changed.as_of_date and readers.user_key = changed.user_key
+        where not changed.is_told_anew
+    ) as readers on kept.sequence_key = readers.sequence_key
+),
+
+{% endif -%}
+take_apart as (
+    select
+        listed.as_of_date,
+        listed.user_key,
+        listed.last_listed_at,
+        {%- for list, column in lists.items() %}
+        {%- set told = list_column('listed.events', column) %}
+        {%- if list == 'gap_seconds' %}
+        {%- set first_moment = 'list_extract(listed.moments, 1)' %}
+        {%- set first_gap = seconds_between('earlier.last_listed_at', first_moment) if var('carried') else 0 %}
+        {%- set told = gaps_between('listed.moments', 'cast(coalesce(' ~ first_gap ~ ', 0) as bigint)') %}
+        {%- endif %}
+        {{ last_elements(both_lists('earlier.' ~ list, told) if var('carried') else told, length) }} as {{ list }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from read_moments as listed
+    {%- if var('carried') %}
+    left join read_earlier_lists as earlier
+        on listed.as_of_date = earlier.as_of_date and listed.user_key = earlier.user_key
+    {%- endif %}
+),
+
+name_sequences as (
+    select
+        {{ surrogate_key(["'" ~ invocation_id ~ "'", 'as_of_date', 'user_key']) }} as sequence_key,
+        '{{ invocation_id }}' as told_by,
+        as_of_date as told_on,
+        user_key,
+        last_listed_at,
+        cast(len(event_types) as integer) as event_count,
+        {{ lists.keys() | join(',\n        ') }}
+    from take_apart
+)
+
+select * from name_sequences
+{% endmacro %}

@@ -1,0 +1,119 @@
+"""A day made from an earlier one says what it would say alone, whatever became known in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import warehouse
+from settings import ShopPaths
+from tests import world
+from tests.dbt import days, landed
+from tests.dbt.conftest import use_shop_folder
+from tests.dbt.test_delivery_orders import DELIVERIES, view
+from warehouse import dbt
+from warehouse.build import build_core
+
+pytestmark = pytest.mark.slow
+
+SCHEMAS = ("staging", "intermediate", "core", "ml_inputs")
+KEPT = (
+    *("ml_inputs.fct_user_features", "ml_inputs.fct_user_labels"),
+    "intermediate.int_user_rule_segments",
+)
+
+TOLD = {
+    **DELIVERIES,
+    # Somebody who comes every day for as long as lists are, and longer.
+    **{
+        f"regular {number}": (
+            str(day),
+            "events",
+            [view(f"r{number}-{i}", f"{day} {8 + i:02}:00:00", "d-r", "mug") for i in range(12)],
+        )
+        for number, day in enumerate(date(2026, 4, day) for day in range(1, 13))
+    },
+    "newest catalogue": (
+        "2026-04-11",
+        "products",
+        [
+            {"product_id": "mug", "title": "Green mug", "category": "garden", "is_product": True},
+            {"product_id": "teapot", "title": "Teapot", "category": "kitchen", "is_product": True},
+        ],
+    ),
+}
+
+
+class Shop:
+    """A shop to which deliveries come day after day; notes from which date each build went on."""
+
+    def __init__(self, paths: ShopPaths) -> None:
+        self.paths = paths
+        self.delivered: set[str] = set()
+        self.carried: list[dict[str, str]] = []
+
+    def build(
+        self, paths: ShopPaths, leg: str, variables: dict[str, Any], full_refresh: bool = False
+    ) -> None:
+        self.carried.append(variables["carried"])
+        # What a full refresh lines up in parts, the days have lined up at once.
+        parts = {"events_lined_up_at_once": 50} if full_refresh else {}
+        days.run_only(paths, leg, variables | parts, full_refresh)
+
+    def deliver_until(self, day: date) -> None:
+        for name, (on, table, rows) in TOLD.items():
+            if name not in self.delivered and date.fromisoformat(on) <= day:
+                landed.deliver(self.paths, date.fromisoformat(on), table, rows, name=name)
+                self.delivered.add(name)
+
+    def content(self) -> dict[str, str]:
+        """Return the content of all tables, of those that keep earlier dates as of the last."""
+        with warehouse.connect(self.paths, "a test") as connection:
+            for table in KEPT:
+                connection.execute(f"delete from {table} where as_of_date not in (from ops.built_date)")
+        return days.content(self.paths, *SCHEMAS)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    built = Shop(paths)
+    monkeypatch.setattr(dbt, "build", built.build)
+    landed.deliver(paths, world.FIRST_DAY, "events", [view("z", f"{world.FIRST_DAY} 12:00:00", "d-z", "mug")])
+    yield built
+
+
+def tell(shop: Shop, told_days: list[date]) -> None:
+    """Build the days one after the other, each with what was delivered by then."""
+    for day in told_days:
+        shop.deliver_until(day)
+        build_core(shop.paths, day)
+
+
+def assert_equal_to_a_full_refresh(shop: Shop, day: date) -> None:
+    found = shop.content()
+    build_core(shop.paths, day, full_refresh=True)
+    expected = shop.content()
+    assert {table for table in expected if found.get(table) != expected[table]} == set()
+
+
+def test_days_made_from_days_before_equal_a_full_refresh(shop: Shop) -> None:
+    first, second, third = date(2026, 4, 6), date(2026, 4, 10), date(2026, 4, 12)
+    tell(shop, [first, second, third])
+    assert shop.carried == [{}, {str(second): str(first)}, {str(third): str(second)}]
+    assert_equal_to_a_full_refresh(shop, third)
+
+
+@pytest.mark.deep
+def test_every_day_made_from_days_before_equals_a_full_refresh(shop: Shop) -> None:
+    told_days = [date(2026, 2, 26), *(date(2026, 3, day) for day in (1, 3, 5, 8, 10, 13, 19, 22, 27))]
+    told_days += [date(2026, 4, day) for day in (1, 5, 7, 8, 9, 11, 12)]
+    tell(shop, told_days[:1])
+    for day in told_days[1:]:
+        tell(shop, [day])
+        assert shop.carried[-1], day
+        assert_equal_to_a_full_refresh(shop, day)
