@@ -58,6 +58,7 @@ BROKEN = [
     ({"currency": "euro"}, "currency"),
     ({"daily": ["payments"]}, "['payments'] are mapped from no source"),
     ({"surprise": 1}, "surprise"),
+    ({"judge": [{"cut": "2026-05-01", "horizon_days": 30, "role": "report"}] * 2}, "2 cuts report"),
     ({"formats": {"money": "1 234,56"}}, "formats.money"),
     ({"formats": {"timestamp": "%Q"}}, "timestamp '%Q' is no pattern: write iso, epoch_seconds"),
     ({"formats": {"timestamp": "epoch"}}, "timestamp 'epoch' is no pattern: write iso, epoch_seconds"),
