@@ -68,6 +68,7 @@ def answer(folder: Path, answers: list[dict[str, Any]]) -> None:
 
 
 def calls(folder: Path) -> list[dict[str, Any]]:
-    """Return the commands that were called, oldest first."""
+    """Return the commands that were called, oldest first; the last line may be half written yet."""
     journal = folder / "data" / "calls.jsonl"
-    return [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
