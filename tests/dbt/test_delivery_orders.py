@@ -172,6 +172,7 @@ def test_any_order_of_delivery_ends_like_a_full_refresh(
     assert {table for table in expected if found.get(table) != expected[table]} == set()
 
 
+@pytest.mark.deep
 def test_visits_merge_and_split_with_what_is_known(
     shop: tuple[ShopPaths, dict[str, str]], expected: dict[str, str]
 ) -> None:
@@ -192,6 +193,7 @@ def count_visits(paths: ShopPaths) -> int:
     return int(visits)
 
 
+@pytest.mark.deep
 def test_late_event_touches_the_keys_and_visits_it_meets_and_no_other(
     shop: tuple[ShopPaths, dict[str, str]], expected: dict[str, str]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests import taobao
 from tests.chain import Chain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.deep]
 
 USERS, DAYS = 120, 120  # the scheme `value` needs two closed horizons of 30 days
 

@@ -233,6 +233,7 @@ def predictions(paths: ShopPaths) -> dict[str, str]:
         return found
 
 
+@pytest.mark.deep
 def test_killed_training_and_scoring_repeated_predict_what_undisturbed_ones_do(
     at: Any, tmp_path: Path
 ) -> None:

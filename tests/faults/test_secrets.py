@@ -17,6 +17,7 @@ SHOPS = str(settings.ROOT / "tests" / "shops")
 
 
 @pytest.mark.slow
+@pytest.mark.deep
 def test_planted_personal_data_and_keys_are_found_in_nothing_that_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
