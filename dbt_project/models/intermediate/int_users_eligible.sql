@@ -10,7 +10,7 @@ keep_recent as (
         last_event_at
     from {{ ref('int_users_measured') }}
     where
-        as_of_date in (select as_of_date from ({{ as_of_dates() }}) as dates)
+        as_of_date in (select dates.as_of_date from ({{ as_of_dates() }}) as dates)
         and {{ days_between('last_event_date', 'as_of_date') }} < {{ var('eligible_days') }}
 )
 
