@@ -58,6 +58,15 @@ than they were ("news"): all of those that are told anew, and of the others what
     {%- endif -%}
 {% endmacro %}
 
+{#- Whether a device tells the user of an event that tells none itself: at that moment, and as known as of one date. -#}
+{% macro is_told_by_device(as_of_date='events.as_of_date') -%}
+    events.user_key is null
+    and devices.as_of_date = {{ as_of_date }}
+    and events.device_key = devices.device_key
+    and events.occurred_at >= devices.valid_from
+    and events.occurred_at < devices.valid_to
+{%- endmacro %}
+
 {#- What was known of events on each as_of_date, with the user that they then belonged to: CTEs that end with
 `stitch_devices`. -#}
 {% macro stitch_events(known_events) -%}
@@ -92,11 +101,6 @@ stitch_devices as (
         events.row_number
     from see_what_was_known as events
     left join {{ ref('int_devices_stitched') }} as devices
-        on
-            events.user_key is null
-            and events.as_of_date = devices.as_of_date
-            and events.device_key = devices.device_key
-            and events.occurred_at >= devices.valid_from
-            and events.occurred_at < devices.valid_to
+        on {{ is_told_by_device() }}
 )
 {%- endmacro %}

@@ -3,10 +3,6 @@ An as_of_date that is made from an earlier one (`carried`): whatever users were 
 something became known of them in between. Where a macro says "carried", it is these dates and only these.
 -#}
 
-{% macro carried_from(as_of_date) -%}
-    {{ return(var('carried').get(as_of_date)) }}
-{%- endmacro %}
-
 {#- The carried dates and those that they are made from, as rows. -#}
 {% macro carried_dates() -%}
     {%- for as_of_date, carried_from in var('carried').items() %}

@@ -3,6 +3,15 @@ Lists of users' latest events, in parts: DuckDB holds all lists of a statement i
 for some three million events.
 -#}
 
+{#- The lists of a sequence, and what of an event each holds. -#}
+{% macro sequence_lists() -%}
+    {{ return({
+        'event_types': 'event_type', 'texts': 'event_text', 'product_ids': 'product_id',
+        'categories': 'product_category', 'channels': 'channel', 'gap_seconds': 'gap_seconds',
+        'hours_of_week': 'hour_of_week', 'amounts': 'net_amount', 'quantities': 'quantity'
+    }) }}
+{%- endmacro %}
+
 {% macro parts_to_line_up() -%}
     {%- set are_all_carried = var('carried') | length == var('as_of_dates') | length -%}
     {%- if not execute or are_all_carried -%}{{ return(1) }}{%- endif -%}
@@ -20,11 +29,7 @@ for some three million events.
 
 {% macro line_up(part, parts) %}
 {%- set length = var('sequence_length') %}
-{%- set lists = {
-    'event_types': 'event_type', 'texts': 'event_text', 'product_ids': 'product_id', 'categories': 'product_category',
-    'channels': 'channel', 'gap_seconds': 'gap_seconds', 'hours_of_week': 'hour_of_week', 'amounts': 'net_amount',
-    'quantities': 'quantity'
-} %}
+{%- set lists = sequence_lists() %}
 
 with
 -- Most of the events of those who come often are too old to be listed: what is not sorted costs nothing. One more than

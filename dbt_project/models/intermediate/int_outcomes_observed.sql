@@ -79,12 +79,7 @@ stitch_devices as (
         events.net_amount
     from keep_what_counts as events
     left join {{ ref('int_devices_stitched') }} as devices
-        on
-            events.user_key is null
-            and events.as_of_date = devices.as_of_date
-            and events.device_key = devices.device_key
-            and events.occurred_at >= devices.valid_from
-            and events.occurred_at < devices.valid_to
+        on {{ is_told_by_device() }}
 ),
 
 sum_outcomes as (

@@ -13,12 +13,7 @@ name_users as (
         events.net_amount
     from {{ ref('int_events_sessionized') }} as events
     left join {{ ref('int_devices_stitched') }} as devices
-        on
-            events.user_key is null
-            and devices.as_of_date = date '9999-12-31'
-            and events.device_key = devices.device_key
-            and events.occurred_at >= devices.valid_from
-            and events.occurred_at < devices.valid_to
+        on {{ is_told_by_device("date '9999-12-31'") }}
 ),
 
 summarise_events as (

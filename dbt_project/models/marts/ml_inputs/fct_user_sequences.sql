@@ -8,8 +8,7 @@ keep_eligible_users as (
         users.user_key,
         users.as_of_date,
         coalesce(listed.event_count, 0) as event_count,
-        {%- for list in ['event_types', 'texts', 'product_ids', 'categories', 'channels', 'gap_seconds',
-            'hours_of_week', 'amounts', 'quantities'] %}
+        {%- for list in sequence_lists() %}
         coalesce(listed.{{ list }}, []) as {{ list }},
         {%- endfor %}
         users.last_event_at
