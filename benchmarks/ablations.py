@@ -164,7 +164,8 @@ def main() -> None:
     )
     cli.add_shop(parser)
     cli.add_as_of(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9], help="default: 7 8 9")
+    seeds = list(Config().judge.seeds)
+    parser.add_argument("--seeds", type=int, nargs="+", default=seeds, help="default: %(default)s")
     parser.set_defaults(act=run)
     cli.main(parser)
 

@@ -133,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_experiments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add what an ML engineer tries by hand: nothing here is judged, registered or served."""
+    from ml.configs import Config
+
+    seeds = list(Config().judge.seeds)
     fit = _verb(verbs, "fit", "fit one recipe of BERT and try it, alone or under torchrun", _fit)
     compare = _verb(
         verbs,
@@ -145,7 +148,7 @@ def _add_experiments(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
         parser.add_argument("--recipe", default="bert_features", help="bert, bert_features or bert_text")
     for parser in (fit, compare, transfer):
         cli.add_as_of(parser)
-        parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9], help="default: 7 8 9")
+        parser.add_argument("--seeds", type=int, nargs="+", default=seeds, help="default: %(default)s")
     fit.add_argument("--checkpoint", help="text checkpoint: a package, a folder or a hub id")
     fit.add_argument("--start", choices=("scratch", "pretrained", "text_layers"), default="scratch")
     fit.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")

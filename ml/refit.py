@@ -97,6 +97,7 @@ FITS: dict[str, Callable[[Cut, Config, Path | None], Model]] = {
     "lightgbm": _lightgbm,
     "bert": _bert,
 }
+"""How each kind that can serve is fitted at a cut."""
 
 
 def _apart(model: Model, cut: Cut, config: Config, folder: Path | None) -> tuple[Floats, NDArray[np.int64]]:

@@ -22,11 +22,11 @@ from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
 from ml.evaluation import canaries
 from ml.evaluation.judge import Interval, Verdict, judge
-from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
+from ml.evaluation.rivals import RfmRank
 from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.reasons import Model
-from ml.refit import refit
+from ml.refit import FITS, refit
 from ml.segments import naming
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
@@ -220,17 +220,11 @@ def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, float]]
     """Return the rivals by name, and the CPU-seconds that fitting each took."""
     if not material.has_enough:
         return {"rfm_rank": RfmRank()}, {"rfm_rank": 0.0}
-    assert material.train.outcomes is not None
-    features, truth, config = (
-        material.train.features,
-        material.train.outcomes.is_high_value,
-        material.config.rivals,
-    )
     models: dict[str, Model] = {}
     costs = {}
-    for name, fit in (("rfm_logistic", RfmLogistic.fit), ("lightgbm", GradientTrees.fit)):
+    for name in ("rfm_logistic", "lightgbm"):
         started = time.process_time()
-        models[name] = fit(features, truth, config)
+        models[name] = FITS[name](material.train, material.config, None)
         costs[name] = time.process_time() - started
     return models, costs
 

@@ -64,7 +64,7 @@ def try_out(
     recipe: str,
     cuts: Cuts,
     config: Config,
-    seeds: Sequence[int] = recipes.SEEDS,
+    seeds: Sequence[int],
     folder: Path | None = None,
     pretrained: Pretrained | None = None,
 ) -> Tried:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,12 @@ from ml.encoder.start import Pretrained
 from ml.encoder.stories import StoryClassifier
 from ml.warehouse import Cut
 
+if TYPE_CHECKING:
+    from ml.evaluation.recipes import Scorer
+
 Floats = NDArray[np.float64]
 
 NAMES = ("bert", "bert_features", "bert_text")
-SEEDS = (7, 8, 9)
-"""Fixed before any of them was tried; a recipe's score is the mean over them."""
-
-
-class Scorer(Protocol):
-    """A fitted model of high value."""
-
-    def score(self, cut: Cut) -> Floats:
-        """Return probabilities of high value, (users,)."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def fit_mean(
     name: str,
     train: Cut,
     config: Config,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int],
     folder: Path | None = None,
     pretrained: Pretrained | None = None,
 ) -> Mean:
