@@ -37,6 +37,47 @@ TOLD = {
         )
         for number, day in enumerate(date(2026, 4, day) for day in range(1, 13))
     },
+    # Nothing else becomes known of anybody here, and no catalogue lists the chair.
+    # A visit of the past, told late.
+    "quiet": ("2026-03-01", "events", [view("q1", "2026-03-01 09:00:00", "d-q", "chair")]),
+    "quiet, told late": ("2026-04-09", "events", [view("q0", "2026-02-20 09:00:00", "d-q", "chair")]),
+    # An event that is taken from one device and given to another.
+    "somebody": (
+        "2026-03-06",
+        "events",
+        [view(f"w{day}", f"2026-03-0{day} 07:00:00", "d-w", "chair") for day in (5, 6)],
+    ),
+    "it was another": ("2026-04-09", "events", [view("w5", "2026-03-05 07:00:00", "d-v", "chair")]),
+    # Dora's device looks again, without her name.
+    "dora": ("2026-03-01", "events", [view("s1", "2026-03-01 09:00:00", "d-s", "chair", customer="dora")]),
+    "dora's device": ("2026-04-08", "events", [view("s2", "2026-04-08 09:00:00", "d-s", "chair")]),
+    # Fay looked between two visits of eve's to their device: they were one.
+    "fay and eve": (
+        "2026-03-25",
+        "events",
+        [
+            view("t1", "2026-03-24 09:00:00", "d-t", "chair", customer="fay"),
+            view("t2", "2026-03-25 10:00:00", "d-t", "chair", customer="eve"),
+            view("t4", "2026-03-25 10:50:00", "d-t", "chair", customer="eve"),
+        ],
+    ),
+    "fay, told late": (
+        "2026-04-09",
+        "events",
+        [view("t3", "2026-03-25 10:25:00", "d-t", "chair", customer="fay")],
+    ),
+    # Whose device that was becomes known.
+    "a device": ("2026-03-02", "events", [view("u1", "2026-03-02 09:00:00", "d-u", "chair")]),
+    "gus's device": (
+        "2026-04-09",
+        "device_links",
+        [{"device_id": "d-u", "customer_id": "gus", "linked_at": "2026-03-01 12:00:00"}],
+    ),
+    # Days that leave a window of 7, 30 or 90 days between the 6th and the 10th of April.
+    **{
+        f"once, {day}": (day, "events", [view(f"o{day}", f"{day} 09:00:00", f"d-{day}", "chair")])
+        for day in ("2026-04-01", "2026-03-09", "2026-01-08")
+    },
     "newest catalogue": (
         "2026-04-11",
         "products",
