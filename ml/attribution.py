@@ -17,7 +17,7 @@ import torch
 from ml.encoder.classifier import Classifier
 from ml.encoder.features import numeric
 from ml.encoder.network import collate
-from ml.encoder.tokens import Sequences, _most_recent, _token_starts
+from ml.encoder.tokens import Sequences, most_recent, token_starts
 from ml.evaluation.metrics import Floats
 
 STEPS = 128
@@ -51,7 +51,7 @@ def attribute(model: Classifier, sequences: Sequences, features: pd.DataFrame) -
     """
     encoder, network = model.encoder, model.encoder.network
     tokens = encoder.tokens(sequences)
-    projected = encoder._project(tokens, sequences.texts, np.zeros(1, np.int64)).clone()
+    projected = encoder.project(tokens, sequences.texts, np.zeros(1, np.int64)).clone()
     encoded = torch.from_numpy(model.steps.apply(numeric(features)))  # (1, columns)
     share = torch.cat([(torch.arange(STEPS) + 0.5) / STEPS, torch.tensor([0.0, 1.0])])  # middles, then ends
     batch = collate(tokens, np.zeros(len(share), np.int64))
@@ -86,8 +86,8 @@ def attribute(model: Classifier, sequences: Sequences, features: pd.DataFrame) -
 def events_in_words(model: Classifier, sequences: Sequences) -> list[str]:
     """Return one user's tokens in words, oldest first, such as ``3rd last event: cart, oak bread board``."""
     config = model.encoder.config.tokens
-    starts, user = _token_starts(sequences, bool(config.merge_simultaneous))
-    starts = starts[_most_recent(user, len(sequences), config.max_tokens)]
+    starts, user = token_starts(sequences, bool(config.merge_simultaneous))
+    starts = starts[most_recent(user, len(sequences), config.max_tokens)]
     count = len(starts)
     return [
         f"{_place(count - index)}: {sequences.event_type[start]}, "

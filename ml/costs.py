@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COST_ORDER = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
+"""The models that may serve, cheapest first: each step up must be earned."""
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from cli import UsageError
 from ml import attribution, configs, kept, reasons, tracking
 from ml.configs import Config
+from ml.costs import COST_ORDER
 from ml.encoder.classifier import Classifier
 from ml.encoder.features import numeric_columns
 from ml.encoder.tokens import Sequences
 from ml.evaluation.judge import Interval
 from ml.evaluation.metrics import Floats
 from ml.evaluation.rivals import GradientTrees
-from ml.high_value import NAMES, HighValue
+from ml.high_value import HighValue
 from ml.reasons import HISTORY, TOP, Contributions, Model, Vectors
 from ml.refit import FITS
 from ml.warehouse import Cut, Inputs
@@ -135,10 +136,10 @@ def chosen(paths: ShopPaths, as_of: date, run: str | None) -> tuple[HighValue, s
     """
     if run is not None:
         found = tracking.find_run(paths.shop, run)
-        if found.tags["stage"] not in NAMES:
+        if found.tags["stage"] not in COST_ORDER:
             raise UsageError(
                 f"run {found.run_id} ({found.name}) logged no model of high value: name a run of "
-                f"{', '.join(NAMES)} (python -m ml runs)"
+                f"{', '.join(COST_ORDER)} (python -m ml runs)"
             )
         return HighValue.load(found.package(), paths.models), f"run {found.run_id[:8]}"
     version = kept.require_in_force(paths, tracking.HIGH_VALUE, as_of)

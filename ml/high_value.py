@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml import packages, reasons
 from ml.configs import GateConfig
+from ml.costs import COST_ORDER
 from ml.encoder.classifier import Classifier
 from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
@@ -21,8 +22,6 @@ from ml.warehouse import Cut
 
 Floats = NDArray[np.float64]
 USUAL = "usual.safetensors"
-NAMES = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
-"""Cheapest first: each step up must be earned."""
 
 
 @dataclass(frozen=True)
@@ -151,4 +150,6 @@ def _load_model(kind: str, folder: Path, cache_folder: Path | None) -> Model:
     for known in (GradientTrees, RfmLogistic, RfmRank):
         if kind == known.name:
             return known.load(folder)
-    raise ShoalError(f"model package {folder} is of the unknown kind {kind!r}: known are {', '.join(NAMES)}")
+    raise ShoalError(
+        f"model package {folder} is of the unknown kind {kind!r}: known are {', '.join(COST_ORDER)}"
+    )

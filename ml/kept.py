@@ -96,7 +96,7 @@ def _check_seal(version: tracking.Version, digest: str) -> None:
 def _last(paths: ShopPaths, name: str, as_of: date) -> tracking.Version | None:
     kept = [_read(folder) for folder in _folder(paths, name).glob("[0-9]*")]
     known = [one for one in kept if one.known_through <= as_of]
-    return max(known, key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
+    return max(known, key=tracking.Version.promotion_order, default=None)
 
 
 def _folder(paths: ShopPaths, name: str) -> Path:

@@ -11,6 +11,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a text on top of a page."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -116,7 +119,7 @@ def tags(experiment: str, experiment_id: str, created_at: int) -> dict[str, str]
     about = f"{ABOUT[experiment]} With metrics: {links}" if views else ""
     kept = {f"mlflow.sharedViewState.{view.key}": _kept(view, created_at) for view in views}
     kind = {"mlflow.experimentKind": "custom_model_development"}  # else the page speaks of agents and traces
-    return kind | kept | ({"mlflow.note.content": about} if about else {})
+    return kind | kept | ({NOTE: about} if about else {})
 
 
 def link(experiment_id: str, view: str) -> str:

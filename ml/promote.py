@@ -15,9 +15,9 @@ from datetime import UTC, date, datetime
 from cli import ShoalError, UsageError
 from ml import tracking
 from ml.configs import GateConfig
+from ml.costs import COST_ORDER
 from ml.evaluation.judge import Verdict
 
-COST_ORDER = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
 CHAMPION = "champion"
 """The name under which the champion in force is judged beside the new models."""
 
@@ -185,7 +185,7 @@ def roll_back(name: str, reason: str) -> tuple[tracking.Version, tracking.Versio
     UsageError
         When no champion was in force before it.
     """
-    champions = sorted(_promoted(name), key=lambda one: (one.known_through, one.tags["promoted_at"]))
+    champions = sorted(_promoted(name), key=tracking.Version.promotion_order)
     if len(champions) < 2:
         told = f"only version {champions[0].version} was promoted" if champions else "none was promoted"
         raise UsageError(f"{name} has no earlier champion to go back to ({told}): train another one first")
@@ -198,7 +198,7 @@ def roll_back(name: str, reason: str) -> tuple[tracking.Version, tracking.Versio
 
 def name_champion(name: str) -> None:
     """Point the alias ``champion`` at the newest champion, also after a kill before it was named."""
-    newest = max(_promoted(name), key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
+    newest = max(_promoted(name), key=tracking.Version.promotion_order, default=None)
     if newest is not None:
         newest.set_alias("champion")
 
@@ -206,7 +206,7 @@ def name_champion(name: str) -> None:
 def in_force(name: str, as_of: date) -> tracking.Version | None:
     """Return the champion that may speak about an as_of_date: the newest that knows nothing later."""
     known = [one for one in _promoted(name) if one.known_through <= as_of]
-    return max(known, key=lambda one: (one.known_through, one.tags["promoted_at"]), default=None)
+    return max(known, key=tracking.Version.promotion_order, default=None)
 
 
 def require_in_force(name: str, as_of: date, shop: str) -> tracking.Version:

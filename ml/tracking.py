@@ -36,8 +36,6 @@ HIGH_VALUE, BEHAVIOUR = "high_value", "behaviour_segments"
 PACKAGE = "package"
 SEAL = "package_digest"
 """The tag of a run and of a version that holds the digest of its package."""
-NOTE = "mlflow.note.content"
-"""The tag whose text MLflow shows at the top of a page."""
 PINNED = (
     "torch",
     "transformers",
@@ -147,7 +145,7 @@ class Run:
 
     def note(self, text: str) -> None:
         """Put a text at the top of the run's page; its first line also stands in the list of runs."""
-        self.set_tags({NOTE: text})
+        self.set_tags({pages.NOTE: text})
 
     def log_text(self, name: str, text: str) -> None:
         """Keep a text as an artefact."""
@@ -286,6 +284,10 @@ class Version:
     def known_through(self) -> date:
         """Return the last day that this version was learned or judged from."""
         return date.fromisoformat(self.tags["known_through"])
+
+    def promotion_order(self) -> tuple[date, str]:
+        """Return what orders champions: who knows more, then who was promoted later."""
+        return self.known_through, self.tags["promoted_at"]
 
     def package(self) -> Path:
         """Return the folder of the sealed package, on this machine."""

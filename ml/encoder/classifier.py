@@ -97,15 +97,6 @@ class Classifier:
         """Return probabilities of high value, (users,)."""
         return self.encoder.judge(embeddings, self.steps.apply(numeric(features)))
 
-    def contributions(
-        self, embeddings: NDArray[np.float32], features: pd.DataFrame
-    ) -> tuple[list[str], NDArray[np.float64]]:
-        """Return what each feature adds to the logit against the average user, (users, columns)."""
-        found = self.encoder.contributions(embeddings, self.steps.apply(numeric(features)))
-        owners, names = self.steps.owners, self.steps.names
-        by_feature = np.stack([found[:, owners == place].sum(axis=1) for place in range(len(names))], axis=1)
-        return names, by_feature.astype(np.float64)
-
     def save(self, folder: Path) -> None:
         """Write encoder and bins."""
         self.encoder.save(folder)

@@ -81,7 +81,7 @@ class Encoder:
     @torch.inference_mode()
     def _encode(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> NDArray[np.float16]:
         torch.set_num_threads(self.config.training.threads)
-        return self._read(tokens, self._project(tokens, texts, users), users)
+        return self._read(tokens, self.project(tokens, texts, users), users)
 
     @torch.inference_mode()
     def _read(self, tokens: Tokens, projected: torch.Tensor, users: NDArray[np.int64]) -> NDArray[np.float16]:
@@ -98,7 +98,7 @@ class Encoder:
             vectors[pack.members] = torch.cat([_pooled(part) for part in pack.split(read)]).half().numpy()
         return vectors
 
-    def _project(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> torch.Tensor:
+    def project(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> torch.Tensor:
         """Return all texts through the text layer, in blocks of one shape, zero where nobody needs them."""
         is_needed = np.zeros(len(tokens), dtype=bool)
         is_needed[users] = True
@@ -121,13 +121,6 @@ class Encoder:
         """Return probabilities of high value, (users,); cheap, so done anew for everybody each day."""
         logits = self.network.judge(torch.from_numpy(embeddings), torch.from_numpy(features))
         return torch.sigmoid(logits[:, 0].double()).numpy()
-
-    def contributions(self, embeddings: Floats, features: Floats) -> Floats:
-        """Return gradient × input of the high-value logit, (users, features), against the average user."""
-        inputs = torch.from_numpy(features).requires_grad_()
-        logits = self.network.judge(torch.from_numpy(embeddings), inputs)
-        (gradient,) = torch.autograd.grad(logits[:, 0].sum(), inputs)
-        return np.asarray((gradient * inputs).detach().numpy())
 
     def save(self, folder: Path) -> None:
         """Write weights, vocabulary and config.

@@ -180,8 +180,8 @@ def merges(sequences: Sequences, max_tokens: int) -> bool:
 
 def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) -> Tokens:
     """Turn events into tokens and keep each user's most recent ``max_tokens``."""
-    starts, user = _token_starts(sequences, bool(config.merge_simultaneous))
-    kept = _most_recent(user, len(sequences), config.max_tokens)
+    starts, user = token_starts(sequences, bool(config.merge_simultaneous))
+    kept = most_recent(user, len(sequences), config.max_tokens)
     ends = np.append(starts[1:], len(sequences.text))[kept]
     starts, user = starts[kept], user[kept]
     size = ends - starts
@@ -212,7 +212,7 @@ def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) 
     )
 
 
-def _token_starts(sequences: Sequences, merge: bool) -> tuple[Ints, Ints]:
+def token_starts(sequences: Sequences, merge: bool) -> tuple[Ints, Ints]:
     """Return each token's first event and its user."""
     count = len(sequences.text)
     user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
@@ -230,10 +230,10 @@ def _token_starts(sequences: Sequences, merge: bool) -> tuple[Ints, Ints]:
     return starts, user[starts]
 
 
-def _most_recent(user: Ints, users: int, limit: int) -> NDArray[np.bool_]:
+def most_recent(user: Ints, users: int, limit: int) -> NDArray[np.bool_]:
     """Mark, of tokens in order of user and time, each user's last ``limit``.
 
-    >>> _most_recent(np.array([0, 0, 0, 2]), 3, 2).tolist()
+    >>> most_recent(np.array([0, 0, 0, 2]), 3, 2).tolist()
     [False, True, True, True]
     """
     ends = np.cumsum(np.bincount(user, minlength=users))

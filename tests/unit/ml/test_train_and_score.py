@@ -65,7 +65,7 @@ def test_page_of_a_training_tells_verdict_data_and_pictures(trained: synthetic.W
     found = {run["name"]: run for run in reversed(tracking.recent_runs("tiny", 20))}
     parent = tracking.client().get_run(found[f"train tiny {trained.as_of}"]["run_id"])
     choice = parent.data.tags["choice"]
-    told = parent.data.tags[tracking.NOTE].splitlines()
+    told = parent.data.tags[pages.NOTE].splitlines()
     assert told[0].startswith(f"{choice} 0.") and told[0].endswith(", promoted")
     assert any(line.startswith("| test | 2026-05-31 | 500 |") for line in told)
     assert parent.data.params == {key: str(value) for key, value in QUICK.dotted().items()}
@@ -110,7 +110,7 @@ def test_list_of_runs_has_views_whose_columns_the_runs_know(trained: synthetic.W
         for view in views:
             state = json.loads(json.loads(kept.tags[f"mlflow.sharedViewState.{view.key}"])["state"])
             assert state["selectedColumns"][1:] == [f"{kind}.`{name}`" for kind, name, _ in view.columns[1:]]
-            assert pages.link(kept.experiment_id, view.key) in kept.tags[tracking.NOTE]
+            assert pages.link(kept.experiment_id, view.key) in kept.tags[pages.NOTE]
             listed = [run for run in runs if run["experiment_id"] == kept.experiment_id]
             for kind, name, _ in view.columns[1:]:
                 assert any(name in run[kind] for run in listed), (experiment, view.key, name)
