@@ -227,7 +227,7 @@ def _encode_users(name: str, sequences: Sequences) -> list[str]:
     """Return users per CPU-second of the network alone, of all, and of its products alone."""
     encoder, everybody = fresh_encoder(None), np.arange(len(sequences))
     tokens = encoder.tokens(sequences)
-    projected = encoder._project(tokens, sequences.texts, everybody)
+    projected = encoder.project(tokens, sequences.texts, everybody)
     encoder._read(tokens, projected, everybody[:500])
     ways = (
         measure(f"{name}: network", lambda: encoder._read(tokens, projected, everybody)),

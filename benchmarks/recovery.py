@@ -114,7 +114,7 @@ def read(root: Path) -> Published:
             "select user_key, scheme, segment_code, as_of_date from bi.user_segment_current"
         ).df()
     as_of = pd.Timestamp(rows["as_of_date"].max()).date()
-    group = _planted(
+    group = planted(
         truth, root / "secrets" / "pseudonym.key", as_of >= date.fromisoformat(parameters["drift_date"])
     )
     segments = rows.pivot(index="user_key", columns="scheme", values="segment_code")
@@ -131,7 +131,8 @@ def read(root: Path) -> Published:
     )
 
 
-def _planted(truth: Path, key: Path, after_drift: bool) -> pd.Series:
+def planted(truth: Path, key: Path, after_drift: bool) -> pd.Series:
+    """Return the planted group of every customer, by pseudonym."""
     people = pd.read_parquet(truth / "users.parquet").dropna(subset=["customer_id"])
     secret = key.read_bytes()
     keys = [

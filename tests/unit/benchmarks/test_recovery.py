@@ -95,7 +95,7 @@ def test_order_shares_of_each_kind_sum_to_one(root: Path) -> None:
 def test_group_in_force_changes_with_the_drift(root: Path) -> None:
     people = pd.read_parquet(root / "truth" / "users.parquet").dropna(subset=["customer_id"])
     key = root / "secrets" / "pseudonym.key"
-    before, after = (recovery._planted(root / "truth", key, drifted) for drifted in (False, True))
+    before, after = (recovery.planted(root / "truth", key, drifted) for drifted in (False, True))
     assert (before != after).sum() == people["drifts"].sum() > 0
 
 
