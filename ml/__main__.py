@@ -121,6 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         help="settings that each model may try at the choosing cuts (default: ml/configs)",
     )
     judge.add_argument("--choosing-only", action="store_true", help="leave the reporting cut unread")
+    segments = _verb(
+        verbs, "judge-segments", "compare ways to cut users into segments, month by month", _judge_segments
+    )
+    segments.add_argument("--format", choices=("table", "csv"), default="table", help="default: table")
     promote = _verb(verbs, "promote", "make a registered version champion by hand", _promote)
     promote.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
     promote.add_argument("--version", required=True, help="the version in the registry")
@@ -406,6 +410,21 @@ def _judge(arguments: argparse.Namespace) -> None:
         return
     table = Table(title=f"models of {arguments.shop}")
     for column in trials.COLUMNS:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))
+    answer.print(table)
+
+
+def _judge_segments(arguments: argparse.Namespace) -> None:
+    from ml import configs, segment_trials
+
+    rows = segment_trials.judge_segments(arguments.shop, configs.make())
+    if arguments.format == "csv":
+        print(segment_trials.as_csv(rows), end="")
+        return
+    table = Table(title=f"ways to cut the users of {arguments.shop}")
+    for column in segment_trials.COLUMNS:
         table.add_column(column)
     for row in rows:
         table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))

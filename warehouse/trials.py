@@ -40,13 +40,13 @@ def choose(shop: str) -> list[Trial]:
             f"shop {shop} has no complete day yet: "
             f"run `python -m landing receive <folder> --shop {shop}` first"
         )
-    named, refund_days = shops.load(shop).judge, _refund_days()
+    named, refunds_after = shops.load(shop).judge, refund_days()
     if not named:
-        return horizon.choose_trials(first_day, last_day, refund_days)
+        return horizon.choose_trials(first_day, last_day, refunds_after)
     try:
         return sorted(
             (
-                Trial.at(one.cut, one.horizon_days, one.role, first_day, last_day, refund_days)
+                Trial.at(one.cut, one.horizon_days, one.role, first_day, last_day, refunds_after)
                 for one in named
             ),
             key=lambda trial: trial.cut,
@@ -104,6 +104,7 @@ def _first_known(file: LedgerFile) -> date:
     return file.delivered_on or min((day.event_date for day in file.tables), default=date.max)
 
 
-def _refund_days() -> int:
+def refund_days() -> int:
+    """Return for how many days after a horizon its refunds are waited for."""
     declared = yaml.safe_load((dbt.PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
     return int(declared["vars"]["refund_days"])
