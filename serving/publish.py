@@ -23,7 +23,7 @@ import journal
 import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
-from serving import checks, comparisons, facts, operations, provenance, versions
+from serving import checks, comparisons, facts, groups, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
@@ -107,9 +107,11 @@ def publish(
             _add_operations(connection, paths, outcome, run, notes, building)
             _check(connection, as_of)
             _keep_facts(connection, paths, as_of, notes)
+            groups.release(connection, paths, as_of)
             same = _unchanged(paths, hashes, outcome)
             if same is None:
                 _write_parquet(connection, paths, building)
+                groups.write_database(connection, paths, building)
         if same is not None:
             shutil.rmtree(building)
             return _stay(paths, same, outcome, run)
