@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -126,6 +127,12 @@ class ShopPaths:
     @property
     def history(self) -> Path:
         return self.root / "history"
+
+    @property
+    def last_published(self) -> date | None:
+        """Return the newest as_of_date that was ever published."""
+        days = (date.fromisoformat(found.name) for found in (self.history / "bi").glob("[0-9]*"))
+        return max(days, default=None)
 
     @property
     def ops(self) -> Path:

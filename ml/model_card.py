@@ -100,7 +100,7 @@ def segments(
     chosen = next(trial for trial in trials if trial.is_chosen)
     total = sum(users.values())
     sizes = [
-        [code, f"{count:,}", f"{count / total:.1%}", made.descriptions[code]["en"]]
+        [code, f"{count:,}", f"{count / total:.1%}", _origin(made, code), made.descriptions[code]["en"]]
         for code, count in users.items()
     ]
     tried = [
@@ -111,7 +111,7 @@ def segments(
         f"{material.paths.shop}.behaviour_segments of {material.as_of}",
         [
             ("Verdict", decision.reason),
-            ("Segments", table(["segment", "users", "share", "what they are like"], sizes)),
+            ("Segments", table(["segment", "users", "share", "was", "what they are like"], sizes)),
             ("Intended use", SEGMENTS_USE),
             ("Data", data(material)),
             (
@@ -181,6 +181,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     lines = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
+
+
+def _origin(made: BehaviourSegments, code: str) -> str:
+    origin = made.lineage.origins[code]
+    return f"{origin.event} from {origin.parent_code}" if origin.parents else origin.event
 
 
 def _kind(name: str) -> str:

@@ -15,6 +15,7 @@ from ml import kept, tracking
 from ml.high_value import HighValue
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
+from ml.segments.identity import Origin
 from ml.warehouse import TABLES, Cut, Inputs, write_predictions
 from settings import ShopPaths
 
@@ -86,7 +87,7 @@ def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
         )
     )
     told = {code: (words["en"], words["zh"]) for code, words in model.descriptions.items()}
-    frames["segment_definitions"].append(_definitions("behaviour", told, version))
+    frames["segment_definitions"].append(_definitions("behaviour", told, version, model.lineage.origins))
     return encoded, reused
 
 
@@ -129,7 +130,13 @@ def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
     frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
 
 
-def _definitions(scheme: str, told: Mapping[str, tuple[str, str]], version: tracking.Version) -> pd.DataFrame:
+def _definitions(
+    scheme: str,
+    told: Mapping[str, tuple[str, str]],
+    version: tracking.Version,
+    origins: Mapping[str, Origin] | None = None,
+) -> pd.DataFrame:
+    found = [(origins or {}).get(code, Origin()) for code in told]
     return pd.DataFrame(
         {
             "scheme": scheme,
@@ -138,6 +145,8 @@ def _definitions(scheme: str, told: Mapping[str, tuple[str, str]], version: trac
             "model_version": version.version,
             "description_en": [english for english, _ in told.values()],
             "description_zh": [chinese for _, chinese in told.values()],
+            "event": [origin.event for origin in found],
+            "parent_code": [origin.parent_code for origin in found],
         }
     )
 

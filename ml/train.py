@@ -27,7 +27,7 @@ from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.reasons import Model
 from ml.refit import FITS, refit
-from ml.segments import naming
+from ml.segments import identity, naming
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
 from ml.warehouse import Cut, Inputs
@@ -348,15 +348,27 @@ def _behaviour(
     paths, now, config = material.paths, material.now, material.config
     name = tracking.registered_name(paths.shop, tracking.BEHAVIOUR)
     tags = {**tags, "stage": "cluster"}
-    params = {key: value for key, value in config.dotted().items() if key.startswith("clusters.")}
+    params = {
+        key: value for key, value in config.dotted().items() if key.startswith(("clusters.", "identity."))
+    }
     with tracking.run("segments", f"cluster {paths.shop} {material.as_of}", tags, params, parent) as run:
+        champion = promote.in_force(name, material.as_of)
+        before = None if champion is None else _before(material, champion)
         embedded = classifier.embed(now.sequences)
         segments, trials = BehaviourSegments.make(
-            classifier, now, embedded.vectors, material.as_of, config.clusters, naming.Rules.load()
+            classifier,
+            now,
+            embedded.vectors,
+            material.as_of,
+            config.clusters,
+            naming.Rules.load(),
+            before,
+            config.identity,
         )
         placed = segments.clusters.place(embedded.vectors)
         _log_trials(run, trials)
-        decision = _decide_segments(material, name, placed.code)
+        _log_lineage(run, segments.lineage)
+        decision = _decide_segments(material, champion, before, placed.code)
         _tell_segments(placed.code, trials, decision)
         version = run.log_model(
             "behaviour_segments", segments.save, material.inputs.example(material.as_of), name
@@ -389,19 +401,26 @@ def _segments_card(
     return model_card.segments(material, segments, users, trials, decision)
 
 
-def _decide_segments(material: Material, name: str, codes: NDArray[np.object_]) -> promote.Decision:
-    champion = promote.in_force(name, material.as_of)
-    if champion is None:
+def _before(material: Material, champion: tracking.Version) -> identity.Before:
+    held = BehaviourSegments.load(champion.package(), material.paths.models)
+    return held.before(champion.version, material.now)
+
+
+def _decide_segments(
+    material: Material,
+    champion: tracking.Version | None,
+    before: identity.Before | None,
+    codes: NDArray[np.object_],
+) -> promote.Decision:
+    if champion is None or before is None:
         return promote.decide_segments(None, material.as_of, None, None, material.config.gate)
     from sklearn.metrics import adjusted_rand_score
 
-    held = BehaviourSegments.load(champion.package(), material.paths.models)
-    placed, _, _ = held.place(material.now)
-    sizes = [float((placed.code == code).mean()) for code in held.clusters.codes]
+    sizes = [float((before.placed == code).mean()) for code in before.codes]
     return promote.decide_segments(
         champion.known_through,
         material.as_of,
-        float(adjusted_rand_score(placed.code, codes)),
+        float(adjusted_rand_score(before.placed, codes)),
         min(sizes),
         material.config.gate,
     )
@@ -466,6 +485,13 @@ def _log_trials(run: tracking.Run, trials: list[Trial]) -> None:
         run.log_metrics({f"k/{name}": value for name, value in found.items()}, step=trial.k)
         if trial.is_chosen:
             run.log_metrics(found | {"k": float(trial.k)})
+
+
+def _log_lineage(run: tracking.Run, lineage: identity.Lineage) -> None:
+    """Keep what became of the champion's segments."""
+    told = [(code, origin.event, origin.parent_code) for code, origin in lineage.origins.items()]
+    told += [(code, "retired", None) for code in lineage.retired]
+    run.log_table("lineage.csv", pd.DataFrame(told, columns=["segment_code", "event", "parent_code"]))
 
 
 def _params(name: str, config: Config) -> dict[str, Any]:

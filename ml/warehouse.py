@@ -70,6 +70,8 @@ TABLES: dict[str, dict[str, str]] = {
         "model_version": "VARCHAR",
         "description_en": "VARCHAR",
         "description_zh": "VARCHAR",
+        "event": "VARCHAR",
+        "parent_code": "VARCHAR",
         "run_id": "VARCHAR",
     },
 }
@@ -251,6 +253,8 @@ def _replace(connection: duckdb.DuckDBPyConnection, name: str, as_of: date, rows
     names = ", ".join(f'"{column}"' for column in columns)
     connection.execute('create schema if not exists "ml"')
     connection.execute(f'create table if not exists "ml"."{name}" ({declared})')
+    for column, kind in columns.items():  # of a warehouse that an earlier release made
+        connection.execute(f'alter table "ml"."{name}" add column if not exists "{column}" {kind}')
     connection.execute(f'delete from "ml"."{name}" where as_of_date = ?', [as_of])  # noqa: S608 - names from TABLES
     connection.register("incoming_predictions", rows)
     connection.execute(

@@ -140,7 +140,7 @@ def _write_day(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database
         _write(connection, query, [as_of], part / f"{table.name}.parquet")
     write_whole(part / HASHES, json.dumps(_hashes(connection, part)))
     query = f"""
-        select ?::date as as_of_date, * exclude (valid_from, valid_to, event, parent_code)
+        select ?::date as as_of_date, * exclude (valid_from, valid_to)
         from {database}.bi.dim_segment
         where valid_from <= ? and (valid_to is null or ? < valid_to) order by all
     """  # noqa: S608

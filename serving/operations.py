@@ -78,6 +78,16 @@ JOURNALS: dict[str, dict[str, str]] = {
         "rival_cpu_seconds_per_1000_users": "DOUBLE",
         "recorded_at": "TIMESTAMP",
     },
+    "segment_rename": {
+        "renamed_at": "TIMESTAMP",
+        "run_id": "VARCHAR",
+        "scheme": "VARCHAR",
+        "segment_code": "VARCHAR",
+        "segment_name_en": "VARCHAR",
+        "segment_name_zh": "VARCHAR",
+        "valid_from": "DATE",
+        "reason": "VARCHAR",
+    },
 }
 """Journals by table, with the columns of each; a value that is a list or an object becomes its JSON."""
 

@@ -26,7 +26,7 @@ def rebuild(paths: ShopPaths, as_of: date | None = None) -> None:
     The old file is put aside and comes back if anything fails. After a kill it still lies aside: the next
     rebuild keeps it until one succeeds.
     """
-    split = choose_split(paths, as_of or _newest_published(paths))
+    split = choose_split(paths, as_of or paths.last_published)
     aside = paths.warehouse.with_name("warehouse.before_rebuild.duckdb")
     with warehouse.lock(paths, f"rebuild as of {split.as_of_date}"):
         _put_aside(paths.warehouse, aside)
@@ -40,11 +40,6 @@ def rebuild(paths: ShopPaths, as_of: date | None = None) -> None:
             _put_back(aside, paths.warehouse)
             raise
         _remove(aside)
-
-
-def _newest_published(paths: ShopPaths) -> date | None:
-    days = (date.fromisoformat(found.name) for found in (paths.history / "bi").glob("[0-9]*"))
-    return max(days, default=None)
 
 
 def _put_aside(file: Path, aside: Path) -> None:

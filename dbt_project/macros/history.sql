@@ -4,15 +4,23 @@ nowhere else. So a rerun can't change the past, and a lost warehouse loses nothi
 (`is_restating`) computes its as_of_date anew, to be published in its place.
 -#}
 
-{#- The rows of a published table, of all days, in the columns that this model's contract names. No row where nothing
-was published. -#}
+{#- The rows of a published table, of all days, in the columns that this model's contract names; a column that no day was
+published with is empty. No row where nothing was published. -#}
 {% macro published_rows(table_name) -%}
     {#- Not '*': a day that is being written lies in a folder that begins with a dot. -#}
     {%- set pattern = history_dir() ~ '/[0-9]*-*-*/' ~ table_name ~ '.parquet' -%}
     {%- if has_files(pattern) -%}
+    {%- set rows -%}
+        read_parquet('{{ pattern | replace("'", "''") }}', union_by_name = true, hive_partitioning = false)
+    {%- endset -%}
+    {%- set known = run_query('describe select * from ' ~ rows).columns[0].values() -%}
     (
-        select {{ contracted_columns() }}
-        from read_parquet('{{ pattern | replace("'", "''") }}', union_by_name = true, hive_partitioning = false)
+        select
+            {%- for column in model.columns.values() %}
+            {% if column.name not in known %}cast(null as {{ column.data_type }}) as {% endif -%}
+            {{ column.name }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ rows }}
         {%- if var('is_restating') %}
         where as_of_date <> {{ as_of_date() }}
         {%- endif %}

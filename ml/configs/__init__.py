@@ -121,6 +121,17 @@ class ClusterConfig(Frozen):
     stability_slack: float = 0.05  # as stable as the best, within this, counts as stable
 
 
+class IdentityConfig(Frozen):
+    """When a new cluster is a segment that was known before; shares of users that both hold."""
+
+    kept_jaccard: float = 0.5  # above a half no second cluster can claim the same segment
+    near_jaccard: float = 0.3  # enough where the centroids are each other's nearest, too
+    centroid_weight: float = 0.1  # centroids decide between claims that the members leave open
+    parent_share: float = 0.5  # a parent gives half of itself, or makes half of the new one
+    least_part: float = 0.1  # of a merged one: what makes less of it was picked up by the way
+    remember_retired_days: int = 180  # so long no other segment takes the code, while others are left
+
+
 class GateConfig(Frozen):
     """When a model may serve."""
 
@@ -157,6 +168,7 @@ class Config(Frozen):
     story: StoryConfig = StoryConfig()
     rivals: RivalConfig = RivalConfig()
     clusters: ClusterConfig = ClusterConfig()
+    identity: IdentityConfig = IdentityConfig()
     gate: GateConfig = GateConfig()
     judge: JudgeConfig = JudgeConfig()
 

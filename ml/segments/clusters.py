@@ -125,9 +125,10 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
             f"{len(embeddings)} users are too few for {config.smallest_k} clusters of {config.min_users}: "
             "land more history, or set a smaller k in ml/configs"
         )
-    space = _space(embeddings, config.components)
-    points = space.coordinates(embeddings)
     with threadpool_limits(limits=1):  # several threads add up in changing order: other sums, other clusters
+        space = _space(embeddings, config.components)
+        points = space.coordinates(embeddings)
+        points = points[np.lexsort(points.T[::-1])]  # seeds draw rows by number: other orders, other clusters
         fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
         trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
     chosen = _choose(trials, len(points), config)

@@ -8,7 +8,7 @@ may change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from ml.segments import LIMITS, NAMES, RULES, WORDS
 
 IMPOSSIBLE = -1e6
 """The score of a name whose features this shop doesn't have, or whose limits the cluster breaks."""
+AVOIDED = -100.0
+"""More than any fit can make up for, and far less than what is impossible."""
 ORDINARY = 0.4
 """Deviations: a feature nearer to the population than this speaks for direction ``average``."""
 CAP = 2.5
@@ -121,8 +123,21 @@ def means(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
     return features.select_dtypes("number").groupby(labels).mean()
 
 
-def name_clusters(profile: pd.DataFrame, means: pd.DataFrame, rules: Rules) -> tuple[str, ...]:
+def name_clusters(
+    profile: pd.DataFrame,
+    means: pd.DataFrame,
+    rules: Rules,
+    kept: Mapping[int, str] | None = None,
+    avoided: Collection[str] = (),
+) -> tuple[str, ...]:
     """Give each cluster a code of its own, so that the sum of fits is greatest (Kuhn 1955).
+
+    Parameters
+    ----------
+    kept
+        Clusters that have their code already; nobody else gets it.
+    avoided
+        Codes that are given only where no other is possible.
 
     Raises
     ------
@@ -131,15 +146,21 @@ def name_clusters(profile: pd.DataFrame, means: pd.DataFrame, rules: Rules) -> t
     """
     from scipy.optimize import linear_sum_assignment
 
-    fits = rules.fit(profile, means)
+    kept = dict(kept or {})
+    nameless = [index for index in range(len(profile)) if index not in kept]
+    fits = rules.fit(profile, means).iloc[nameless].drop(columns=[*kept.values()], errors="ignore")
+    fits.loc[:, fits.columns.isin(list(avoided))] += AVOIDED
     rows, columns = linear_sum_assignment(fits.to_numpy(), maximize=True)
     chosen = fits.to_numpy()[rows, columns]
-    if len(rows) < len(profile) or (chosen <= IMPOSSIBLE / 2).any():
+    if len(rows) < len(nameless) or (chosen <= IMPOSSIBLE / 2).any():
         raise ShoalError(
-            f"{len(profile)} clusters need names, but the features of this shop allow only "
+            f"{len(nameless)} clusters need names, but the features of this shop allow only "
             f"{int((fits.max() > IMPOSSIBLE / 2).sum())} codes: add rules to {RULES.name}"
         )
-    return tuple(str(fits.columns[column]) for column in columns[np.argsort(rows)])
+    named = kept | {
+        nameless[row]: str(fits.columns[column]) for row, column in zip(rows, columns, strict=True)
+    }
+    return tuple(named[index] for index in range(len(profile)))
 
 
 def describe(profile: pd.DataFrame, language: str, top: int = 3) -> list[str]:

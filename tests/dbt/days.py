@@ -88,6 +88,8 @@ def predictions(features: pd.DataFrame, day: date, run_id: str) -> dict[str, pd.
             kind="model",
             description_en="d",
             description_zh="述",
+            event="born",
+            parent_code=None,
         ),
     }
 

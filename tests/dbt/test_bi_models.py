@@ -31,6 +31,11 @@ RULES = {
     DAY_2: {"u1": "champions", "u2": "champions", "d3": "not_bought", "u4": "not_bought"},
 }
 MODEL_VERSIONS = {DAY_0: "1", DAY_1: "1", DAY_2: "2"}
+DEFINED = {
+    "1": {"loyal_regulars": ("born", None), "bargain_hunters": ("born", None)},
+    "2": {"loyal_regulars": ("kept", None), "searchers": ("split", "loyal_regulars")},
+}
+"""Which segments each model has, and where it says that they come from."""
 
 # user, identified, day, type, order, product, channel, quantity, price, gross, refund
 EVENTS = [
@@ -219,10 +224,12 @@ class Chain:
 
     def _write_definitions(self, connection, day) -> None:
         connection.execute("delete from ml.segment_definitions where as_of_date = ?", [day])
-        connection.execute(
-            "insert into ml.segment_definitions "
-            "values (?, 'behaviour', 'loyal_regulars', 'model', ?, 'd', '述', 'r')",
-            [day, MODEL_VERSIONS[day]],
+        connection.executemany(
+            "insert into ml.segment_definitions values (?, 'behaviour', ?, 'model', ?, 'd', '述', ?, ?, 'r')",
+            [
+                (day, code, MODEL_VERSIONS[day], event, parent)
+                for code, (event, parent) in DEFINED[MODEL_VERSIONS[day]].items()
+            ],
         )
 
     def _columns(self, connection, table):
@@ -287,9 +294,44 @@ def test_current_is_the_newest_snapshot_with_names(chain):
 def test_a_segment_under_a_new_model_version_is_kept_from_that_day(chain):
     rows = chain.ask("""
         select valid_from, valid_to, event, model_version from bi.dim_segment
-        where scheme = 'behaviour' order by valid_from
+        where segment_code = 'loyal_regulars' order by valid_from
     """)
     assert rows == [(DAY_1, DAY_2, "born", "1"), (DAY_2, None, "kept", "2")]
+
+
+def test_a_split_segment_names_its_parent_and_a_retired_one_holds_on_no_day(chain):
+    rows = chain.ask("""
+        select segment_code, valid_from, valid_to, event, parent_code from bi.dim_segment
+        where segment_code in ('searchers', 'bargain_hunters') order by all
+    """)
+    assert rows == [
+        ("bargain_hunters", DAY_1, DAY_2, "born", None),
+        ("bargain_hunters", DAY_2, DAY_2, "retired", None),
+        ("searchers", DAY_2, None, "split", "loyal_regulars"),
+    ]
+
+
+def test_a_name_that_a_person_gave_holds_from_its_day_and_leaves_published_days_alone(chain):
+    before = chain.paths.warehouse.read_bytes()
+    word = ("behaviour", "loyal_regulars", "Old friends", "老朋友", DAY_1, "asked for")
+    columns = "scheme, segment_code, segment_name_en, segment_name_zh, valid_from, reason"
+    insert = f"insert into ops.segment_rename (renamed_at, {columns})"
+    try:
+        chain.execute(f"{insert} values ('2026-04-02', {', '.join(repr(str(part)) for part in word)})")
+        chain.execute(f"{insert} values ('2026-04-03', 'rfm', 'champions', 'Late', '晚', '2026-04-02', '')")
+        assert chain.run(*LEG_2, day=DAY_2)
+        rows = chain.ask("""
+            select as_of_date, scheme, max(segment_name_en) from bi.user_segment_daily
+            where segment_code in ('loyal_regulars', 'champions') group by all order by all
+        """)
+        assert rows == [
+            (DAY_1, "behaviour", "Loyal regulars"),
+            (DAY_1, "rfm", "Champions"),
+            (DAY_2, "behaviour", "Old friends"),
+            (DAY_2, "rfm", "Champions"),
+        ]
+    finally:
+        chain.paths.warehouse.write_bytes(before)
 
 
 def test_a_rule_segment_is_defined_once_even_without_users(chain):
@@ -438,5 +480,17 @@ def test_a_backfill_leaves_current_cohorts_and_funnel_alone(chain, is_leg_1_ahea
         assert [chain.ask(f"from bi.{table} order by all") for table in tables] == shown
         rows = chain.ask("select min(valid_from) from bi.dim_segment")
         assert rows == [(DAY_0,)]
+    finally:
+        chain.paths.warehouse.write_bytes(before)
+
+
+def test_a_lost_warehouse_still_knows_what_a_segment_was_split_from(chain):
+    before = chain.paths.warehouse.read_bytes()
+    publish(chain.paths, DAY_2)
+    told = chain.ask("from bi.dim_segment order by all")
+    try:
+        chain.execute("drop schema bi cascade; delete from ml.segment_definitions")
+        assert chain.run(*LEG_2, day=DAY_2)
+        assert chain.ask("from bi.dim_segment order by all") == told
     finally:
         chain.paths.warehouse.write_bytes(before)

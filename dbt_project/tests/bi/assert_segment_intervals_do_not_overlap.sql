@@ -10,7 +10,8 @@ find_overlaps as (
     select *
     from look_ahead
     where
-        valid_to <= valid_from
+        valid_to < valid_from
+        or (valid_to = valid_from and event <> 'retired')
         or (next_valid_from is not null and valid_to is null)
         or valid_to > next_valid_from
 )

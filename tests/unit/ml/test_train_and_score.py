@@ -24,6 +24,7 @@ from ml import compare, explain, high_value, kept, packages, pages, promote, reu
 from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.score import score
+from ml.segments.behaviour import BehaviourSegments
 from ml.train import Material, _fit_bert, _fit_rivals, _judge, train
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
@@ -379,6 +380,20 @@ def test_unchanged_inputs_are_reused_and_force_gives_equal_metrics(trained: synt
     assert [second["metrics"][name] for name in tested] == pytest.approx(
         [first["metrics"][name] for name in tested], abs=1e-6
     )
+
+
+def test_segments_trained_again_keep_their_codes_and_users(trained: synthetic.World) -> None:
+    name = tracking.registered_name("tiny", tracking.BEHAVIOUR)
+    if len(tracking.versions(name)) == 1:
+        train(trained.paths, trained.as_of, QUICK)
+    cut = Inputs.of(trained.paths, trained.as_of).cut(trained.as_of)
+    first, again = (
+        BehaviourSegments.load(tracking.version(name, number).package(), None) for number in ("1", "2")
+    )
+    assert {origin.event for origin in first.lineage.origins.values()} == {"born"}
+    assert {origin.event for origin in again.lineage.origins.values()} == {"kept"}
+    assert again.lineage.champion_version == "1"
+    assert (first.place(cut)[0].code == again.place(cut)[0].code).all()
 
 
 def test_cost_of_a_model_holds_what_its_fit_took(trained: synthetic.World) -> None:

@@ -15,6 +15,8 @@ define_rules as (
         cast(null as varchar) as model_version,
         segment_names.description_en,
         segment_names.description_zh,
+        cast(null as varchar) as event,
+        cast(null as varchar) as parent_code,
         '{{ var("run_id") }}' as run_id
     from {{ ref('segment_names') }} as segment_names
     inner join find_rule_schemes on segment_names.scheme = find_rule_schemes.scheme
@@ -37,6 +39,8 @@ define_models as (
         definitions.model_version,
         definitions.description_en,
         definitions.description_zh,
+        definitions.event,
+        definitions.parent_code,
         definitions.run_id
     from {{ source('ml', 'segment_definitions') }} as definitions
     inner join find_models_in_force as models
@@ -55,20 +59,38 @@ unite_definitions as (
     select * from define_models
 ),
 
+-- A person's word stands until the next one, whatever is trained in between.
+find_renames as (
+    select
+        scheme,
+        segment_code,
+        segment_name_en,
+        segment_name_zh
+    from {{ source('ops', 'segment_rename') }}
+    where valid_from <= {{ as_of_date() }}
+    qualify row_number() over (partition by scheme, segment_code order by renamed_at desc) = 1
+),
+
 -- A code outside the vocabulary stays, without a name, so that the tests see it.
 add_names as (
     select
         {{ as_of_date() }} as as_of_date,
         unite_definitions.scheme,
         unite_definitions.segment_code,
-        segment_names.name_en as segment_name_en,
-        segment_names.name_zh as segment_name_zh,
+        coalesce(find_renames.segment_name_en, segment_names.name_en) as segment_name_en,
+        coalesce(find_renames.segment_name_zh, segment_names.name_zh) as segment_name_zh,
         coalesce(unite_definitions.description_en, segment_names.description_en) as description_en,
         coalesce(unite_definitions.description_zh, segment_names.description_zh) as description_zh,
         unite_definitions.kind,
         unite_definitions.model_version,
+        unite_definitions.event,
+        unite_definitions.parent_code,
         unite_definitions.run_id
     from unite_definitions
+    left join find_renames
+        on
+            unite_definitions.scheme = find_renames.scheme
+            and unite_definitions.segment_code = find_renames.segment_code
     left join {{ ref('segment_names') }} as segment_names
         on
             unite_definitions.scheme = segment_names.scheme

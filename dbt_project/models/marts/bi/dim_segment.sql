@@ -21,15 +21,17 @@ spell_definitions as (
     inner join number_snapshots on definitions.as_of_date = number_snapshots.as_of_date
 ),
 
--- Born: the snapshot before did not have the segment. Kept: it did, from another model or in other words.
+-- Kept: the snapshot before had the segment, from another model or in other words. Where it did not, the model may know
+-- what the segment was.
 mark_changes as (
     select
         *,
         case
             when snapshot_number - lag(snapshot_number) over same_segment = 1
                 then case when wording <> lag(wording) over same_segment then 'kept' end
+            when event in ('split', 'merged') then event
             else 'born'
-        end as event
+        end as change
     from spell_definitions
     window same_segment as (partition by scheme, segment_code order by as_of_date)
 ),
@@ -37,7 +39,7 @@ mark_changes as (
 number_intervals as (
     select
         *,
-        count(event) over (
+        count(change) over (
             partition by scheme, segment_code order by as_of_date rows between unbounded preceding and current row
         ) as interval_number
     from mark_changes
@@ -64,12 +66,49 @@ keep_first_of_each as (
         description_zh,
         kind,
         model_version,
-        event,
-        cast(null as varchar) as parent_code,
+        change as event,
+        case when change in ('split', 'merged') then parent_code end as parent_code,
         valid_to,
         run_id
     from close_intervals
-    where event is not null
+    where change is not null
+),
+
+-- Retired: its scheme goes on without it. The row holds on no day.
+retire_segments as (
+    select
+        ended.scheme,
+        ended.segment_code,
+        ended.valid_to as valid_from,
+        ended.segment_name_en,
+        ended.segment_name_zh,
+        ended.description_en,
+        ended.description_zh,
+        ended.kind,
+        ended.model_version,
+        'retired' as event,
+        cast(null as varchar) as parent_code,
+        ended.valid_to,
+        ended.run_id
+    from keep_first_of_each as ended
+    where
+        exists (
+            select 1 from {{ ref('int_segment_definitions_kept') }} as others
+            where others.scheme = ended.scheme and others.as_of_date = ended.valid_to
+        )
+        and not exists (
+            select 1 from keep_first_of_each as following
+            where
+                following.scheme = ended.scheme
+                and following.segment_code = ended.segment_code
+                and following.valid_from = ended.valid_to
+        )
+),
+
+unite_intervals as (
+    select * from keep_first_of_each
+    union all
+    select * from retire_segments
 )
 
-select * from keep_first_of_each
+select * from unite_intervals
