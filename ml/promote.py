@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from cli import ShoalError, UsageError
 from ml import tracking
-from ml.configs import GateConfig
+from ml.configs import GateConfig, StabilityConfig
 from ml.costs import COST_ORDER
 from ml.evaluation.judge import Verdict
+
+if TYPE_CHECKING:
+    from ml.segments.stability import Stability
 
 CHAMPION = "champion"
 """The name under which the champion in force is judged beside the new models."""
@@ -31,6 +35,8 @@ class Decision:
     reason: str
     is_rehearsal: bool = False
     """Whether it leaves its window open for a decision."""
+    gate: str | None = None
+    """Of segments: the same in one word."""
 
 
 @dataclass(frozen=True)
@@ -125,25 +131,45 @@ def decide(
 def decide_segments(
     champion_known_through: date | None,
     known_through: date,
-    agreement: float | None,
-    smallest_share: float | None,
+    stability: Stability,
     gate: GateConfig,
+    how: StabilityConfig,
 ) -> Decision:
     """Decide whether new behaviour clusters replace those in force.
 
-    Segments are names that people work with, so those in force stay for ``refit_after_days``,
-    unless one of them has all but emptied.
+    Two questions, one after the other: do the new ones hold by themselves, and do those in force still
+    describe their users? Segments are names that people work with, so where both do, those in force
+    stay for ``refit_after_days``, and longer where the new ones tell another story.
     """
-    name = tracking.BEHAVIOUR
-    if champion_known_through is None:
-        return Decision(name, True, "there were no segments")
+    choice, found = tracking.BEHAVIOUR, stability.agreement
+    shaky = ", ".join(code for code, one in stability.bootstrap.items() if one < how.min_bootstrap_jaccard)
+    told = f"bootstrap Jaccard index {stability.inner:.2f}" + (f" (unstable: {shaky})" if shaky else "")
+    if champion_known_through is None or found is None:
+        return Decision(choice, True, f"there were no segments; {told}", gate="first")
+
+    def decided(is_promoted: bool, word: str, why: str) -> Decision:
+        beside = (
+            f"{told}; beside those in force: adjusted Rand index {found.ari:.2f}, "
+            f"{found.moved_share:.0%} of the users in another segment, PSI {found.psi:.2f}, "
+            f"explains {found.fit} more of {found.later_users} later users"
+        )
+        return Decision(choice, is_promoted, f"{why}; {beside}", gate=word)
+
     age = (known_through - champion_known_through).days
-    told = "" if agreement is None else f"; adjusted Rand index with those in force {agreement:.2f}"
-    if smallest_share is not None and smallest_share < gate.empty_share:
-        return Decision(name, True, f"a segment in force holds only {smallest_share:.1%} of the users{told}")
-    if age >= gate.refit_after_days:
-        return Decision(name, True, f"the segments in force are {age} days old{told}")
-    return Decision(name, False, f"the segments in force are {age} days old and all alive; they stay{told}")
+    if stability.inner < how.min_bootstrap_jaccard:
+        return decided(False, "unstable", "the new segments dissolve when users are drawn again: out")
+    if found.fit.low > how.fit_slack:
+        why = "drift: the segments in force describe later users worse than new ones would"
+        return decided(True, "drift", why)
+    if found.smallest_share < gate.empty_share:
+        why = f"a segment in force holds only {found.smallest_share:.1%} of the users"
+        return decided(True, "emptied", why)
+    if found.ari < how.min_ari:
+        why = "the new segments tell another story, and those in force fit later users as well: they stay"
+        return decided(False, "disagrees", why)
+    if age < gate.refit_after_days:
+        return decided(False, "young", f"the segments in force are {age} days old and all alive; they stay")
+    return decided(True, "renewed", f"the segments in force are {age} days old, and the new ones agree")
 
 
 def promote(version: tracking.Version, reason: str) -> tracking.Version:

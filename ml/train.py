@@ -27,9 +27,9 @@ from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.reasons import Model
 from ml.refit import FITS, refit
-from ml.segments import identity, naming
+from ml.segments import identity, naming, stability
 from ml.segments.behaviour import BehaviourSegments
-from ml.segments.clusters import Trial
+from ml.segments.clusters import Trial, labels_at
 from ml.warehouse import Cut, Inputs
 from settings import ShopPaths
 
@@ -349,7 +349,9 @@ def _behaviour(
     name = tracking.registered_name(paths.shop, tracking.BEHAVIOUR)
     tags = {**tags, "stage": "cluster"}
     params = {
-        key: value for key, value in config.dotted().items() if key.startswith(("clusters.", "identity."))
+        key: value
+        for key, value in config.dotted().items()
+        if key.startswith(("clusters.", "identity.", "stability."))
     }
     with tracking.run("segments", f"cluster {paths.shop} {material.as_of}", tags, params, parent) as run:
         champion = promote.in_force(name, material.as_of)
@@ -368,7 +370,15 @@ def _behaviour(
         placed = segments.clusters.place(embedded.vectors)
         _log_trials(run, trials)
         _log_lineage(run, segments.lineage)
-        decision = _decide_segments(material, champion, before, placed.code)
+        found = _stability(material, champion, before, segments, embedded.vectors)
+        run.log_metrics(found.metrics())
+        decision = promote.decide_segments(
+            None if champion is None else champion.known_through,
+            material.as_of,
+            found,
+            config.gate,
+            config.stability,
+        )
         _tell_segments(placed.code, trials, decision)
         version = run.log_model(
             "behaviour_segments", segments.save, material.inputs.example(material.as_of), name
@@ -379,11 +389,14 @@ def _behaviour(
         card = _segments_card(material, segments, placed.code, trials, decision)
         run_page.describe(run, version, card)
         version = _elect(version, decision)
-        run.set_tags({"decision": decision.reason, "is_promoted": decision.is_promoted})
+        run.set_tags(
+            {"decision": decision.reason, "is_promoted": decision.is_promoted, "gate": decision.gate}
+        )
         run_page.show_users(run, material)
         run_page.show_segments(run, embedded.vectors, placed.code, card, decision, config.training.seed)
     chosen = next(trial for trial in trials if trial.is_chosen)
     metrics = {"stability": chosen.stability, "silhouette": chosen.silhouette, "k": chosen.k}
+    _remember_stability(material, run, segments, found, chosen, decision, version)
     _remember(material, run, "behaviour_segments", metrics, decision.reason, decision.is_promoted, version)
     version.set_tags({"complete": fingerprint})
     return decision
@@ -406,24 +419,70 @@ def _before(material: Material, champion: tracking.Version) -> identity.Before:
     return held.before(champion.version, material.now)
 
 
-def _decide_segments(
+def _stability(
     material: Material,
     champion: tracking.Version | None,
     before: identity.Before | None,
-    codes: NDArray[np.object_],
-) -> promote.Decision:
+    segments: BehaviourSegments,
+    vectors: NDArray[np.float32],
+) -> stability.Stability:
+    """Ask both questions of new segments."""
+    how, config = material.config.clusters, material.config.stability
+    codes = segments.clusters.place(vectors).code
+    found = stability.bootstrap_jaccard(segments.clusters, vectors, how, config)
+    inner = float(np.mean([found[code] for code in codes]))
     if champion is None or before is None:
-        return promote.decide_segments(None, material.as_of, None, None, material.config.gate)
-    from sklearn.metrics import adjusted_rand_score
+        return stability.Stability(found, inner, None)
+    same_k = labels_at(segments.clusters, vectors, len(before.codes), how)
+    days = (material.as_of - champion.known_through).days
+    compared = stability.agreement(before, codes, same_k, material.now.features, days, config)
+    return stability.Stability(found, inner, compared)
 
-    sizes = [float((before.placed == code).mean()) for code in before.codes]
-    return promote.decide_segments(
-        champion.known_through,
-        material.as_of,
-        float(adjusted_rand_score(before.placed, codes)),
-        min(sizes),
-        material.config.gate,
-    )
+
+def _remember_stability(
+    material: Material,
+    run: tracking.Run,
+    segments: BehaviourSegments,
+    found: stability.Stability,
+    trial: Trial,
+    decision: promote.Decision,
+    version: tracking.Version,
+) -> None:
+    """Keep a row per segment, new and in force, with what the gate said."""
+    lineage, told = segments.lineage, found.agreement
+    events = {code: origin.event for code, origin in lineage.origins.items()}
+    events |= {code: "retired" for code, day in lineage.retired.items() if day == material.as_of}
+    common = {
+        "recorded_at": journal.now(),
+        "run_id": run.run_id,
+        "as_of_date": material.as_of,
+        "scheme": "behaviour",
+        "model_version": version.version,
+        "champion_version": lineage.champion_version,
+        "ari_vs_champion": told and told.ari,
+        "psi": told and told.psi,
+        "moved_share": told and told.moved_share,
+        "fit_gap": told and told.fit.value,
+        "fit_gap_low": told and told.fit.low,
+        "fit_gap_high": told and told.fit.high,
+        "k": trial.k,
+        "silhouette": trial.silhouette,
+        "gate": decision.gate,
+        "is_promoted": decision.is_promoted,
+        "decision_reason": decision.reason,
+    }
+    rows = [
+        {
+            **common,
+            "segment_code": code,
+            "event": event,
+            "parent_code": lineage.origins[code].parent_code if code in lineage.origins else None,
+            "jaccard": told and told.jaccard.get(code),
+            "bootstrap_jaccard": found.bootstrap.get(code),
+        }
+        for code, event in sorted(events.items())
+    ]
+    journal.append(material.paths.ops / "segment_stability.jsonl", rows)
 
 
 def _metrics(verdict: Verdict, name: str) -> dict[str, float]:

@@ -41,6 +41,7 @@ BI_TABLES = (
     Table("user_score_daily", ("as_of_date", "user_key", "score_name"), FACTS, "int_user_scores_received"),
     Table("customer_cohort_monthly", ("cohort_month", "month_number"), LATEST),
     Table("funnel_daily", ("date", "scheme", "segment_code", "channel"), LATEST),
+    Table("segment_stability", ("run_id", "scheme", "segment_code"), LATEST),
     Table("published_version", ("version",), VERSIONS),
 )
 FACT_TABLES = tuple(table for table in BI_TABLES if table.kind == FACTS)

@@ -132,6 +132,19 @@ class IdentityConfig(Frozen):
     remember_retired_days: int = 180  # so long no other segment takes the code, while others are left
 
 
+class StabilityConfig(Frozen):
+    """How new segments are tried, alone and beside those in force."""
+
+    resamples: int = Field(default=20, ge=2)  # the mean of so many is good to about two hundredths
+    users: int = 20_000  # drawn at most: k-means costs time, and more users say no more
+    later_users: int = 200  # at least so many seen since, else all users tell
+    fit_resamples: int = Field(default=500, ge=100)
+    seed: int = 17
+    min_bootstrap_jaccard: float = 0.5  # below, clusters dissolve rather than return (Hennig 2007)
+    min_ari: float = 0.5  # below, two segmentations tell different stories
+    fit_slack: float = 0.01  # share of variance: so much two trainings differ by chance
+
+
 class GateConfig(Frozen):
     """When a model may serve."""
 
@@ -169,6 +182,7 @@ class Config(Frozen):
     rivals: RivalConfig = RivalConfig()
     clusters: ClusterConfig = ClusterConfig()
     identity: IdentityConfig = IdentityConfig()
+    stability: StabilityConfig = StabilityConfig()
     gate: GateConfig = GateConfig()
     judge: JudgeConfig = JudgeConfig()
 

@@ -139,6 +139,19 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
     return clusters, [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
 
 
+def labels_at(clusters: Clusters, embeddings: NDArray[Any], k: int, config: ClusterConfig) -> Ints:
+    """Return the number of each user's cluster, were there ``k`` of them in the same space."""
+    from threadpoolctl import threadpool_limits
+
+    if k == len(clusters.codes):
+        return clusters.labels(embeddings)
+    points = clusters.coordinates(embeddings)
+    with threadpool_limits(limits=1):
+        fits = _fits(points[np.lexsort(points.T[::-1])], k, config)
+    best = min(fits, key=lambda one: one.inertia_)
+    return replace(clusters, centroids=best.cluster_centers_).labels(embeddings)
+
+
 def _space(embeddings: NDArray[Any], components: int) -> Clusters:
     values = np.asarray(embeddings, dtype=np.float64)
     means, deviations = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)

@@ -405,6 +405,24 @@ def test_published_version_tells_of_the_version_before(chain):
     assert chain.ask("select as_of_date, user_count from bi.published_version") == [(DAY_1, 3)]
 
 
+def test_what_a_training_said_of_its_segments_is_told_once_per_segment(chain):
+    before = chain.paths.warehouse.read_bytes()
+    try:
+        chain.execute("""
+            insert into ops.segment_stability by name
+            select 'm1' as run_id, 'behaviour' as scheme, code as segment_code, 'kept' as event,
+                0.8 as jaccard, 'renewed' as gate
+            from (values ('searchers'), ('newcomers')) as codes (code)
+        """)
+        assert chain.run("build", "--select", "segment_stability", day=DAY_2)
+        rows = chain.ask("select segment_name_en, jaccard, gate from bi.segment_stability order by 1")
+        assert rows == [("Newcomers", 0.8, "renewed"), ("Searchers", 0.8, "renewed")]
+        chain.execute("insert into ops.segment_stability select * from ops.segment_stability")
+        assert not chain.run("build", "--select", "segment_stability", day=DAY_2)
+    finally:
+        chain.paths.warehouse.write_bytes(before)
+
+
 # Each of our data tests, seen red: one spoiled thing for each.
 SPOILED = {
     "assert_every_eligible_user_has_one_segment_per_scheme": (

@@ -11,8 +11,9 @@ import pytest
 
 from cli import ShoalError, UsageError
 from ml import packages, promote, tracking
-from ml.configs import GateConfig
+from ml.configs import GateConfig, StabilityConfig
 from ml.evaluation.judge import Interval, Verdict
+from ml.segments.stability import Agreement, Stability
 
 GATE = GateConfig()
 
@@ -141,12 +142,52 @@ def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
     assert back is not None and back.version == "2"
 
 
-def test_segments_in_force_stay_until_they_are_old_or_one_has_emptied() -> None:
+HOW = StabilityConfig()
+
+
+def _stability(**changes: object) -> Stability:
+    """Return segments that hold, agree with the champion and fit no better, but for what is changed."""
+    agreed = {
+        "ari": 0.9,
+        "jaccard": {},
+        "psi": 0.01,
+        "moved_share": 0.05,
+        "smallest_share": 0.1,
+        "fit": Interval(0.0, -0.01, 0.01),
+        "later_users": 500,
+    }
+    inner = changes.pop("inner", 0.8)
+    agreement = Agreement(**(agreed | changes))  # type: ignore[arg-type]
+    return Stability({"newcomers": inner, "searchers": 0.9}, inner, agreement)  # type: ignore[arg-type,dict-item]
+
+
+@pytest.mark.parametrize(
+    ("changes", "age", "gate"),
+    [
+        ({}, 27, "young"),
+        ({}, 28, "renewed"),
+        ({"smallest_share": 0.001}, 1, "emptied"),
+        # Another story: the champion stays however old it is, unless it describes later users worse.
+        ({"ari": 0.49}, 28, "disagrees"),
+        ({"ari": 0.49, "fit": Interval(0.05, HOW.fit_slack, 0.09)}, 28, "disagrees"),
+        ({"ari": 0.49, "fit": Interval(0.05, HOW.fit_slack + 0.001, 0.09)}, 1, "drift"),
+        # What dissolves by itself is out, whatever else speaks for it.
+        ({"inner": 0.49, "fit": Interval(0.05, 0.04, 0.06)}, 28, "unstable"),
+    ],
+)
+def test_gate_of_segments_asks_two_questions(changes: dict[str, object], age: int, gate: str) -> None:
     made = date(2026, 6, 1)
-    assert promote.decide_segments(None, made, None, None, GATE).is_promoted
-    assert not promote.decide_segments(made, date(2026, 6, 28), 0.9, 0.1, GATE).is_promoted
-    assert promote.decide_segments(made, date(2026, 6, 29), 0.9, 0.1, GATE).is_promoted
-    assert promote.decide_segments(made, date(2026, 6, 2), 0.9, 0.001, GATE).is_promoted
+    told = promote.decide_segments(made, made + timedelta(days=age), _stability(**changes), GATE, HOW)
+    assert (told.gate, told.is_promoted) == (gate, gate in ("renewed", "emptied", "drift"))
+    assert "adjusted Rand index" in told.reason
+
+
+def test_first_segments_serve_and_name_what_is_unstable() -> None:
+    told = promote.decide_segments(
+        None, date(2026, 6, 1), Stability({"newcomers": 0.3}, 0.3, None), GATE, HOW
+    )
+    assert (told.gate, told.is_promoted) == ("first", True)
+    assert "unstable: newcomers" in told.reason
 
 
 def test_package_refuses_a_changed_byte_a_missing_and_an_added_file(tmp_path: Path) -> None:

@@ -396,6 +396,21 @@ def test_segments_trained_again_keep_their_codes_and_users(trained: synthetic.Wo
     assert (first.place(cut)[0].code == again.place(cut)[0].code).all()
 
 
+def test_every_training_notes_whether_its_segments_hold_and_agree(trained: synthetic.World) -> None:
+    name = tracking.registered_name("tiny", tracking.BEHAVIOUR)
+    if len(tracking.versions(name)) == 1:
+        train(trained.paths, trained.as_of, QUICK)
+    rows = list(journal.read(trained.paths.ops / "segment_stability.jsonl"))
+    first, again = ([row for row in rows if row["model_version"] == number] for number in ("1", "2"))
+    assert {(row["gate"], row["is_promoted"], row["ari_vs_champion"]) for row in first} == {
+        ("first", True, None)
+    }
+    assert {(row["gate"], row["ari_vs_champion"], row["jaccard"]) for row in again} == {("young", 1.0, 1.0)}
+    assert min(row["bootstrap_jaccard"] for row in rows) > 0.5
+    tags = tracking.client().get_run(again[0]["run_id"]).data.tags
+    assert tags["gate"] == "young" and "adjusted Rand index 1.00" in tags["decision"]
+
+
 def test_cost_of_a_model_holds_what_its_fit_took(trained: synthetic.World) -> None:
     costs = {run["name"]: run["metrics"] for run in tracking.recent_runs("tiny", 50)}
     for name in ("rfm_logistic", "lightgbm", "bert"):

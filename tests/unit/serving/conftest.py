@@ -10,6 +10,7 @@ from datetime import date
 import duckdb
 import pytest
 
+from serving.tables import BI_TABLES
 from settings import ShopPaths
 
 FIRST = date(2026, 3, 1)
@@ -56,6 +57,10 @@ create table bi.published_version (
 """
 
 
+def _type(column: str) -> str:
+    return "date" if column.endswith("_date") or column == "valid_from" else "varchar"
+
+
 class Warehouse:
     """Play dbt: put days into the working warehouse."""
 
@@ -63,6 +68,9 @@ class Warehouse:
         self.paths = paths
         paths.root.mkdir(parents=True)
         self.execute(TABLES)
+        for table in BI_TABLES:  # what no test here looks into is there, and empty
+            columns = ", ".join(f"{name} {_type(name)}" for name in dict.fromkeys([*table.key, "run_id"]))
+            self.execute(f"create table if not exists bi.{table.name} ({columns})")
 
     def execute(self, sql: str, parameters: list[object] | None = None) -> None:
         with duckdb.connect(str(self.paths.warehouse)) as connection:
