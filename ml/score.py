@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import settings
 from cli import console
@@ -16,7 +17,7 @@ from ml.high_value import HighValue
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.identity import Origin
-from ml.warehouse import TABLES, Cut, Inputs, write_predictions
+from ml.warehouse import TABLES, Cut, Inputs, version_before, write_predictions
 from settings import ShopPaths
 
 Frames = dict[str, list[pd.DataFrame]]
@@ -71,6 +72,10 @@ def score(paths: ShopPaths, as_of: date) -> Scored:
 def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames) -> tuple[int, int]:
     model = BehaviourSegments.load(version.package(), paths.models)
     placed, encoded, reused = model.place(cut)
+    last = _model_before(cut, paths, "behaviour", tracking.BEHAVIOUR, version)
+    by_last = (
+        None if last is None else BehaviourSegments.load(last.package(), paths.models).place(cut)[0].code
+    )
     frames["user_segments"].append(
         pd.DataFrame(
             {
@@ -82,6 +87,7 @@ def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "distance": np.round(placed.distance, 6),
                 "runner_up_code": placed.runner_up,
                 "margin": np.round(placed.margin, 6),
+                "code_by_previous_model": by_last,
                 "model_version": version.version,
             }
         )
@@ -96,6 +102,8 @@ def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
     scored = model.score(cut)
     tiers = model.tiers.of(scored.scores)
     expected = None if model.curve is None else model.curve.of(scored.scores)
+    last = _model_before(cut, paths, "value", tracking.HIGH_VALUE, version)
+    by_last = None if last is None else _tiers_by(HighValue.load(last.package(), paths.models), cut)
     frames["user_scores"].append(
         pd.DataFrame(
             {
@@ -123,11 +131,24 @@ def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "distance": None,
                 "runner_up_code": model.tiers.runner_up(scored.scores),
                 "margin": np.round(model.tiers.margin(scored.scores), 6),
+                "code_by_previous_model": by_last,
                 "model_version": version.version,
             }
         )
     )
     frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
+
+
+def _tiers_by(model: HighValue, cut: Cut) -> NDArray[np.object_]:
+    return model.tiers.of(model.score(cut).scores)
+
+
+def _model_before(
+    cut: Cut, paths: ShopPaths, scheme: str, model: str, version: tracking.Version
+) -> tracking.Version | None:
+    """Return the model that scored the day before, on the first day of another; None on all other days."""
+    number = version_before(paths, scheme, cut.as_of_date)
+    return None if number in (None, version.version) else kept.served_before(paths, model, str(number))
 
 
 def _definitions(

@@ -58,6 +58,7 @@ TABLES: dict[str, dict[str, str]] = {
         "distance": "DOUBLE",
         "runner_up_code": "VARCHAR",
         "margin": "DOUBLE",
+        "code_by_previous_model": "VARCHAR",
         "model_version": "VARCHAR",
         "scored_at": "TIMESTAMP",
         "run_id": "VARCHAR",
@@ -216,6 +217,22 @@ def latest_as_of(paths: ShopPaths) -> date:
             f"shop {paths.shop} has no snapshot: run python -m warehouse build core --shop {paths.shop} first"
         )
     return date.fromisoformat(max(dates))
+
+
+def version_before(paths: ShopPaths, scheme: str, as_of: date) -> str | None:
+    """Return the model version that scored the newest earlier as_of_date of a scheme, None where none did."""
+    history = paths.history / "ml" / "user_segments"
+    earlier = sorted(folder for folder in history.glob("[0-9]*") if folder.name < as_of.isoformat())
+    with _reader() as connection:
+        for folder in reversed(earlier):
+            found = connection.execute(
+                "select model_version from read_parquet(?, union_by_name = true) where scheme = ? "
+                "order by scored_at desc, run_id desc limit 1",
+                [[str(file) for file in sorted(folder.glob("*.parquet"))], scheme],
+            ).fetchone()
+            if found:
+                return str(found[0])
+    return None
 
 
 def write_predictions(

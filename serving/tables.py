@@ -41,6 +41,9 @@ BI_TABLES = (
     Table("user_score_daily", ("as_of_date", "user_key", "score_name"), FACTS, "int_user_scores_received"),
     Table("customer_cohort_monthly", ("cohort_month", "month_number"), LATEST),
     Table("funnel_daily", ("date", "scheme", "segment_code", "channel"), LATEST),
+    Table("user_segment_history", ("user_key", "scheme", "valid_from"), INTERVALS),
+    Table("segment_membership_event", ("user_key", "scheme", "segment_code", "event_at", "event"), INTERVALS),
+    Table("segment_migration", ("scheme", "from_date", "to_date", "from_code", "to_code", "cause"), LATEST),
     Table("segment_stability", ("run_id", "scheme", "segment_code"), LATEST),
     Table("published_version", ("version",), VERSIONS),
 )

@@ -80,6 +80,7 @@ def predictions(features: pd.DataFrame, day: date, run_id: str) -> dict[str, pd.
             distance=0.1,
             runner_up_code=CODES[0],
             margin=0.3,
+            code_by_previous_model=None,
         ),
         "segment_definitions": frame(
             stamp,

@@ -38,7 +38,7 @@ create view bi.user_segment_current as
 select * from bi.user_segment_daily where as_of_date = (select max(as_of_date) from bi.user_segment_daily);
 create table bi.segment_profile_daily (
     as_of_date date, scheme varchar, segment_code varchar, segment_name_en varchar, users bigint,
-    net_revenue_amount decimal(18, 2), run_id varchar
+    net_revenue_amount decimal(18, 2), run_id varchar, segment_name_zh varchar, user_share double
 );
 create table bi.user_score_daily (
     as_of_date date, user_key varchar, score_name varchar, score double, decile integer,
@@ -89,7 +89,7 @@ class Warehouse:
                         [day, user, scheme, code, code.title(), "名", score, run_id],
                     )
                     connection.execute(
-                        "insert into bi.segment_profile_daily values (?, ?, ?, ?, 1, ?, ?)",
+                        "insert into bi.segment_profile_daily values (?, ?, ?, ?, 1, ?, ?, '名', 1 / 3)",
                         [day, scheme, code, code.title(), REVENUE[user], run_id],
                     )
                     connection.execute(

@@ -9,6 +9,7 @@ assign_by_rule as (
         cast(null as double) as distance,
         cast(null as varchar) as runner_up_code,
         cast(null as double) as margin,
+        cast(null as varchar) as code_by_previous_model,
         cast(null as varchar) as model_version,
         '{{ var("run_id") }}' as run_id
     from {{ ref('int_user_rule_segments') }}
@@ -25,6 +26,7 @@ assign_by_model as (
         distance,
         runner_up_code,
         margin,
+        code_by_previous_model,
         model_version,
         run_id
     from {{ source('ml', 'user_segments') }}
@@ -37,7 +39,7 @@ unite_assignments as (
     select * from assign_by_model
 ),
 
-add_names as (
+add_names_and_money as (
     select
         unite_assignments.as_of_date,
         unite_assignments.user_key,
@@ -49,9 +51,15 @@ add_names as (
         unite_assignments.distance,
         unite_assignments.runner_up_code,
         unite_assignments.margin,
+        unite_assignments.code_by_previous_model,
+        cast(features.net_revenue_amount as decimal(18, 4)) as net_revenue_amount,
         unite_assignments.model_version,
         unite_assignments.run_id
     from unite_assignments
+    left join {{ ref('fct_user_features') }} as features
+        on
+            unite_assignments.as_of_date = features.as_of_date
+            and unite_assignments.user_key = features.user_key
     left join {{ ref('int_segment_definitions_kept') }} as definitions
         on
             unite_assignments.as_of_date = definitions.as_of_date
@@ -59,4 +67,4 @@ add_names as (
             and unite_assignments.segment_code = definitions.segment_code
 )
 
-select * from add_names
+select * from add_names_and_money

@@ -1,0 +1,44 @@
+{#-
+Groups of fewer users than `smallest_group` become `_other`, with the next smallest where they are too few together, so
+that totals still add up. CTEs that end with `fold_<code>`: the rows of `rows`, their column `code` folded within `by`.
+-#}
+{% macro fold_small(rows, code, by) -%}
+{%- set within = by | join(', ') -%}
+size_{{ code }} as (
+    select
+        {{ within }},
+        {{ code }},
+        sum(users) as group_users
+    from {{ rows }}
+    group by {{ within }}, {{ code }}
+),
+
+weigh_{{ code }} as (
+    select
+        *,
+        group_users < {{ var('smallest_group') }} as is_small,
+        sum(case when group_users < {{ var('smallest_group') }} then group_users else 0 end)
+            over (partition by {{ within }}) as small_users,
+        row_number() over (
+            partition by {{ within }}, group_users < {{ var('smallest_group') }} order by group_users, {{ code }}
+        ) as place
+    from size_{{ code }}
+),
+
+fold_{{ code }} as (
+    select
+        rows_sized.*,
+        case
+            when weighed.is_small then '_other'
+            when weighed.place = 1 and weighed.small_users between 1 and {{ var('smallest_group') - 1 }} then '_other'
+            else rows_sized.{{ code }}
+        end as folded_{{ code }}
+    from {{ rows }} as rows_sized
+    inner join weigh_{{ code }} as weighed
+        on
+            {%- for column in by %}
+            rows_sized.{{ column }} = weighed.{{ column }} and
+            {%- endfor %}
+            rows_sized.{{ code }} = weighed.{{ code }}
+)
+{%- endmacro %}
