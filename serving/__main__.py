@@ -28,6 +28,7 @@ EXAMPLES = """\
 examples:
   python -m serving query "select segment_name_en, users from segment_profile_daily"
   python -m serving query --format csv "select * from user_segment_current" > segments.csv
+  python -m serving as-of 2026-05-01 --scheme behaviour
   python -m serving rollback --to 20260504T061502000000 && python -m serving release
   python -m serving restate 2026-05-01 --reason "the till of 30 April was delivered late"
 
@@ -61,6 +62,10 @@ were refused, quarantine, gates, champions. A line that begins with ! has the co
 Given an MLflow run, lists the models that it registered, and the days and versions in which they spoke.
 Given a DAG run or a version, lists what it published and the MLflow runs behind it. It reads ops/ alone,
 so it answers while MLflow does not.
+""",
+    "as-of": """\
+Answers from what was published of a past day: its segments, or one user's. Later deliveries, models and
+names change nothing of it. A day that was restated says so; --before tells what was said until then.
 """,
     "query": """\
 Answers one SQL query from the version in force, in DuckDB's dialect; schema bi is the default, ops is
@@ -117,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
         "follow an MLflow run to the days that it spoke on, and a version or DAG run to its models",
     )
     trace.add_argument("id", help="an MLflow run (its first letters will do), a DAG run, or a version")
+    as_of = _verb(verbs, "as-of", _as_of, "the segments of a past day, as they were published then")
+    as_of.add_argument("day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="the published day")
+    as_of.add_argument("--scheme", help="of one scheme (default: all)")
+    as_of.add_argument("--user", metavar="USER_KEY", help="where this user was, instead of all segments")
+    as_of.add_argument("--before", metavar="VERSION", help="what was said until this version restated it")
+    as_of.add_argument("--format", choices=("table", "csv", "json"), default="table")
     query = _verb(
         verbs, "query", _query, "answer one SQL query from the version in force; schema bi is the default"
     )
@@ -249,6 +260,22 @@ def _trace(arguments: argparse.Namespace) -> None:
         (("version", "as_of_date", "stage", "status", "run_id", "dag_run_id"), found.publications),
     ):
         print_rows(columns, [tuple(record.get(column) for column in columns) for record in records])
+
+
+def _as_of(arguments: argparse.Namespace) -> None:
+    from cli import console
+    from serving import as_of
+
+    paths, day = _paths(arguments), arguments.day
+    as_of.answer(paths, day, arguments.scheme, arguments.user, arguments.before, arguments.format)
+    for version, reason in as_of.restated_by(paths, day) if arguments.before is None else ():
+        console.print(
+            f"{day} was told anew by version {version} ({reason}); --before {version} tells what was said "
+            "until then",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _query(arguments: argparse.Namespace) -> None:

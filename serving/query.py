@@ -74,7 +74,6 @@ def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None =
     UsageError
         When the query is empty, or DuckDB rejects it; its message in one line.
     """
-    out = out or sys.stdout
     with connect(paths) as connection:
         try:
             cursor = connection.execute(sql)
@@ -84,8 +83,15 @@ def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None =
             rows = cursor.fetchall()
         except duckdb.Error as error:
             raise UsageError(f"query failed: {' '.join(str(error).split())}") from None
-    _WRITERS[form](columns, rows, out)
+    write(columns, rows, form, out)
     return len(rows)
+
+
+def write(
+    columns: list[str], rows: list[tuple[object, ...]], form: str = "table", out: TextIO | None = None
+) -> None:
+    """Print rows as a table, RFC 4180 CSV or JSON."""
+    _WRITERS[form](columns, rows, out or sys.stdout)
 
 
 def _write_csv(columns: list[str], rows: list[tuple[object, ...]], out: TextIO) -> None:
