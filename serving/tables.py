@@ -39,6 +39,13 @@ BI_TABLES = (
         "int_segment_profiles_summed",
     ),
     Table("user_score_daily", ("as_of_date", "user_key", "score_name"), FACTS, "int_user_scores_received"),
+    Table(
+        "segment_feature_index",
+        ("as_of_date", "scheme", "segment_code", "feature"),
+        FACTS,
+        "int_segment_features_indexed",
+    ),
+    Table("segment_journey", ("scheme", "segment_code", "rank"), LATEST),
     Table("customer_cohort_monthly", ("cohort_month", "month_number"), LATEST),
     Table("funnel_daily", ("date", "scheme", "segment_code", "channel"), LATEST),
     Table("user_segment_history", ("user_key", "scheme", "valid_from"), INTERVALS),

@@ -14,6 +14,7 @@ from datetime import date
 from decimal import Decimal
 
 import duckdb
+import pandas as pd
 import pytest
 from dbt.cli.main import dbtRunner
 
@@ -58,12 +59,13 @@ create schema intermediate; create schema core; create schema ml_inputs;
 create table intermediate.int_user_rule_segments
     (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double);
 create table intermediate.int_users_eligible (as_of_date date, user_key varchar);
-create table intermediate.int_products_known
-    (as_of_date date, product_id varchar, is_product boolean, price_amount decimal(18, 4));
+create table intermediate.int_products_known (
+    as_of_date date, product_id varchar, is_product boolean, price_amount decimal(18, 4), category varchar
+);
 create table intermediate.int_events_stitched (
     as_of_date date, event_key varchar, user_key varchar, is_identified boolean, event_date date,
     occurred_at timestamp, event_type varchar, order_id varchar, product_id varchar, channel varchar,
-    quantity decimal(18, 4), net_amount decimal(18, 4)
+    quantity decimal(18, 4), net_amount decimal(18, 4), row_number bigint
 );
 create table intermediate.int_events_merged
     (event_key varchar, price_amount decimal(18, 4), delivered_on date, superseded_on date);
@@ -78,7 +80,10 @@ create table ml_inputs.fct_user_features (
     refund_share double, discount_share double, cart_abandon_share double, review_count bigint,
     review_score_avg double, top_category varchar, top_channel varchar
 );
-"""
+""" + "".join(
+    f"alter table ml_inputs.fct_user_features add column if not exists {feature} double;"
+    for feature in pd.read_csv(runner.PROJECT / "seeds" / "segment_features.csv")["feature"]
+)
 
 FEATURES = {  # recency, orders, gross, net, abandoned, category
     "u1": (26, 2, 150.005, 150.005, None, "cards"),
@@ -138,7 +143,7 @@ class Chain:
             connection.execute("delete from intermediate.int_events_merged")
             connection.execute(
                 "insert into intermediate.int_products_known "
-                "values (?, 'POST', false, null), (?, 'p3', true, ?)",
+                "values (?, 'POST', false, null, null), (?, 'p3', true, ?, 'home')",
                 [day, day, CATALOGUE_PRICE[day]],
             )
             for number, event in enumerate(EVENTS):
@@ -153,7 +158,7 @@ class Chain:
             return
         net = Decimal(gross) - Decimal(refund)
         connection.execute(
-            "insert into intermediate.int_events_stitched values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into intermediate.int_events_stitched values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
             [day, key, user, identified, event_day, event_day, kind, order, product, channel, quantity, net],
         )
         connection.execute(
@@ -168,7 +173,11 @@ class Chain:
         )
         recency, orders, gross, net, abandoned, category = FEATURES[user]
         connection.execute(
-            "insert into ml_inputs.fct_user_features values "
+            "insert into ml_inputs.fct_user_features (as_of_date, user_key, recency_days, order_count, "
+            "order_count_last_30_days, order_count_last_90_days, event_count_last_7_days, "
+            "net_revenue_amount, net_revenue_amount_last_90_days, gross_revenue_amount, "
+            "average_order_amount, refund_share, discount_share, cart_abandon_share, review_count, "
+            "review_score_avg, top_category, top_channel) values "
             "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, 0, null, ?, 'web')",
             [
                 day,
@@ -256,7 +265,7 @@ def chain(tmp_path_factory):
         paths.landing.mkdir(parents=True)
         chain = Chain(paths)
         assert chain.run("run-operation", "create_source_tables", "--args", "{source_name: ml}")
-        assert chain.run("seed", "--select", "segment_names", "event_types")
+        assert chain.run("seed", "--select", "segment_names", "segment_features", "event_types")
         assert chain.build(DAY_1)
         publish(paths, DAY_1)
         assert chain.build(DAY_2)
