@@ -29,7 +29,7 @@ from ml.reasons import Model
 from ml.refit import FITS, refit
 from ml.segments import identity, naming, stability
 from ml.segments.behaviour import BehaviourSegments
-from ml.segments.clusters import Trial, labels_at
+from ml.segments.clusters import Trial
 from ml.warehouse import Cut, Inputs
 from settings import ShopPaths
 
@@ -370,7 +370,8 @@ def _behaviour(
         placed = segments.clusters.place(embedded.vectors)
         _log_trials(run, trials)
         _log_lineage(run, segments.lineage)
-        found = _stability(material, champion, before, segments, embedded.vectors)
+        days = 0 if champion is None else (material.as_of - champion.known_through).days
+        found = stability.ask(segments.clusters, embedded.vectors, now.features, before, days, config)
         run.log_metrics(found.metrics())
         decision = promote.decide_segments(
             None if champion is None else champion.known_through,
@@ -417,26 +418,6 @@ def _segments_card(
 def _before(material: Material, champion: tracking.Version) -> identity.Before:
     held = BehaviourSegments.load(champion.package(), material.paths.models)
     return held.before(champion.version, material.now)
-
-
-def _stability(
-    material: Material,
-    champion: tracking.Version | None,
-    before: identity.Before | None,
-    segments: BehaviourSegments,
-    vectors: NDArray[np.float32],
-) -> stability.Stability:
-    """Ask both questions of new segments."""
-    how, config = material.config.clusters, material.config.stability
-    codes = segments.clusters.place(vectors).code
-    found = stability.bootstrap_jaccard(segments.clusters, vectors, how, config)
-    inner = float(np.mean([found[code] for code in codes]))
-    if champion is None or before is None:
-        return stability.Stability(found, inner, None)
-    same_k = labels_at(segments.clusters, vectors, len(before.codes), how)
-    days = (material.as_of - champion.known_through).days
-    compared = stability.agreement(before, codes, same_k, material.now.features, days, config)
-    return stability.Stability(found, inner, compared)
 
 
 def _remember_stability(

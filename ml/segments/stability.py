@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ml.configs import ClusterConfig, StabilityConfig
+from ml.configs import ClusterConfig, Config, StabilityConfig
 from ml.encoder.features import numeric
 from ml.evaluation.judge import Interval
-from ml.segments.clusters import Clusters
+from ml.segments.clusters import Clusters, labels_at
 from ml.segments.identity import Before, jaccard
 
 Floats = NDArray[np.float64]
@@ -71,6 +71,34 @@ class Stability:
             "champion/fit_gap_low": told.fit.low,
             "champion/fit_gap_high": told.fit.high,
         }
+
+
+def ask(
+    clusters: Clusters,
+    vectors: NDArray[np.float32],
+    features: pd.DataFrame,
+    before: Before | None,
+    days_since: int,
+    config: Config,
+) -> Stability:
+    """Ask both questions of new, named segments.
+
+    Parameters
+    ----------
+    vectors, features
+        (users, …): of the day that the segments were trained on, in one order.
+    before
+        The champion's segments with the same users; None where there are none.
+    days_since
+        Since the day through which the champion knows.
+    """
+    codes = clusters.place(vectors).code
+    found = bootstrap_jaccard(clusters, vectors, config.clusters, config.stability)
+    inner = float(np.mean([found[code] for code in codes]))
+    if before is None:
+        return Stability(found, inner, None)
+    same_k = labels_at(clusters, vectors, len(before.codes), config.clusters)
+    return Stability(found, inner, agreement(before, codes, same_k, features, days_since, config.stability))
 
 
 def bootstrap_jaccard(
