@@ -215,6 +215,11 @@ def mlflow_port() -> int:
     return int(os.environ.get("SHOAL_MLFLOW_PORT", "5000"))
 
 
+def dashboard_port() -> int:
+    """Return the port of 127.0.0.1 on which the dashboard answers, if it is free."""
+    return int(os.environ.get("SHOAL_DASHBOARD_PORT", "8501"))
+
+
 def postgres() -> str:
     """Return the address of the Postgres that exports go to, password included; empty where none is told."""
     return os.environ.get("SHOAL_POSTGRES", "")

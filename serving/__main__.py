@@ -90,6 +90,10 @@ every table with a user_key.
              see one whole version. Its address is SHOAL_POSTGRES, else data/<shop>/secrets/postgres
              (mode 0600), else libpq's variables (PGHOST …); it is never typed.
 """,
+    "dashboard": """\
+Serves the dashboard of all shops on 127.0.0.1, behind the log-in of Airflow and MLflow, until it is
+stopped. `make up` starts it in the background.
+""",
 }
 
 
@@ -143,6 +147,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, help="a folder, or for one table a file (default: exports/<version> of the shop)"
     )
+    dashboard = _verb(verbs, "dashboard", _dashboard, "serve the dashboard on 127.0.0.1")
+    dashboard.add_argument("--port", type=int, help="default: SHOAL_DASHBOARD_PORT, else 8501")
     return root
 
 
@@ -293,6 +299,20 @@ def _export(arguments: argparse.Namespace) -> None:
     rows = [(table.name, table.row_count, table.folded_count, table.left_out_count) for table in done.tables]
     print_rows(("table", "rows", "groups_folded", "groups_left_out"), rows)
     console.print(f"version {done.version} → {done.target}", soft_wrap=True)
+
+
+def _dashboard(arguments: argparse.Namespace) -> None:
+    import settings
+    from orchestrate import login
+    from serving.dashboard import server
+
+    home = server.home()
+    server.serve(
+        arguments.port or settings.dashboard_port(),
+        login.USER,
+        login.password(),
+        login.key(home / "cookie.key"),
+    )
 
 
 if __name__ == "__main__":
