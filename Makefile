@@ -33,7 +33,7 @@ demo: setup ## land a shop's files and run the whole chain under Airflow [SOURCE
 	@$(VENV)/python -m orchestrate demo --shop "$$SOURCE" $${FROM:+--folder "$$FROM"}
 
 .PHONY: up
-up: setup ## serve Airflow and MLflow on 127.0.0.1, in the background; prints addresses and log-in
+up: setup ## serve the dashboard, Airflow and MLflow on 127.0.0.1, in the background; prints addresses and log-in
 	@$(VENV)/python -m orchestrate up
 
 .PHONY: down

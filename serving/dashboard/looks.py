@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,10 +50,12 @@ STYLE = """
   .shoal-bar { height: 6px; border-radius: 3px; background: #e8efef; margin: .35rem 0 }
   .shoal-bar > i { display: block; height: 6px; border-radius: 3px; background: #0b7a75 }
   @media (max-width: 640px) {
-    .block-container { padding: 3.2rem 1rem 2rem }
+    .block-container { padding: 4.4rem 1rem 2rem }
     h1 { font-size: 1.4rem !important }
     [data-testid="stMetricValue"] { font-size: 1.25rem }
-    [data-testid="stMetric"] { min-width: 40vw }
+    [data-testid="stElementContainer"]:has([data-testid="stMetric"]) {
+      flex: 1 1 calc(50% - .5rem) !important; min-width: calc(50% - .5rem); max-width: 100%
+    }
   }
 </style>
 """
@@ -119,6 +122,17 @@ def hours(hours: float) -> tuple[str, str]:
     if hours < 1:
         return number(hours * 60), "minutes"
     return (number(hours), "hours") if hours < 48 else (number(hours // 24), "days")
+
+
+def wrapped(text: str, letters: int = 14) -> str:
+    """Return a label in lines of about so many letters.
+
+    Examples
+    --------
+    >>> wrapped("Big spenders to win back"), wrapped("Champions")
+    ('Big spenders<br>to win back', 'Champions')
+    """
+    return "<br>".join(textwrap.wrap(text, letters, break_long_words=False)) or text
 
 
 def is_missing(value: Any) -> bool:

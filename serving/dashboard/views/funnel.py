@@ -145,7 +145,7 @@ def _steps(view: View, rows: pd.DataFrame) -> go.Figure:
     most = max(totals) or 1
     figure = go.Figure(
         go.Bar(
-            x=[view.say(f"step_{step}") for step in STEPS],
+            x=[view.say(f"step_{step}").replace(" ", "<br>") for step in STEPS],
             y=totals,
             marker={"color": looks.ACCENT, "cornerradius": 4},
             text=[f"{looks.number(total)}<br>{looks.percent(total / most, 0)}" for total in totals],
@@ -168,8 +168,8 @@ def _conversion(view: View, rows: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            x=[f"{view.say(f'step_{first}')}<br>→ {view.say(f'step_{then}')}" for first, then in PAIRS],
-            y=[str(name) for name in rows["name"]],
+            x=[_pair(view, first, then) for first, then in PAIRS],
+            y=[looks.wrapped(str(name)) for name in rows["name"]],
             text=[[looks.percent(share, 0) for share in row] for row in shares],
             texttemplate="%{text}",
             colorscale=looks.SCALE,
@@ -181,6 +181,10 @@ def _conversion(view: View, rows: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
         )
     )
-    looks.tidy(figure, 90 + 40 * len(rows))
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(side="top", showgrid=False, tickfont={"size": 11})
+    looks.tidy(figure, 110 + 44 * len(rows))
+    figure.update_yaxes(autorange="reversed", ticks="")
+    return figure.update_xaxes(side="top", tickangle=0, ticks="", tickfont={"size": 11})
+
+
+def _pair(view: View, first: str, then: str) -> str:
+    return "<br>".join((view.say(f"step_{first}"), "→", view.say(f"step_{then}"))).replace(" ", "<br>")

@@ -233,4 +233,4 @@ def _by_reason(rows: pd.DataFrame) -> go.Figure:
         )
     )
     looks.tidy(figure, 60 + 30 * len(shown), bargap=0.35)
-    return figure.update_xaxes(visible=False)
+    return figure.update_xaxes(visible=False, range=[0, 1.25 * float(shown["rows"].max())])
