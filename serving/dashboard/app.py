@@ -29,7 +29,7 @@ def main() -> None:
         language = choose("lang", "Language · 语言", list(LANGUAGES), lambda one: LANGUAGES[one])
         shops = published.shops()
         shop = choose("shop", say(language, "shop"), shops) if len(shops) > 1 else next(iter(shops), None)
-        st.html(f'<a href="{door.LOG_OUT}" target="_self">{say(language, "log_out")}</a>')
+        st.html(f'<a class="shoal-link" href="{door.LOG_OUT}" target="_self">{say(language, "log_out")}</a>')
     name = opened.url_path or next(iter(navigation.ICONS))
     st.title(say(language, f"page_{name}"))
     with st.spinner(say(language, "loading")):

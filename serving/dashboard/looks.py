@@ -41,9 +41,10 @@ STYLE = """
   h1 { font-size: 1.7rem !important; letter-spacing: -.01em; padding: 0 0 .1rem !important }
   h3 { font-size: 1.08rem !important; padding: .6rem 0 .35rem !important }
   [data-testid="stMetricValue"] { font-size: 1.55rem; font-variant-numeric: tabular-nums }
-  [data-testid="stMetricLabel"] p { color: #5b6f74 }
+  [data-testid="stMetricLabel"] p { color: #5b6f74; white-space: normal }
   .shoal-told { color: #5b6f74; font-size: .9rem; margin: 0 0 .6rem }
   .shoal-told b { color: #16262b; font-weight: 600 }
+  .shoal-link { color: #0b7a75; font-size: .92rem }
   .shoal-warn { color: #b4540a }
   .shoal-card-figures { font-variant-numeric: tabular-nums; color: #16262b; margin: 0; font-size: .95rem }
   .shoal-card-why { color: #5b6f74; font-size: .88rem; margin: .25rem 0 0; line-height: 1.4 }

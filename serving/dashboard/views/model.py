@@ -149,7 +149,7 @@ def _intervals(view: View, rows: pd.DataFrame) -> go.Figure:
         )
     )
     looks.tidy(figure, 90 + 62 * len(shown))
-    figure.update_xaxes(showgrid=True)
+    figure.update_xaxes(showgrid=True, tickformat=".2f")
     return figure.update_yaxes(range=[-0.6, len(shown) - 0.2])
 
 
