@@ -81,7 +81,7 @@ def _page(browser: Any, address: str, path: str, visits: int) -> tuple[float, fl
 
 
 def _drawn(page: Any) -> None:
-    page.wait_for_selector("h1")
+    page.wait_for_selector(".shoal-drawn", state="attached")
     page.wait_for_selector(DRAWN)
 
 

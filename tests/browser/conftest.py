@@ -21,6 +21,12 @@ SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 PATIENCE = 60_000  # milliseconds; a busy machine is slow, and slowness is measured elsewhere
 
 
+CHARTS_ARE_DRAWN = """
+() => [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(one => one.querySelector('.main-svg'))
+"""
+"""A chart's script comes after the page; one in a closed drawer is not there at all."""
+
+
 class Visitor:
     """Somebody who is logged in and looks at pages."""
 
@@ -55,8 +61,10 @@ class Visitor:
     def settled(self) -> None:
         """Wait until the page is drawn."""
         self.page.wait_for_selector("h1")
+        self.page.wait_for_selector(".shoal-drawn", state="attached")
         self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-        self.page.wait_for_timeout(700)
+        self.page.wait_for_function(CHARTS_ARE_DRAWN)
+        self.page.wait_for_timeout(500)
 
     def choose(self, label: str, option: str) -> None:
         """Choose an option of the filter with a label."""

@@ -120,7 +120,7 @@ def test_a_link_leads_on_after_the_log_in(visit: Visit, simulated: Chain) -> Non
     visitor.settled()
     assert shown.locator("h1").inner_text() == title("funnel", "zh")
     assert {"scheme=rfm", "window=90", "lang=zh"} <= set(shown.url.partition("?")[2].split("&"))
-    assert "重要价值客户" in shown.inner_text("body")
+    shown.get_by_text("重要价值客户").first.wait_for()
 
 
 def test_the_language_is_chosen_in_the_menu_and_kept_on_other_pages(visit: Visit) -> None:
