@@ -22,7 +22,8 @@ PATIENCE = 60_000  # milliseconds; a busy machine is slow, and slowness is measu
 
 
 CHARTS_ARE_DRAWN = """
-() => [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(one => one.querySelector('.main-svg'))
+() => [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
+    .every(one => one.querySelector('.main-svg'))
 """
 """A chart's script comes after the page; one in a closed drawer is not there at all."""
 
