@@ -1,7 +1,8 @@
 """Groups of fewer than ten users are folded into ``_other``, so that totals still add up.
 
 If those folded are fewer than ten users together, the next smallest group joins them. What is fewer than ten
-users even so is left out, and counted by whoever asks.
+users even so is left out, and counted by whoever asks. What may leave the company is coarser still:
+:mod:`serving.groups`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from serving.groups import LEAST, OTHER, OTHER_NAMES
 from serving.tables import quoted
 
-K = 10
-"""Nothing is said of fewer users than these."""
+K = LEAST
 
-OTHER = "_other"
-
-NAMES = {"segment_code": OTHER, "segment_name_en": "Other", "segment_name_zh": "其他", "channel": OTHER}
+NAMES = {
+    "segment_code": OTHER,
+    "segment_name_en": OTHER_NAMES[0],
+    "segment_name_zh": OTHER_NAMES[1],
+    "channel": OTHER,
+}
 """What a folded row says in the columns that name its group; any other is empty."""
 
 

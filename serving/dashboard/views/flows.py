@@ -8,7 +8,8 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
-from serving.small_groups import OTHER, K
+from serving.groups import OTHER
+from serving.small_groups import K
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.dashboard.views import flows, funnel
-from serving.small_groups import OTHER, K
+from serving.groups import OTHER
+from serving.small_groups import K
 
 
 def moves(*rows: tuple[str, str, int]) -> pd.DataFrame:
