@@ -33,7 +33,7 @@ demo: setup ## land a shop's files and run the whole chain under Airflow [SOURCE
 	@$(VENV)/python -m orchestrate demo --shop "$$SOURCE" $${FROM:+--folder "$$FROM"}
 
 .PHONY: up
-up: setup ## serve Airflow and MLflow on 127.0.0.1, in the background; prints addresses and log-in
+up: setup ## serve the dashboard, Airflow and MLflow on 127.0.0.1, in the background; prints addresses and log-in
 	@$(VENV)/python -m orchestrate up
 
 .PHONY: down
@@ -45,9 +45,9 @@ test: setup ## run all tests that this machine can run; ends with a list of what
 	@$(VENV)/python -m pytest -n auto --no-loadscope-reorder
 
 .PHONY: test-all
-test-all: ## run all tests, also those of docker-compose.yml; needs Debian's postgresql and redis-server
-	@if ! command -v redis-server >/dev/null || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-	    echo "the tests of docker-compose.yml start Debian's Postgres and Redis: apt-get install postgresql redis-server" >&2
+test-all: ## run all tests, also those of docker-compose.yml; needs Debian's postgresql, redis-server and chromium
+	@if ! command -v redis-server >/dev/null || ! command -v chromium >/dev/null || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+	    echo "the tests start Debian's Postgres, Redis and Chromium: apt-get install postgresql redis-server chromium" >&2
 	    exit 1
 	fi
 	$(MAKE) setup-cluster
@@ -87,6 +87,7 @@ bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT
 	$(VENV)/python -m benchmarks.recovery --seeds 7 11 23 4001 4002
 	$(VENV)/python -m benchmarks.encoder --parts texts behaviour tuning memory --shop simulated
 	$(VENV)/python -m benchmarks.ablations --shop simulated
+	$(VENV)/python -m benchmarks.dashboard
 
 .PHONY: lock
 lock: setup ## resolve pyproject.toml again into requirements.lock

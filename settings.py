@@ -220,3 +220,18 @@ def airflow_port() -> int:
 def mlflow_port() -> int:
     """Return the port of 127.0.0.1 on which MLflow answers, if it is free."""
     return int(os.environ.get("SHOAL_MLFLOW_PORT", "5000"))
+
+
+def dashboard_port() -> int:
+    """Return the port of 127.0.0.1 on which the dashboard answers, if it is free."""
+    return int(os.environ.get("SHOAL_DASHBOARD_PORT", "8501"))
+
+
+def postgres() -> str:
+    """Return the address of the Postgres that exports go to, password included; empty where none is told."""
+    return os.environ.get("SHOAL_POSTGRES", "")
+
+
+def is_libpq_told() -> bool:
+    """Return whether the environment names a Postgres in libpq's own variables."""
+    return bool({"PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"} & os.environ.keys())

@@ -1,4 +1,4 @@
-"""What starts, follows and ends the parts: set-up, the demo, Airflow and MLflow in the background.
+"""What starts, follows and ends the parts: set-up, the demo, and the servers in the background.
 
 The chain itself lives in ``dags/``; here is only what a person would otherwise do by hand at a terminal.
 """

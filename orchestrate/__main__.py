@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     show.set_defaults(act=lambda arguments: demo.run(arguments.shop, arguments.folder))
 
-    up = verbs.add_parser("up", help="serve Airflow and MLflow on 127.0.0.1, in the background")
+    up = verbs.add_parser("up", help="serve dashboard, Airflow and MLflow on 127.0.0.1, in the background")
     up.set_defaults(act=lambda _: background.up())
 
     down = verbs.add_parser("down", help="end what `up` started")

@@ -69,7 +69,7 @@ def _where_to_look(shop: str) -> str:
             f'  tables   .venv/bin/python -m serving query{option} "from bi.user_segment_current limit 10"',
             f"  status   .venv/bin/python -m serving status{option}",
             f"  files    {settings.ShopPaths(shop).serving / 'current'}",
-            "  Airflow and MLflow in the browser   make up",
+            "  dashboard, Airflow and MLflow in the browser   make up",
         )
     )
 

@@ -1,4 +1,4 @@
-"""The generated log-in, one for Airflow and MLflow, in files that only their owner reads.
+"""The generated log-in, one for Airflow, MLflow and the dashboard, in files that only their owner reads.
 
 Where ``SHOAL_SECRETS`` names a folder, its files are used as they are, and none is made.
 """

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import ShoalError, add_as_of, add_shop, main
+from cli import ShoalError, UsageError, add_as_of, add_shop, main
 from settings import ShopPaths
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ examples:
   python -m serving query --format csv "select * from user_segment_current" > segments.csv
   python -m serving as-of 2026-05-01 --scheme behaviour
   python -m serving rollback --to 20260504T061502000000 && python -m serving release
+  python -m serving export xlsx --table segment_profile_daily --out segments.xlsx
   python -m serving restate 2026-05-01 --reason "the till of 30 April was delivered late"
 
 exit codes: 0 done · 1 failed · 2 wrong usage · 3 a check stopped it, and nothing was published
@@ -80,6 +82,22 @@ run. In csv, text that a spreadsheet would run begins with an apostrophe.
   bi.published_version        how fresh this is, and what it lacks
 
 `select * from duckdb_columns() where schema_name = 'bi'` lists every column.
+""",
+    "export": """\
+Writes tables of the version in force, all of schema bi unless --table names some, and logs it in
+ops.export_log. Group-level tables fold groups of fewer than 10 users into _other. --groups leaves out
+every table with a user_key.
+
+  parquet    one file per table
+  csv        UTF-8 as Excel reads it; text that a spreadsheet would run begins with an apostrophe
+  xlsx       one workbook per table, its texts as texts; at most 1,048,575 rows
+  postgres   fills schema bi of a database: copied aside, put in its place in one transaction, so readers
+             see one whole version. Its address is SHOAL_POSTGRES, else data/<shop>/secrets/postgres
+             (mode 0600), else libpq's variables (PGHOST …); it is never typed.
+""",
+    "dashboard": """\
+Serves the dashboard of all shops on 127.0.0.1, behind the log-in of Airflow and MLflow, until it is
+stopped. `make up` starts it in the background.
 """,
 }
 
@@ -133,6 +151,15 @@ def parser() -> argparse.ArgumentParser:
     )
     query.add_argument("--format", choices=("table", "csv", "json"), default="table")
     query.add_argument("sql", help='such as "select * from segment_profile_daily"')
+    export = _verb(verbs, "export", _export, "write tables as Parquet, CSV or XLSX, or into a Postgres")
+    export.add_argument("form", choices=("parquet", "csv", "xlsx", "postgres"))
+    export.add_argument("--table", action="append", default=[], help="a table of schema bi; may be repeated")
+    export.add_argument("--groups", action="store_true", help="only tables that know no user")
+    export.add_argument(
+        "--out", type=Path, help="a folder, or for one table a file (default: exports/<version> of the shop)"
+    )
+    dashboard = _verb(verbs, "dashboard", _dashboard, "serve the dashboard on 127.0.0.1")
+    dashboard.add_argument("--port", type=int, help="default: SHOAL_DASHBOARD_PORT, else 8501")
     return root
 
 
@@ -285,6 +312,34 @@ def _query(arguments: argparse.Namespace) -> None:
         answer(_paths(arguments), arguments.sql, arguments.format)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from cli import console
+    from serving.export import export
+    from serving.query import print_rows
+
+    if arguments.form == "postgres" and arguments.out:
+        raise UsageError("--out names a folder; where Postgres is stands in the environment or in a file")
+    with console.status(f"exporting as {arguments.form}"):
+        done = export(_paths(arguments), arguments.form, arguments.table, arguments.out, arguments.groups)
+    rows = [(table.name, table.row_count, table.folded_count, table.left_out_count) for table in done.tables]
+    print_rows(("table", "rows", "groups_folded", "groups_left_out"), rows)
+    console.print(f"version {done.version} → {done.target}", soft_wrap=True)
+
+
+def _dashboard(arguments: argparse.Namespace) -> None:
+    import settings
+    from orchestrate import login
+    from serving.dashboard import server
+
+    home = server.home()
+    server.serve(
+        arguments.port or settings.dashboard_port(),
+        login.USER,
+        login.password(),
+        login.key(home / "cookie.key"),
+    )
 
 
 if __name__ == "__main__":

@@ -88,6 +88,20 @@ JOURNALS: dict[str, dict[str, str]] = {
         "valid_from": "DATE",
         "reason": "VARCHAR",
     },
+    "export_log": {
+        "exported_at": "TIMESTAMP",
+        "run_id": "VARCHAR",
+        "command": "VARCHAR",
+        "form": "VARCHAR",
+        "target": "VARCHAR",
+        "version": "VARCHAR",
+        "as_of_date": "DATE",
+        "table_name": "VARCHAR",
+        "row_count": "BIGINT",
+        "folded_count": "BIGINT",
+        "left_out_count": "BIGINT",
+        "has_user_keys": "BOOLEAN",
+    },
 }
 """Journals by table, with the columns of each; a value that is a list or an object becomes its JSON."""
 

@@ -21,7 +21,7 @@ from typing import TextIO
 import duckdb
 
 from cli import ShoalError, UsageError
-from serving.versions import DATABASE, current_folder
+from serving.versions import DATABASE, current_folder, find
 from settings import ShopPaths
 
 FORMATS = ("table", "csv", "json")
@@ -32,15 +32,17 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @contextmanager
-def connect(paths: ShopPaths) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(paths: ShopPaths, version: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the version in force, read-only and locked down; ``bi`` is the default schema.
+
+    Who asks more than once and wants one answer names the version.
 
     Raises
     ------
     ShoalError
-        When nothing has been published.
+        When nothing has been published, or the version is gone.
     """
-    connection = _open(paths)
+    connection = _open(paths) if version is None else _open_version(paths, version)
     try:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("set search_path = 'bi'")
@@ -62,6 +64,11 @@ def _open(paths: ShopPaths) -> duckdb.DuckDBPyConnection:
     raise ShoalError(
         f"nothing has been published for shop {paths.shop}: run python -m serving publish --shop {paths.shop}"
     )
+
+
+def _open_version(paths: ShopPaths, version: str) -> duckdb.DuckDBPyConnection:
+    database = find(paths, version).database
+    return duckdb.connect(str(database), read_only=True)
 
 
 def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None = None) -> int:
@@ -96,16 +103,16 @@ def write(
 
 def _write_csv(columns: list[str], rows: list[tuple[object, ...]], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(map(_defused, columns))
-    writer.writerows(map(_defused, row) for row in rows)
+    writer.writerow(map(defused, columns))
+    writer.writerows(map(defused, row) for row in rows)
 
 
-def _defused(value: object) -> object:
+def defused(value: object) -> object:
     """Put an apostrophe before text that a spreadsheet would run as a formula; numbers stay numbers.
 
     Examples
     --------
-    >>> [_defused(value) for value in ("=1+1", "-5", -5, "- none", None)]
+    >>> [defused(value) for value in ("=1+1", "-5", -5, "- none", None)]
     ["'=1+1", '-5', -5, "'- none", None]
     """
     if value is None or isinstance(value, (bool, int, float, Decimal)):

@@ -23,7 +23,10 @@ hypothesis.settings.register_profile("thorough", hypothesis.settings.default)
 
 TOGETHER = (
     {"tests/dags/test_faults.py", "tests/dags/test_scheduler.py"},
-    {"tests/e2e/test_simulated.py", "tests/docs/test_readme.py"},
+    {
+        *("tests/e2e/test_simulated.py", "tests/browser/test_dashboard.py"),
+        *("tests/docs/test_queries.py", "tests/docs/test_readme.py"),
+    },
     {f"tests/dbt/test_{name}.py" for name in ("bi_models", "incremental", "project", "properties", "world")},
 )
 """Files that share a chain or a built world, or that mostly wait: two such at once leave a core idle."""

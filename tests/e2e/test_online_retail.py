@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.chain import Chain
+from tests.questions import Question, answered, questions
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -71,3 +72,8 @@ def test_bert_and_both_rivals_are_judged_on_the_same_later_rows(online_retail: C
     for run in judged.values():
         auc = run["metrics"]["roc_auc"]
         assert 0.5 < auc["low"] < auc["value"] < auc["high"] < 1
+
+
+@pytest.mark.parametrize("question", questions(), ids=lambda question: f"question_{question.number}")
+def test_a_question_of_the_analysts_page_is_answered(question: Question, online_retail: Chain) -> None:
+    answered(online_retail, question)

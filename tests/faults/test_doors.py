@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -13,6 +14,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+import websockets
 
 import journal
 from cli import ShoalError
@@ -20,7 +22,9 @@ from landing import pseudonyms, quarantine
 from ml import packages
 from ml.configs import TextConfig
 from ml.encoder.texts import TextEncoder, checkpoint_path
-from orchestrate import login, mlflow_server, processes
+from orchestrate import dashboard_server, login, mlflow_server, processes
+from serving.dashboard import server
+from serving.dashboard.door import COOKIE
 from settings import ShopPaths
 
 
@@ -181,3 +185,68 @@ def test_mlflow_answers_only_this_machine_and_only_who_is_logged_in(
     assert {
         path.name: stat.filemode(path.stat().st_mode) for path in private if path.stat().st_mode & 0o077
     } == {}
+
+
+@pytest.fixture
+def dashboard_address(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("SHOAL_DASHBOARD_PORT", "0")
+    try:
+        yield dashboard_server.start()
+    finally:
+        assert dashboard_server.end() >= 1
+        assert processes.members(dashboard_server.FAMILY) == []
+
+
+async def greet(address: str, **headers: str) -> int:
+    """Open the dashboard's live connection; return the status that answers."""
+    url = address.replace("http", "ws") + "/_stcore/stream"
+    try:
+        async with websockets.connect(url, additional_headers=headers, proxy=None):
+            return 101
+    except websockets.exceptions.InvalidStatus as refused:
+        return refused.response.status_code
+
+
+@pytest.mark.slow
+def test_dashboard_answers_only_this_machine_and_only_who_is_logged_in(
+    dashboard_address: str, data_dir: Path
+) -> None:
+    listening = {
+        connection.laddr.ip
+        for process in processes.members(dashboard_server.FAMILY)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    paths = (
+        "/",
+        "/runs",
+        "/_stcore/health",
+        "/_stcore/host-config",
+        "/static/index.html",
+        "/_stcore/metrics",
+    )
+    with httpx.Client(base_url=dashboard_address, trust_env=False, timeout=60) as visitor:
+        assert {visitor.get(path).status_code for path in paths} == {401}
+        assert visitor.post("/_stcore/agent/interact", json={}).status_code == 401
+        assert asyncio.run(greet(dashboard_address)) == 403
+        told = visitor.post("/log-in", data={"user": login.USER, "password": login.password()})
+        assert told.status_code == 303
+        assert {visitor.get(path).status_code for path in paths[:5]} == {200}
+        assert visitor.get("/", headers={"Host": "evil.example"}).status_code == 403
+        assert visitor.get("/", headers={"Origin": "http://evil.example"}).status_code == 403
+        cookie = f"{COOKIE}={visitor.cookies[COOKIE]}"
+    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Origin=dashboard_address)) == 101
+    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Origin="http://evil.example")) == 403
+    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Host="evil.example")) == 403
+    private = [path for path in data_dir.rglob("*") if path.is_file() and path.suffix != ".pid"]
+    assert {
+        path.name: stat.filemode(path.stat().st_mode) for path in private if path.stat().st_mode & 0o077
+    } == {}
+
+
+def test_dashboard_sends_no_usage_data_and_reads_no_file_anew() -> None:
+    assert server.OPTIONS["browser.gatherUsageStats"] is False
+    assert server.OPTIONS["server.address"] == "127.0.0.1"
+    assert server.OPTIONS["server.enableXsrfProtection"] is True
+    assert server.OPTIONS["server.enableCORS"] is True

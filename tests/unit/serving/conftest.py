@@ -45,10 +45,12 @@ create table bi.user_score_daily (
     model_version varchar, scored_at timestamp, run_id varchar
 );
 create table bi.customer_cohort_monthly (
-    cohort_month date, month_number integer, users bigint, net_revenue_amount decimal(18, 2), run_id varchar
+    cohort_month date, month_number integer, users bigint, buyers bigint, net_revenue_amount decimal(18, 2),
+    run_id varchar
 );
 create table bi.funnel_daily (
-    date date, scheme varchar, segment_code varchar, channel varchar, pay_users bigint, run_id varchar
+    date date, scheme varchar, segment_code varchar, channel varchar, users bigint, pay_users bigint,
+    run_id varchar
 );
 create table bi.published_version (
     version varchar, as_of_date date, published_at timestamp, run_id varchar, is_pinned boolean,

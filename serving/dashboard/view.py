@@ -1,0 +1,181 @@
+"""What every page shares: its language, its filters, its tables, and the link that brings a view back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+
+from serving.dashboard import looks
+from serving.dashboard.published import Published
+from serving.dashboard.words import Language, say, texts
+from serving.query import defused
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Choice = TypeVar("Choice")
+
+NO_TOOLS = {"displayModeBar": False, "responsive": True}
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at one page: what is published, and in which language it is told."""
+
+    published: Published
+    language: Language
+    currency: str
+
+    def say(self, key: str, **values: Any) -> str:
+        """Return a text in the reader's language."""
+        return say(self.language, key, **values)
+
+    def money(self, amount: Any) -> str:
+        return looks.money(amount, self.currency)
+
+    def day(self, day: date) -> str:
+        """Return a day as people write it."""
+        if self.language == "zh":
+            return f"{day.year}年{day.month}月{day.day}日"
+        return f"{day.day} {day:%b %Y}"
+
+    def age(self) -> str:
+        """Return how long ago the version was published."""
+        count, unit = looks.hours((datetime.now(UTC) - self.published.published_at).total_seconds() / 3600)
+        return self.say(f"{unit}_ago", n=count)
+
+    def say_model(self, model: str) -> str:
+        """Return a model's name as people call it; its own where nobody has named it."""
+        key = f"model_{model}"
+        return self.say(key) if key in texts() else model
+
+    @property
+    def name(self) -> str:
+        """The column that names a segment in the reader's language."""
+        return f"segment_name_{self.language}"
+
+    def schemes(self) -> list[str]:
+        """Return the schemes, those that answer the broadest question first."""
+        found = self.published.ask("select distinct scheme from bi.segment_profile_daily")["scheme"]
+        order = ("behaviour", "value", "rfm", "lifecycle")
+        return sorted(found, key=lambda scheme: (order.index(scheme) if scheme in order else 9, scheme))
+
+    def days(self) -> list[date]:
+        """Return the published days, newest first."""
+        rows = self.published.ask(
+            "select distinct as_of_date from bi.segment_profile_daily order by as_of_date desc"
+        )
+        return [moment.date() for moment in rows["as_of_date"]]
+
+
+def choose(
+    name: str,
+    label: str,
+    options: Sequence[Choice],
+    shown: Callable[[Choice], str] = str,
+    default: Choice | None = None,
+) -> Choice:
+    """Let the reader choose one of the options; the address bar and other pages remember it by ``name``."""
+    remembered: dict[str, str] = st.session_state.setdefault("remembered", {})
+    key = f"choice_{name}"
+    if st.session_state.get(key) not in options:
+        wanted = st.query_params.get(name, remembered.get(name))
+        by_text = {str(option): option for option in options}
+        fallback = default if default in options else options[0]
+        st.session_state[key] = by_text.get(str(wanted), fallback)
+    chosen: Choice = st.selectbox(label, options, format_func=shown, key=key)
+    remember(name, str(chosen))
+    return chosen
+
+
+def remember(name: str, value: str) -> None:
+    """Keep a choice for other pages, and in the address of this one."""
+    st.session_state.setdefault("remembered", {})[name] = value
+    if st.query_params.get(name) != value:
+        st.query_params[name] = value
+
+
+def chart(figure: go.Figure, key: str) -> None:
+    """Show a chart."""
+    st.plotly_chart(figure, width="stretch", config=NO_TOOLS, theme=None, key=key)
+
+
+def told(text: str) -> None:
+    """Say something about what is seen, quietly."""
+    st.html(f'<p class="shoal-told">{text}</p>')
+
+
+def nothing(view: View, text: str, command: str | None = None) -> None:
+    """Say that there is nothing to see, why, and what would change that."""
+    st.info(text, icon=":material/info:")
+    if command:
+        st.code(command, language="bash")
+
+
+def table(
+    view: View,
+    frame: pd.DataFrame,
+    name: str,
+    columns: Mapping[str, tuple[str, str]],
+    height: Any = "content",
+) -> None:
+    """Show a table, and offer it as a CSV that a spreadsheet can open.
+
+    Parameters
+    ----------
+    columns
+        Column → its heading and its kind: *text*, *number*, *decimal*, *percent*, *money*, *date*, *moment*.
+    """
+    shown = frame[[column for column in columns if column in frame]]
+    shown = shown.fillna({column: "" for column in shown if columns[column][1] == "text"})
+    config = {column: _column(view, *columns[column]) for column in shown}
+    st.dataframe(shown, hide_index=True, column_config=config, height=height, width="stretch")
+    st.download_button(
+        view.say("download"),
+        csv_of(shown),
+        file_name=f"{view.published.shop}_{name}_{view.published.as_of_date}.csv",
+        mime="text/csv",
+        key=f"download_{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
+
+
+def csv_of(frame: pd.DataFrame) -> bytes:
+    r"""Return a table as Excel takes it: UTF-8 that says so, and no text that would run as a formula.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> csv_of(pandas.DataFrame({"name": ["=1+1", None], "users": [12, 10]})).decode("utf-8-sig")
+    "name,users\r\n'=1+1,12\r\n,10\r\n"
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(map(defused, frame.columns))
+    for row in frame.itertuples(index=False):
+        writer.writerow(defused(None if looks.is_missing(value) else value) for value in row)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _column(view: View, heading: str, kind: str) -> Any:
+    columns = st.column_config
+    if kind == "percent":
+        return columns.NumberColumn(heading, format="percent")
+    if kind in ("number", "decimal", "money"):
+        heading = f"{heading} ({view.currency})" if kind == "money" and view.currency else heading
+        step = {"number": 1, "decimal": 0.01, "money": 0.01}[kind]
+        return columns.NumberColumn(heading, format="localized", step=step)
+    if kind == "date":
+        return columns.DateColumn(heading, format="YYYY-MM-DD")
+    if kind == "moment":
+        return columns.DatetimeColumn(heading, format="YYYY-MM-DD HH:mm")
+    return columns.TextColumn(heading)

@@ -1,0 +1,190 @@
+"""The funnel by segment: how far users of each go on a day, and what is left in carts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from serving.dashboard import looks
+from serving.dashboard.view import View, chart, choose, nothing, table, told
+from serving.small_groups import STEPS, K
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+WINDOWS = (7, 28, 90)
+"""Days; fixed, so that two windows never differ by one day of a few users."""
+
+ALL = "all"
+PAIRS = tuple(pairwise(STEPS))
+
+SUMMED = """
+    select
+        segment_code,
+        max({name}) as name,
+        sum(users)::bigint as user_days,
+        sum(browse_users)::bigint as browse,
+        sum(click_users)::bigint as click,
+        sum(cart_users)::bigint as cart,
+        sum(checkout_users)::bigint as checkout,
+        sum(pay_users)::bigint as pay,
+        sum(review_users)::bigint as review,
+        -- How many of a step's users also took the next one on that day and channel.
+        sum(browse_to_click_share * browse_users) as browse_click,
+        sum(click_to_cart_share * click_users) as click_cart,
+        sum(cart_to_checkout_share * cart_users) as cart_checkout,
+        sum(checkout_to_pay_share * checkout_users) as checkout_pay,
+        sum(pay_to_review_share * pay_users) as pay_review,
+        sum(net_revenue_amount)::decimal(18, 2) as net_revenue_amount,
+        sum(abandoned_amount)::decimal(18, 2) as abandoned_amount,
+        -- Users of one day are different users: so many there are at least.
+        max(users)::bigint as least_users
+    from bi.funnel_daily
+    where scheme = $scheme
+        and date > (select max(date) from bi.funnel_daily) - to_days($window)
+        and ($channel = 'all' or channel = $channel)
+    group by segment_code
+    order by user_days desc, segment_code
+"""
+
+CHANNELS = """
+    select channel from bi.funnel_daily
+    where scheme = $scheme and date > (select max(date) from bi.funnel_daily) - to_days($window)
+    group by channel having max(users) >= $k order by channel
+"""
+
+
+def render(view: View) -> None:
+    """Show the page."""
+    schemes = view.schemes()
+    if not schemes:
+        nothing(view, view.say("no_segments"), f"python -m serving publish --shop {view.published.shop}")
+        return
+    left, middle, right = st.columns(3)
+    with left:
+        scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
+    with middle:
+        window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
+    channels = view.published.ask(CHANNELS, scheme=scheme, window=window, k=K)["channel"].tolist()
+    with right:
+        channel = choose(
+            "channel",
+            view.say("channel"),
+            [ALL, *channels],
+            lambda one: view.say("all") if one == ALL else one,
+        )
+    query = SUMMED.format(name=view.name)
+    rows = fold(
+        view.published.ask(query, scheme=scheme, window=window, channel=channel), view.say("small_segments")
+    )
+    if rows.empty:
+        nothing(view, view.say("too_few_users", k=K))
+        return
+    _figures(view, rows)
+    st.subheader(view.say("how_far"))
+    told(view.say("funnel_told", k=K))
+    chart(_steps(view, rows), "steps")
+    st.subheader(view.say("by_segment"))
+    chart(_conversion(view, rows), "conversion")
+    with st.expander(view.say("all_figures"), icon=":material/table:"):
+        columns = {"name": (view.say("segment"), "text"), "user_days": (view.say("user_days"), "number")}
+        columns |= {step: (view.say(f"step_{step}"), "number") for step in STEPS}
+        columns |= {
+            "net_revenue_amount": (view.say("net_revenue"), "money"),
+            "abandoned_amount": (view.say("left_in_carts"), "money"),
+        }
+        table(view, rows, f"funnel_{scheme}_{window}_{channel}", columns)
+
+
+def fold(rows: pd.DataFrame, other: str, k: int = K) -> pd.DataFrame:
+    """Add up segments that may have fewer than k users; leave out what may have fewer even so.
+
+    Parameters
+    ----------
+    rows
+        One row per segment; ``least_users`` is how many different users it has at least.
+    other
+        The name of the sum.
+    """
+    import pandas as pd
+
+    small = rows["least_users"] < k
+    if small.any() and rows.loc[small, "least_users"].sum() < k and not small.all():
+        small[rows.loc[~small, "least_users"].idxmin()] = True
+    if not small.any():
+        return rows
+    # Segments of one day have no user in common, so the least of each add up.
+    total = rows[small].drop(columns=["segment_code", "name"]).sum().to_frame().T
+    total = total.assign(segment_code="_other", name=other)
+    shown = [rows[~small], total[total["least_users"] >= k]]
+    return pd.concat([each for each in shown if not each.empty] or [rows[:0]], ignore_index=True)
+
+
+def _figures(view: View, rows: pd.DataFrame) -> None:
+    total = rows[[*STEPS, *(f"{first}_{then}" for first, then in PAIRS)]].sum()
+    with st.container(horizontal=True):
+        st.metric(view.say("user_days"), looks.number(rows["user_days"].sum()), border=True)
+        for first, then in PAIRS[1:4]:
+            share = looks.percent(_share(total[f"{first}_{then}"], total[first]))
+            st.metric(view.say(f"{first}_to_{then}"), share, border=True)
+        st.metric(view.say("net_revenue"), view.money(rows["net_revenue_amount"].sum()), border=True)
+        st.metric(view.say("left_in_carts"), view.money(rows["abandoned_amount"].sum()), border=True)
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part) / float(whole) if whole else None
+
+
+def _steps(view: View, rows: pd.DataFrame) -> go.Figure:
+    import plotly.graph_objects as go
+
+    totals = [float(rows[step].sum()) for step in STEPS]
+    most = max(totals) or 1
+    figure = go.Figure(
+        go.Bar(
+            x=[view.say(f"step_{step}").replace(" ", "<br>") for step in STEPS],
+            y=totals,
+            marker={"color": looks.ACCENT, "cornerradius": 4},
+            text=[f"{looks.number(total)}<br>{looks.percent(total / most, 0)}" for total in totals],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{x}: %{y:,.0f}<extra></extra>",
+        )
+    )
+    looks.tidy(figure, 300, bargap=0.35)
+    return figure.update_yaxes(visible=False, range=[0, most * 1.2])
+
+
+def _conversion(view: View, rows: pd.DataFrame) -> go.Figure:
+    import plotly.graph_objects as go
+
+    shares = [
+        [_share(row[f"{first}_{then}"], row[first]) for first, then in PAIRS]
+        for row in rows.to_dict("records")
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=[_pair(view, first, then) for first, then in PAIRS],
+            y=[looks.wrapped(str(name)) for name in rows["name"]],
+            text=[[looks.percent(share, 0) for share in row] for row in shares],
+            texttemplate="%{text}",
+            colorscale=looks.SCALE,
+            zmin=0,
+            zmax=1,
+            xgap=3,
+            ygap=3,
+            showscale=False,
+            hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",
+        )
+    )
+    looks.tidy(figure, 110 + 44 * len(rows))
+    figure.update_yaxes(autorange="reversed", ticks="")
+    return figure.update_xaxes(side="top", tickangle=0, ticks="", tickfont={"size": 11})
+
+
+def _pair(view: View, first: str, then: str) -> str:
+    return "<br>".join((view.say(f"step_{first}"), "→", view.say(f"step_{then}"))).replace(" ", "<br>")

@@ -1,0 +1,206 @@
+"""The models: BERT beside its rivals, how sure the comparison is, and what past scores came to."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from serving.dashboard import looks
+from serving.dashboard.view import View, chart, choose, nothing, table, told
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+RUNS = """
+    select as_of_date, model, registered_model, model_version, metrics, decision, decision_reason,
+        cpu_seconds, cpu_seconds_per_1000_users, mlflow_run_id, recorded_at
+    from ops.model_run
+    order by recorded_at desc
+"""
+
+SERVING = """
+    select model_name, model_version, horizon_days, count(*) as users
+    from bi.user_score_daily
+    where as_of_date = (select max(as_of_date) from bi.user_score_daily) and score_name = 'high_value'
+    group by all
+    order by users desc
+    limit 1
+"""
+
+BACKTEST = """
+    select as_of_date, model_name, n, n_positive, auc, auc_ci_low, auc_ci_high, rival_name, rival_auc, brier,
+        lift_top_decile, calibration_error
+    from bi.score_backtest
+    where score_name = 'high_value' and n >= 10 and (scheme is null or scheme in ('', 'all'))
+    order by as_of_date
+"""
+
+STABILITY = """
+    select scheme, segment_code, model_version, event, jaccard, bootstrap_jaccard, moved_share, psi, gate,
+        decision_reason, recorded_at
+    from bi.segment_stability
+    where recorded_at = (select max(recorded_at) from bi.segment_stability)
+    order by scheme, segment_code
+"""
+
+MEASURES = ("roc_auc", "pr_auc", "lift_top_decile", "brier")
+LOWER_IS_BETTER = ("brier",)
+
+
+def render(view: View) -> None:
+    """Show the page."""
+    runs = view.published.ask(RUNS)
+    judged = _judged(runs)
+    _serving(view)
+    st.subheader(view.say("beside_rivals"))
+    if judged.empty:
+        nothing(view, view.say("no_models"), f"python -m ml train --shop {view.published.shop}")
+    else:
+        days = sorted(judged["day"].unique(), reverse=True)
+        left, right = st.columns(2)
+        with left:
+            day = choose("trained", view.say("trained_as_of"), days, view.day)
+        with right:
+            measures = [name for name in MEASURES if name in set(judged["measure"])]
+            measure = choose("measure", view.say("measure"), measures, lambda one: view.say(f"metric_{one}"))
+        shown = judged[(judged["day"] == day) & (judged["measure"] == measure)]
+        told(view.say(f"metric_{measure}_means") + " " + view.say("intervals_told"))
+        chart(_intervals(view, shown), "intervals")
+        reason = shown["decision_reason"].dropna()
+        if not reason.empty:
+            told(f"<b>{view.say('decision')}</b> {escape(reason.iloc[0])}")
+        with st.expander(view.say("all_figures"), icon=":material/table:"):
+            columns = {
+                "model": (view.say("model"), "text"),
+                "measure": (view.say("measure"), "text"),
+                "value": (view.say("value"), "decimal"),
+                "low": (view.say("low"), "decimal"),
+                "high": (view.say("high"), "decimal"),
+                "decision": (view.say("decision"), "text"),
+                "cpu_seconds_per_1000_users": (view.say("cpu_per_1000"), "decimal"),
+                "mlflow_run_id": (view.say("mlflow_run"), "text"),
+            }
+            table(view, judged[judged["day"] == day], f"models_{day}", columns)
+    st.subheader(view.say("past_scores"))
+    _realised(view)
+    st.subheader(view.say("calibration"))
+    nothing(view, view.say("calibration_told"))
+    if view.published.has("segment_stability"):
+        _stability(view)
+
+
+def _judged(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model, day and measure that has an interval; of repeated runs the newest."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for run in runs.drop_duplicates(["as_of_date", "model"]).to_dict("records"):
+        for measure, value in json.loads(run["metrics"] or "{}").items():
+            if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+                told_of = {**run, "day": run["as_of_date"].date(), "measure": measure}
+                rows.append(told_of | {name: value[name] for name in ("value", "low", "high")})
+    return pd.DataFrame(rows, columns=[*runs.columns, "day", "measure", "value", "low", "high"])
+
+
+def _serving(view: View) -> None:
+    rows = view.published.ask(SERVING)
+    if rows.empty:
+        nothing(view, view.say("no_scores"))
+        return
+    served = rows.iloc[0]
+    with st.container(horizontal=True):
+        st.metric(view.say("serves_today"), view.say_model(served["model_name"]), border=True)
+        st.metric(view.say("model_version"), str(served["model_version"]), border=True)
+        st.metric(view.say("users_scored"), looks.number(served["users"]), border=True)
+        st.metric(view.say("looks_ahead"), view.say("days", n=int(served["horizon_days"])), border=True)
+
+
+def _intervals(view: View, rows: pd.DataFrame) -> go.Figure:
+    import plotly.graph_objects as go
+
+    measure = rows["measure"].iloc[0]
+    shown = rows.sort_values("value", ascending=measure not in LOWER_IS_BETTER)
+    figure = go.Figure(
+        go.Scatter(
+            x=shown["value"],
+            y=[view.say_model(model) for model in shown["model"]],
+            mode="markers+text",
+            text=[f"{value:.3f}" for value in shown["value"]],
+            textposition="top center",
+            marker={
+                "size": 13,
+                "color": [looks.ACCENT if model == "bert" else looks.QUIET for model in shown["model"]],
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": shown["high"] - shown["value"],
+                "arrayminus": shown["value"] - shown["low"],
+                "color": looks.MUTED,
+                "thickness": 3,
+                "width": 0,
+            },
+            customdata=shown[["low", "high"]].to_numpy(),
+            hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} – %{customdata[1]:.3f})<extra></extra>",
+        )
+    )
+    looks.tidy(figure, 90 + 62 * len(shown))
+    figure.update_xaxes(showgrid=True, tickformat=".2f")
+    return figure.update_yaxes(range=[-0.6, len(shown) - 0.2])
+
+
+def _stability(view: View) -> None:
+    """Show whether the newest clusters hold, and whether they are those in force."""
+    st.subheader(view.say("stability"))
+    rows = view.published.ask(STABILITY)
+    if rows.empty:
+        nothing(view, view.say("no_models"))
+        return
+    told(view.say("stability_told"))
+    reason = rows["decision_reason"].dropna()
+    if not reason.empty:
+        told(f"<b>{view.say('decision')}</b> {escape(reason.iloc[0])}")
+    columns = {
+        "scheme": (view.say("scheme"), "text"),
+        "segment_code": (view.say("segment"), "text"),
+        "event": (view.say("event"), "text"),
+        "bootstrap_jaccard": (view.say("bootstrap_jaccard"), "decimal"),
+        "jaccard": (view.say("jaccard"), "decimal"),
+        "moved_share": (view.say("moved_share"), "percent"),
+        "gate": (view.say("gate"), "text"),
+    }
+    table(view, rows, "stability", columns)
+
+
+def _realised(view: View) -> None:
+    import plotly.graph_objects as go
+
+    if not view.published.has("score_backtest"):
+        nothing(view, view.say("no_backtest"))
+        return
+    rows = view.published.ask(BACKTEST)
+    if rows.empty:
+        nothing(view, view.say("no_backtest"))
+        return
+    figure = go.Figure()
+    for column, name, colour in (
+        ("auc", view.say("what_was_served"), looks.ACCENT),
+        ("rival_auc", view.say("simple_rival"), looks.MUTED),
+    ):
+        figure.add_scatter(
+            x=rows["as_of_date"], y=rows[column], name=name, line={"color": colour, "width": 2.5}
+        )
+    chart(looks.tidy(figure, 280), "realised")
+    kinds = {
+        "as_of_date": "date",
+        "model_name": "text",
+        "rival_name": "text",
+        "n": "number",
+        "n_positive": "number",
+    }
+    headings = {column: (column.replace("_", " "), kinds.get(column, "decimal")) for column in rows}
+    table(view, rows, "backtest", headings)

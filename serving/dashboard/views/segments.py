@@ -1,0 +1,161 @@
+"""Today's segments: how large they are, what they bring, what sets them apart."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from serving.dashboard import apart, looks
+from serving.dashboard.view import View, chart, choose, nothing, table, told
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+CARDS_IN_A_ROW = 3
+
+
+def render(view: View) -> None:
+    """Show the page."""
+    days, schemes = view.days(), view.schemes()
+    if not days:
+        nothing(view, view.say("no_segments"), f"python -m serving publish --shop {view.published.shop}")
+        return
+    left, right = st.columns(2)
+    with left:
+        scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
+    with right:
+        day = choose("day", view.say("day"), days, view.day)
+    told(view.say(f"scheme_{scheme}_means"))
+    profile = profile_of(view, scheme, day)
+    earlier = [one for one in days if one < day]
+    _figures(view, profile, profile_of(view, scheme, earlier[0]) if earlier else None)
+    st.subheader(view.say("size_and_money"))
+    chart(_bars(view, profile), "size_and_money")
+    st.subheader(view.say("what_sets_apart"))
+    _cards(view, profile)
+    with st.expander(view.say("all_figures"), icon=":material/table:"):
+        table(view, profile, f"segments_{scheme}", columns(view))
+
+
+def profile_of(view: View, scheme: str, day: Any) -> pd.DataFrame:
+    """Return the segments of a day, the one that brings most first."""
+    return view.published.ask(
+        f"select * from {view.published.groups('segment_profile_daily')} "  # noqa: S608 - our own text
+        "where scheme = $scheme and as_of_date = $day "
+        "order by net_revenue_amount desc, users desc, segment_code",
+        scheme=scheme,
+        day=day,
+    )
+
+
+def columns(view: View) -> dict[str, tuple[str, str]]:
+    """Return what a table of segments shows."""
+    kinds = {
+        view.name: ("segment", "text"),
+        "users": ("users", "number"),
+        "user_share": ("share_of_users", "percent"),
+        "net_revenue_amount": ("net_revenue", "money"),
+        "revenue_share": ("share_of_revenue", "percent"),
+        "net_revenue_last_90_days": ("net_revenue_90", "money"),
+        "average_order_amount": ("measure_average_order_amount", "money"),
+        "orders_last_90_days_avg": ("measure_orders_last_90_days_avg", "decimal"),
+        "active_last_7_days": ("active_7", "number"),
+        "buyers_last_30_days": ("buyers_30", "number"),
+        "recency_days_median": ("measure_recency_days_median", "number"),
+        "discount_share": ("measure_discount_share", "percent"),
+        "refund_share": ("measure_refund_share", "percent"),
+        "cart_abandon_share": ("measure_cart_abandon_share", "percent"),
+        "review_score_avg": ("measure_review_score_avg", "decimal"),
+        "top_category": ("top_category", "text"),
+        "top_channel": ("top_channel", "text"),
+    }
+    return {column: (view.say(key), kind) for column, (key, kind) in kinds.items()}
+
+
+def _figures(view: View, now: pd.DataFrame, before: pd.DataFrame | None) -> None:
+    def total(column: str, frame: pd.DataFrame | None = now) -> float | None:
+        return None if frame is None or frame.empty else float(frame[column].sum())
+
+    def change(column: str) -> str | None:
+        then = total(column, before)
+        return None if then is None else looks.signed((total(column) or 0) - then)
+
+    users = total("users") or 1
+    figures = (
+        ("users", looks.number(users), change("users")),
+        ("net_revenue", view.money(total("net_revenue_amount")), change("net_revenue_amount")),
+        ("net_revenue_90", view.money(total("net_revenue_last_90_days")), change("net_revenue_last_90_days")),
+        ("active_7", looks.percent((total("active_last_7_days") or 0) / users), change("active_last_7_days")),
+        (
+            "buyers_30",
+            looks.percent((total("buyers_last_30_days") or 0) / users),
+            change("buyers_last_30_days"),
+        ),
+    )
+    with st.container(horizontal=True):
+        for key, value, delta in figures:
+            st.metric(view.say(key), value, delta, help=view.say(f"{key}_means"), border=True)
+
+
+def _bars(view: View, profile: pd.DataFrame) -> go.Figure:
+    import plotly.graph_objects as go
+
+    shown = profile.iloc[::-1]
+    figure = go.Figure()
+    for column, key, colour in (
+        ("revenue_share", "share_of_revenue", looks.ACCENT),
+        ("user_share", "share_of_users", looks.MUTED),
+    ):
+        figure.add_bar(
+            y=shown[view.name],
+            x=shown[column],
+            name=view.say(key),
+            orientation="h",
+            marker={"color": colour, "cornerradius": 3},
+            text=[looks.percent(share, 0) for share in shown[column]],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}<br>%{text}<extra>%{fullData.name}</extra>",
+        )
+    looks.tidy(figure, 90 + 46 * len(shown), bargap=0.32, bargroupgap=0.08)
+    figure.update_layout(legend={"traceorder": "reversed"})
+    most = float(shown[["revenue_share", "user_share"]].max().max())
+    return figure.update_xaxes(visible=False, range=[min(0, float(shown["revenue_share"].min())), 1.2 * most])
+
+
+def _cards(view: View, profile: pd.DataFrame) -> None:
+    why = apart.told(view, profile)
+    segments = profile.to_dict("records")
+    for start in range(0, len(segments), CARDS_IN_A_ROW):
+        for place, segment in zip(st.columns(CARDS_IN_A_ROW), segments[start:], strict=False):
+            with place.container(border=True, height="stretch"):
+                _card(view, segment, why.get(segment["segment_code"], []))
+
+
+def _card(view: View, segment: dict[str, Any], why: list[str]) -> None:
+    from serving.dashboard.navigation import page
+
+    if segment["is_folded"]:
+        st.markdown(f"**{view.say('small_segments')}**")
+    else:
+        st.page_link(
+            page("segment"),
+            label=f"**{segment[view.name]}**",
+            query_params={"scheme": segment["scheme"], "segment": segment["segment_code"]},
+        )
+    share = 100 * max(0, min(1, segment["user_share"]))
+    figures = view.say(
+        "card_figures",
+        users=looks.number(segment["users"]),
+        share=looks.percent(segment["user_share"], 0),
+        money=view.money(segment["net_revenue_amount"]),
+    )
+    lines = "<br>".join(map(escape, why)) or escape(view.say("like_the_average"))
+    st.html(
+        f'<p class="shoal-card-figures">{escape(figures)}</p>'
+        f'<div class="shoal-bar"><i style="width:{share:.1f}%"></i></div>'
+        f'<p class="shoal-card-why">{lines}</p>'
+    )

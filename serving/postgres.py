@@ -1,0 +1,216 @@
+"""A version as schema ``bi`` of a Postgres, for tools that read no DuckDB file.
+
+The tables are copied into a schema aside and take the old one's place in the same transaction: who reads
+meets all of one version, and a copy that breaks off leaves nothing. The address comes from the environment or
+from a file that its owner alone reads, never from the command line, where every user of the machine sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import settings
+from cli import ShoalError
+from serving.export import Source, Table
+from settings import ShopPaths
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCHEMA, ASIDE, FORMER = "bi", "bi_being_copied", "bi_before"
+MARK = "Shoal"
+"""How the comment of a schema begins that an export has made."""
+
+TYPES = {
+    "VARCHAR": "text",
+    "BIGINT": "bigint",
+    "INTEGER": "integer",
+    "SMALLINT": "smallint",
+    "DOUBLE": "double precision",
+    "FLOAT": "real",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+}
+"""DuckDB's type → Postgres's; DECIMAL(p,s) becomes numeric(p,s)."""
+
+LOCK = 0x5EA1
+"""Two exports into one database wait for each other."""
+
+
+def replace_schema(source: Source, tables: list[Table], paths: ShopPaths) -> str:
+    """Let schema ``bi`` hold these tables and no others; return where it is, without what is secret.
+
+    Roles that could read the schema, or a table of the same name, can do so again.
+
+    Raises
+    ------
+    ShoalError
+        When no address is given, Postgres refuses it, the schema is not Shoal's, or something depends on it.
+    """
+    import psycopg
+
+    try:
+        with psycopg.connect(address(paths), application_name="shoal export") as connection:
+            connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            _require_ours(connection)
+            grants = _grants(connection)
+            connection.execute(f"create schema {ASIDE}")
+            for table in tables:
+                _copy(connection, source, table)
+            _swap(connection, source)
+            _grant(connection, grants, {table.name for table in tables})
+            info = connection.info
+            return f"postgres {info.host}:{info.port}/{info.dbname}"
+    except psycopg.errors.DependentObjectsStillExist as error:
+        told = " ".join((error.diag.message_detail or "").split())
+        raise ShoalError(
+            f"something else in the database reads schema {SCHEMA} ({told}): drop it, export, and make it "
+            "again; nothing was changed"
+        ) from None
+    except psycopg.Error as error:
+        raise ShoalError(f"Postgres refused the export, nothing was changed: {_told(error)}") from None
+
+
+def address(paths: ShopPaths) -> str:
+    """Return what Postgres is reached by: SHOAL_POSTGRES, the file of the shop, or libpq's own variables.
+
+    Raises
+    ------
+    ShoalError
+        When there is none, or others than the owner may read the file, or it can't be understood.
+    """
+    from psycopg import ProgrammingError, conninfo
+
+    file = paths.secrets / "postgres"
+    found = settings.postgres() or (_private(file) if file.exists() else "")
+    if not found and not settings.is_libpq_told():
+        raise ShoalError(
+            f"no Postgres is named: set SHOAL_POSTGRES, or write its address into {file} (mode 0600), such "
+            "as postgresql://writer:…@db.example.org/reports"
+        )
+    try:
+        conninfo.conninfo_to_dict(found)
+    except ProgrammingError:  # its message quotes the address, password and all
+        where = "SHOAL_POSTGRES" if settings.postgres() else str(file)
+        raise ShoalError(
+            f"{where} holds no address of a Postgres: write postgresql://user:password@host/database"
+        ) from None
+    return found
+
+
+def _private(file: Any) -> str:
+    if file.stat().st_mode & 0o077:
+        raise ShoalError(f"{file} holds a password that others may read: chmod 600 {file}")
+    return str(file.read_text(encoding="utf-8").strip())
+
+
+def _require_ours(connection: psycopg.Connection) -> None:
+    """Refuse to replace a schema that no export has made."""
+    row = connection.execute(
+        "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [SCHEMA]
+    ).fetchone()
+    if row and not str(row[0]).startswith(MARK):
+        raise ShoalError(
+            f"the database has a schema {SCHEMA} that Shoal did not make: rename it, or name another database"
+        )
+
+
+def _grants(connection: psycopg.Connection) -> list[tuple[str | None, str]]:
+    """Return who may read what: a table's name and a role; None for the use of the schema itself."""
+    return connection.execute(
+        """
+        select null, grantee::regrole::text
+        from pg_namespace, aclexplode(nspacl) where nspname = %(schema)s and grantee not in (0, nspowner)
+        union
+        select relname, grantee::regrole::text
+        from pg_class inner join pg_namespace on relnamespace = pg_namespace.oid, aclexplode(relacl)
+        where nspname = %(schema)s and privilege_type = 'SELECT' and grantee not in (0, relowner)
+        """,
+        {"schema": SCHEMA},
+    ).fetchall()
+
+
+def _copy(connection: psycopg.Connection, source: Source, table: Table) -> None:
+    from psycopg import sql
+
+    name = sql.Identifier(ASIDE, table.name)
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(_type(data_type)))  # type: ignore[arg-type]
+        for column, data_type in table.columns.items()
+    )
+    connection.execute(sql.SQL("create table {} ({})").format(name, columns))
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("copy {} from stdin").format(name)) as copy,
+    ):
+        for batch in source.rows(table):
+            for row in batch:
+                copy.write_row([_value(value) for value in row])
+    if table.key:
+        key = sql.SQL(", ").join(map(sql.Identifier, table.key))
+        connection.execute(sql.SQL("create unique index on {} ({})").format(name, key))
+    connection.execute(sql.SQL("analyze {}").format(name))
+
+
+def _swap(connection: psycopg.Connection, source: Source) -> None:
+    from psycopg import sql
+
+    told = f"{MARK}, version {source.version}, as of {source.as_of_date}"
+    connection.execute(sql.SQL("comment on schema {} is {}").format(sql.Identifier(ASIDE), sql.Literal(told)))
+    if connection.execute("select from pg_namespace where nspname = %s", [SCHEMA]).fetchone() is not None:
+        connection.execute(f"alter schema {SCHEMA} rename to {FORMER}")
+        _drop(connection)
+    connection.execute(f"alter schema {ASIDE} rename to {SCHEMA}")
+
+
+def _drop(connection: psycopg.Connection) -> None:
+    """Drop the former tables, and refuse where a view of somebody's reads one."""
+    from psycopg import sql
+
+    tables = connection.execute("select tablename from pg_tables where schemaname = %s", [FORMER]).fetchall()
+    for (name,) in tables:
+        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(FORMER, name)))
+    connection.execute(f"drop schema {FORMER}")
+
+
+def _grant(connection: psycopg.Connection, grants: list[tuple[str | None, str]], names: set[str]) -> None:
+    from psycopg import sql
+
+    for table, role in grants:
+        # The role comes from the catalogue as it has to be written, in quotes where it needs them.
+        grantee = sql.SQL(role)  # type: ignore[arg-type]
+        if table is None:
+            connection.execute(
+                sql.SQL("grant usage on schema {} to {}").format(sql.Identifier(SCHEMA), grantee)
+            )
+        elif table in names:
+            connection.execute(
+                sql.SQL("grant select on {} to {}").format(sql.Identifier(SCHEMA, table), grantee)
+            )
+
+
+def _type(data_type: str) -> str:
+    """Return Postgres's type for one of DuckDB's.
+
+    Examples
+    --------
+    >>> _type("DECIMAL(18,2)"), _type("VARCHAR")
+    ('numeric(18,2)', 'text')
+    """
+    if found := re.fullmatch(r"DECIMAL(\(\d+,\d+\))", data_type):
+        return f"numeric{found[1]}"
+    if data_type not in TYPES:
+        raise ShoalError(f"no Postgres type is known for DuckDB's {data_type}: add it to serving/postgres.py")
+    return TYPES[data_type]
+
+
+def _value(value: object) -> object:
+    # Postgres keeps no NUL in a text.
+    return value.replace("\x00", "") if isinstance(value, str) else value
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,98 @@
+"""A published version with the tables that not every version has: what pages show once they are there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from tests.chain import Chain
+
+LATER = """
+create temp table days as
+select newest, max(as_of_date) as before
+from bi.segment_profile_daily, (select max(as_of_date) as newest from codes)
+where as_of_date < newest group by newest;
+
+create table bi.segment_migration as
+select
+    'behaviour' as scheme, days.before as from_date, newest as to_date, one.segment_code as from_code,
+    other.segment_code as to_code, 'behaviour' as cause,
+    case when one.segment_code = other.segment_code then 200 else 12 end::bigint as users
+from codes as one cross join codes as other cross join days
+union all by name
+select 'behaviour' as scheme, days.before as from_date, newest as to_date, min(segment_code) as from_code,
+    max(segment_code) as to_code, 'model' as cause, 31::bigint as users
+from codes cross join days group by all;
+
+create table bi.segment_feature_index as
+select
+    as_of_date, 'behaviour' as scheme, segment_code, feature, 2.4 as segment_value, 1.0 as population_value,
+    index_100, 0.8 as effect_size, rank, sentence_en, sentence_zh
+from codes cross join (values
+    ('orders', 240.0, 1, 'buys 2.4 times as often as the average customer', '购买频次是平均顾客的2.4倍'),
+    ('discount share', 61.0, 2, 'takes 39 % fewer discounts', '折扣使用少39%')
+) as features (feature, index_100, rank, sentence_en, sentence_zh);
+
+create table bi.segment_journey as
+select as_of_date, 'behaviour' as scheme, segment_code, 'view → cart → pay' as journey, 'within a day' as gap,
+    64::bigint as users, 0.12 as user_share
+from codes;
+
+create table bi.segment_stability as
+select 'run' as run_id, 'behaviour' as scheme, segment_code, 'kept' as event, 0.91 as jaccard,
+    0.93 as bootstrap_jaccard, 0.04 as moved_share, 0.02 as psi, 'pass' as gate,
+    'they hold, and still fit' as decision_reason, '2' as model_version,
+    timestamp '2025-05-29 08:00' as recorded_at
+from codes;
+
+create table bi.user_segment_history as
+select user_key, scheme, segment_code, as_of_date - 30 as valid_from, null::date as valid_to,
+    null::varchar as exit_reason
+from bi.user_segment_current
+union all
+select user_key, scheme, segment_code, as_of_date - 60, as_of_date - 30, 'behaviour'
+from bi.user_segment_current;
+
+create table bi.score_backtest as
+select 'high_value' as score_name, as_of_date - (30 * months.n)::integer as as_of_date, 'bert' as model_name,
+    null::varchar as scheme, 1500 as n, 110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low,
+    0.86 as auc_ci_high,
+    'rfm_logistic' as rival_name, 0.77 + months.n / 100 as rival_auc, 0.06 as brier, 4.1 as lift_top_decile,
+    0.01 as calibration_error
+from (select max(as_of_date) as as_of_date from codes), range(1, 4) as months (n);
+
+delete from ops.model_run;
+insert into ops.model_run by name
+select as_of_date, model, 'high_value' as registered_model, '3' as model_version, 'promoted' as decision,
+    'bert beats rfm_logistic by 0.031 (0.012 to 0.050)' as decision_reason, 2.5 as cpu_seconds_per_1000_users,
+    'a1b2' as mlflow_run_id, now()::timestamp as recorded_at,
+    '{"roc_auc": {"value": ' || auc || ', "low": ' || (auc - 0.03) || ', "high": ' || (auc + 0.03) || '}}'
+        as metrics
+from (select max(as_of_date) as as_of_date from codes),
+    (values ('bert', 0.842), ('lightgbm', 0.829), ('rfm_logistic', 0.811)) as models (model, auc)
+"""
+
+
+def enrich(chain: Chain, folder: Path) -> Path:
+    """Copy a shop's published version into another data folder, with those tables; return the folder."""
+    serving = folder / chain.shop / "serving"
+    shutil.copytree(chain.folder / "serving", serving, symlinks=True)
+    database = (serving / "current").resolve() / "shoal.duckdb"
+    database.chmod(0o600)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            "create temp table codes as select as_of_date, segment_code from bi.segment_profile_daily "
+            "where scheme = 'behaviour' "
+            "and as_of_date = (select max(as_of_date) from bi.segment_profile_daily)"
+        )
+        # Two days to choose from: the same users a week earlier.
+        for table in ("user_segment_daily", "segment_profile_daily"):
+            connection.execute(
+                f"insert into bi.{table} select * replace (as_of_date - 7 as as_of_date) from bi.{table} "
+                "where as_of_date = (select max(as_of_date) from codes) "
+                f"and as_of_date - 7 not in (select as_of_date from bi.{table})"
+            )
+        connection.execute(LATER)
+    return folder
