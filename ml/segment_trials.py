@@ -127,7 +127,8 @@ def months(shop: str) -> list[Trial]:
         except ValueError:
             continue
         # Refunds are waited for: what the encoder learns from was closed when the month began.
-        earlier = trial.train_cut - timedelta(days=trials.refund_days())  # type: ignore[operator]
+        assert trial.train_cut is not None
+        earlier = trial.train_cut - timedelta(days=trials.refund_days())
         found.append(replace(trial, train_cut=max(earlier, first_day)))
     return found
 
