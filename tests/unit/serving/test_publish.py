@@ -102,6 +102,7 @@ def test_history_files_are_never_rewritten(working, paths):
     files = sorted(facts.folder(paths, FIRST).glob("*.parquet"))
     assert [file.stem for file in files] == [
         "dim_segment",
+        "segment_feature_index",
         "segment_profile_daily",
         "user_score_daily",
         "user_segment_daily",
