@@ -15,7 +15,7 @@ select newest, max(as_of_date) as before
 from bi.segment_profile_daily, (select max(as_of_date) as newest from codes)
 where as_of_date < newest group by newest;
 
-create table bi.segment_migration as
+create or replace table bi.segment_migration as
 select
     'behaviour' as scheme, days.before as from_date, newest as to_date, one.segment_code as from_code,
     other.segment_code as to_code, 'behaviour' as cause,
@@ -26,7 +26,7 @@ select 'behaviour' as scheme, days.before as from_date, newest as to_date, min(s
     max(segment_code) as to_code, 'model' as cause, 31::bigint as users
 from codes cross join days group by all;
 
-create table bi.segment_feature_index as
+create or replace table bi.segment_feature_index as
 select
     as_of_date, 'behaviour' as scheme, segment_code, feature, 2.4 as segment_value, 1.0 as population_value,
     index_100, 0.8 as effect_size, rank, sentence_en, sentence_zh
@@ -35,19 +35,19 @@ from codes cross join (values
     ('discount share', 61.0, 2, 'takes 39 % fewer discounts', '折扣使用少39%')
 ) as features (feature, index_100, rank, sentence_en, sentence_zh);
 
-create table bi.segment_journey as
+create or replace table bi.segment_journey as
 select as_of_date, 'behaviour' as scheme, segment_code, 'view → cart → pay' as journey, 'within a day' as gap,
     64::bigint as users, 0.12 as user_share
 from codes;
 
-create table bi.segment_stability as
+create or replace table bi.segment_stability as
 select 'run' as run_id, 'behaviour' as scheme, segment_code, 'kept' as event, 0.91 as jaccard,
     0.93 as bootstrap_jaccard, 0.04 as moved_share, 0.02 as psi, 'pass' as gate,
     'they hold, and still fit' as decision_reason, '2' as model_version,
     timestamp '2025-05-29 08:00' as recorded_at
 from codes;
 
-create table bi.user_segment_history as
+create or replace table bi.user_segment_history as
 select user_key, scheme, segment_code, as_of_date - 30 as valid_from, null::date as valid_to,
     null::varchar as exit_reason
 from bi.user_segment_current
@@ -55,7 +55,7 @@ union all
 select user_key, scheme, segment_code, as_of_date - 60, as_of_date - 30, 'behaviour'
 from bi.user_segment_current;
 
-create table bi.score_backtest as
+create or replace table bi.score_backtest as
 select 'high_value' as score_name, as_of_date - (30 * months.n)::integer as as_of_date, 'bert' as model_name,
     null::varchar as scheme, 1500 as n, 110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low,
     0.86 as auc_ci_high,
