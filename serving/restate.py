@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 
 import warehouse
-from cli import ShoalError, UsageError
+from cli import GateStoppedError, ShoalError, UsageError
 from expectations import gates
 from serving import facts
 from serving.publish import Outcome, publish
@@ -39,8 +39,13 @@ def restate(paths: ShopPaths, as_of: date, reason: str) -> Outcome:
         )
     _require_laid_out(paths, as_of)
     build_bi(paths, as_of, is_restating=True)
-    gates.bi(paths, as_of)
-    return publish(paths, as_of, restated_because=reason.strip())
+    try:
+        gates.bi(paths, as_of)
+        return publish(paths, as_of, restated_because=reason.strip())
+    except GateStoppedError:
+        # The warehouse's histories were told with the refused rows: tell them again with the published ones.
+        build_bi(paths, as_of)
+        raise
 
 
 def _require_laid_out(paths: ShopPaths, as_of: date) -> None:

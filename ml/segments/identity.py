@@ -105,8 +105,8 @@ class Before:
 def jaccard(shared: Ints) -> Floats:
     """Return the Jaccard index of every new cluster with every old segment.
 
-    >>> jaccard(np.array([[30, 0], [10, 20]])).tolist()
-    [[0.75, 0.0], [0.2, 0.6666666666666666]]
+    >>> jaccard(np.array([[30, 0], [10, 20]])).round(3).tolist()
+    [[0.75, 0.0], [0.167, 0.667]]
     """
     union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0, keepdims=True) - shared
     return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)

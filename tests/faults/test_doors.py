@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pickle
@@ -14,7 +13,8 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-import websockets
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import journal
 from cli import ShoalError
@@ -197,13 +197,13 @@ def dashboard_address(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         assert processes.members(dashboard_server.FAMILY) == []
 
 
-async def greet(address: str, **headers: str) -> int:
+def greet(address: str, **headers: str) -> int:
     """Open the dashboard's live connection; return the status that answers."""
     url = address.replace("http", "ws") + "/_stcore/stream"
     try:
-        async with websockets.connect(url, additional_headers=headers, proxy=None):
+        with connect(url, additional_headers=headers, proxy=None):
             return 101
-    except websockets.exceptions.InvalidStatus as refused:
+    except InvalidStatus as refused:
         return refused.response.status_code
 
 
@@ -229,16 +229,16 @@ def test_dashboard_answers_only_this_machine_and_only_who_is_logged_in(
     with httpx.Client(base_url=dashboard_address, trust_env=False, timeout=60) as visitor:
         assert {visitor.get(path).status_code for path in paths} == {401}
         assert visitor.post("/_stcore/agent/interact", json={}).status_code == 401
-        assert asyncio.run(greet(dashboard_address)) == 403
+        assert greet(dashboard_address) == 403
         told = visitor.post("/log-in", data={"user": login.USER, "password": login.password()})
         assert told.status_code == 303
         assert {visitor.get(path).status_code for path in paths[:5]} == {200}
         assert visitor.get("/", headers={"Host": "evil.example"}).status_code == 403
         assert visitor.get("/", headers={"Origin": "http://evil.example"}).status_code == 403
         cookie = f"{COOKIE}={visitor.cookies[COOKIE]}"
-    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Origin=dashboard_address)) == 101
-    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Origin="http://evil.example")) == 403
-    assert asyncio.run(greet(dashboard_address, Cookie=cookie, Host="evil.example")) == 403
+    assert greet(dashboard_address, Cookie=cookie, Origin=dashboard_address) == 101
+    assert greet(dashboard_address, Cookie=cookie, Origin="http://evil.example") == 403
+    assert greet(dashboard_address, Cookie=cookie, Host="evil.example") == 403
     private = [path for path in data_dir.rglob("*") if path.is_file() and path.suffix != ".pid"]
     assert {
         path.name: stat.filemode(path.stat().st_mode) for path in private if path.stat().st_mode & 0o077
