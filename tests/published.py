@@ -8,7 +8,14 @@ from typing import Any
 from serving.query import connect
 from settings import ShopPaths
 
-TELLS_ONE_RUN_FROM_ANOTHER = {"run_id", "scored_at", "published_at", "version", "model_version"}
+TELLS_ONE_RUN_FROM_ANOTHER = {
+    "run_id",
+    "scored_at",
+    "published_at",
+    "recorded_at",
+    "version",
+    "model_version",
+}
 
 Content = dict[str, list[tuple[Any, ...]]]
 
