@@ -9,7 +9,7 @@ horizon that had closed, refunds included, when the month began.
     log_rfm          recency, orders and revenue, logged
     features         all features
     features_order   features, and counts of transitions, pauses and hours
-    taste            axes (SVD) of what was bought before
+    taste            axes (SVD) of the shares of categories and products bought before
     score            LightGBM's foretold value, in as many equal groups
 """
 
@@ -256,14 +256,15 @@ class _Month:
         return fit
 
     def _tastes(self, rows: Ints) -> Floats:
-        """Return the axes of what was bought before: shares of products, logged and turned."""
+        """Return the axes of what was bought before: shares of categories and of products, turned."""
         from scipy.sparse import csr_matrix
         from sklearn.decomposition import TruncatedSVD
 
         before = self.bought[~self.bought["is_later"]]
-        columns, names = pd.factorize(before["product_id"])
-        shape = (len(self.cut), len(names))
-        counts = csr_matrix((np.ones(len(before)), (before["row"].to_numpy(), columns)), shape=shape)
+        bought = pd.concat([before["category"].astype(str) + " (all)", before["product_id"].astype(str)])
+        columns, names = pd.factorize(bought)
+        places = (np.tile(before["row"].to_numpy(), 2), columns)
+        counts = csr_matrix((np.ones(len(bought)), places), shape=(len(self.cut), len(names)))
         shares = counts.multiply(1 / np.maximum(counts.sum(axis=1), 1)).tocsr()
         axes = TruncatedSVD(AXES, random_state=self.config.judge.seeds[0]).fit(shares[rows])
         return np.asarray(axes.transform(shares), dtype=np.float64)

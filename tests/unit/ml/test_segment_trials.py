@@ -65,10 +65,16 @@ def test_a_user_with_many_categories_makes_chance_no_finding() -> None:
     later = Later(SPEND, lots, lots)
     noise = RANDOM.integers(0, 3, USERS)
     assert taste(folds(noise, later), later, np.arange(USERS)) > 0.05  # what the usual correction leaves
-    found = taste(folds(noise, later), later, np.arange(USERS)) - taste_by_chance(
-        folds(noise, later), later, 0
-    )
-    assert abs(found) < 0.05
+    everybody, random = np.arange(USERS), np.random.default_rng(0)
+    chance = taste_by_chance(folds(noise, later), later, everybody, random, 20)
+    assert abs(taste(folds(noise, later), later, everybody) - chance) < 0.05
+
+
+def test_interval_of_a_taste_holds_its_value() -> None:
+    """Users drawn twice agree with themselves: chance has to know."""
+    for labels in (GROUP, RANDOM.integers(0, 3, USERS)):
+        _, told = intervals(folds(labels), LATER, 500, 0.95, 0)
+        assert told.low < told.value < told.high
 
 
 def test_stability_is_one_for_a_rule_and_low_for_a_whim() -> None:
