@@ -145,7 +145,7 @@ def served(court: Court, config: Config) -> str:
     return promote.choose(verdict).choice
 
 
-def rows(signal: float, courts: Sequence[Court], config: Config) -> list[dict[str, object]]:
+def rows(signal: float, courts: Sequence[Court]) -> list[dict[str, object]]:
     """Return one row per model: mean ROC-AUC over the shops, each shop's, and the gaps of :data:`GAPS`."""
     made = []
     for name in MODELS:
@@ -172,7 +172,7 @@ def act(arguments: argparse.Namespace) -> None:
     for signal in arguments.signals:
         shops = [Shop(seed, signal, arguments.users, arguments.days) for seed in arguments.seeds]
         courts = [hear(shop, config, arguments.model_seeds) for shop in shops]
-        for row in rows(signal, courts, config):
+        for row in rows(signal, courts):
             told.append(row)
             each = " ".join(f"{auc:.3f}" for auc in row["shops"])
             quality.add_row(f"{signal:g}", str(row["model"]), f"{row['mean']:.4f}", each)

@@ -438,18 +438,13 @@ def _judge(arguments: argparse.Namespace) -> None:
 
 
 def _judge_segments(arguments: argparse.Namespace) -> None:
-    from ml import configs, segment_trials
+    from ml import configs, segment_trials, trials
 
     rows = segment_trials.judge_segments(arguments.shop, configs.make())
     if arguments.format == "csv":
-        print(segment_trials.as_csv(rows), end="")
+        print(trials.as_csv(rows, segment_trials.COLUMNS), end="")
         return
-    table = Table(title=f"ways to cut the users of {arguments.shop}")
-    for column in segment_trials.COLUMNS:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))
-    answer.print(table)
+    answer.print(_table(f"ways to cut the users of {arguments.shop}", rows))
 
 
 def _promote(arguments: argparse.Namespace) -> None:

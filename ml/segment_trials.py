@@ -15,10 +15,8 @@ horizon that had closed, refunds included, when the month began.
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -102,16 +100,6 @@ def judge_segments(shop: str, config: Config) -> list[Row]:
             means = some[["stability", "spend_r2", "taste"]].mean()
             run.log_metrics({f"{name}/{method}": float(value) for name, value in means.items()})
     return rows
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """Return the table as csv."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([round(one, 4) if isinstance(one, float) else one for one in astuple(row)])
-    return text.getvalue()
 
 
 def months(shop: str) -> list[Trial]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,11 +94,11 @@ def judge_shop(
     return rows
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """Return the table as csv, with its header even where it is empty."""
+def as_csv(rows: Sequence[Any], columns: Sequence[str] = COLUMNS) -> str:
+    """Return a table of records as csv, with its header even where it is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     writer.writerows([_plain(value) for value in astuple(row)] for row in rows)
     return text.getvalue()
 

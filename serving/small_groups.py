@@ -14,8 +14,6 @@ from itertools import pairwise
 from serving.groups import LEAST, OTHER, OTHER_NAMES
 from serving.tables import quoted
 
-K = LEAST
-
 NAMES = {
     "segment_code": OTHER,
     "segment_name_en": OTHER_NAMES[0],
@@ -115,21 +113,22 @@ def folded(fold: Fold, columns: Mapping[str, str], source: str | None = None) ->
         with ranked as (
             select *,
                 row_number() over (partition by {within} order by {size}, {order}) as _rank,
-                count(*) filter (where {size} < {K}) over (partition by {within}) as _small,
-                coalesce(sum({size}) filter (where {size} < {K}) over (partition by {within}), 0)
+                count(*) filter (where {size} < {LEAST}) over (partition by {within}) as _small,
+                coalesce(sum({size}) filter (where {size} < {LEAST}) over (partition by {within}), 0)
                     as _small_users
             from {source or f"bi.{quoted(fold.table)}"}
         ),
 
         marked as (
             select *,
-                {size} < {K} or (_small_users between 1 and {K - 1} and _rank = _small + 1) as _is_folded
+                {size} < {LEAST}
+                or (_small_users between 1 and {LEAST - 1} and _rank = _small + 1) as _is_folded
             from ranked
         )
 
         select {kept}, 0 as folded_count, false as is_left_out from marked where not _is_folded
         union all by name
-        select {merged}, count(*) as folded_count, sum({size}) < {K} as is_left_out
+        select {merged}, count(*) as folded_count, sum({size}) < {LEAST} as is_left_out
         from marked where _is_folded group by {within}
     """  # noqa: S608 - identifiers of ours
 
@@ -147,9 +146,8 @@ def _hidden(fold: Fold, name: str, value: str, counted: str) -> str:
     """Return a value that is empty where it tells of one to nine users."""
     for count, columns in fold.hidden_below_k:
         if name in columns:
-            return (
-                f"case when {counted.format(quoted(count))} between 1 and {K - 1} then null else {value} end"
-            )
+            users = counted.format(quoted(count))
+            return f"case when {users} between 1 and {LEAST - 1} then null else {value} end"
     return value
 
 

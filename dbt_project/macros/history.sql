@@ -30,6 +30,28 @@ published with is empty. No row where nothing was published. -#}
     {%- endif -%}
 {%- endmacro %}
 
+{#- A fact of all days: what was published of a day, or else what the model `computed` says of it. -#}
+{% macro facts_of_all_days(table_name, computed) -%}
+with
+recall_published as (
+    select * from {{ published_rows(table_name) }}
+),
+
+take_unpublished as (
+    select unpublished.*
+    from {{ computed }} as unpublished
+    where unpublished.as_of_date not in (select recall_published.as_of_date from recall_published)
+),
+
+unite_days as (
+    select {{ contracted_columns() }} from recall_published
+    union all
+    select {{ contracted_columns() }} from take_unpublished
+)
+
+select * from unite_days
+{%- endmacro %}
+
 {#- The columns that the contract of this model names, in its order. -#}
 {% macro contracted_columns() -%}
     {{ model.columns.values() | map(attribute='name') | join(', ') }}

@@ -27,6 +27,16 @@ def numeric_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[[name for name in frame.columns if _is_number(frame[name])]].astype("float64")
 
 
+def standard_units(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return :func:`numeric` columns in deviations from their mean, capped at 6.
+
+    A column that doesn't vary is left out. Nulls stay NaN, and count in neither mean nor deviation.
+    """
+    values = numeric(frame)
+    values = values.loc[:, values.std(ddof=0) > 1e-9]
+    return ((values - values.mean()) / values.std(ddof=0)).clip(-6, 6)
+
+
 @dataclass(frozen=True)
 class Scaler:
     """Standard units of the users that it was fitted on.

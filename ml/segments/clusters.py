@@ -67,8 +67,7 @@ class Clusters:
 
     def distances(self, embeddings: NDArray[Any]) -> Floats:
         """Return Euclidean distances to all centroids, (users, k)."""
-        points = self.coordinates(embeddings)
-        return np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in self.centroids], axis=1)
+        return distances(self.coordinates(embeddings), self.centroids)
 
     def place(self, embeddings: NDArray[Any]) -> Placement:
         """Put each user into the nearest cluster; an exact tie goes to the first code."""
@@ -127,8 +126,7 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
         )
     with threadpool_limits(limits=1):  # several threads add up in changing order: other sums, other clusters
         space = _space(embeddings, config.components)
-        points = space.coordinates(embeddings)
-        points = points[np.lexsort(points.T[::-1])]  # seeds draw rows by number: other orders, other clusters
+        points = in_one_order(space.coordinates(embeddings))
         fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
         trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
     chosen = _choose(trials, len(points), config)
@@ -145,11 +143,21 @@ def labels_at(clusters: Clusters, embeddings: NDArray[Any], k: int, config: Clus
 
     if k == len(clusters.codes):
         return clusters.labels(embeddings)
-    points = clusters.coordinates(embeddings)
+    points = in_one_order(clusters.coordinates(embeddings))
     with threadpool_limits(limits=1):
-        fits = _fits(points[np.lexsort(points.T[::-1])], k, config)
+        fits = _fits(points, k, config)
     best = min(fits, key=lambda one: one.inertia_)
     return replace(clusters, centroids=best.cluster_centers_).labels(embeddings)
+
+
+def distances(points: Floats, centroids: Floats) -> Floats:
+    """Return Euclidean distances of points to centroids, both in one space, (points, centroids)."""
+    return np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in centroids], axis=1)
+
+
+def in_one_order(points: Floats) -> Floats:
+    """Sort points by their coordinates: seeds draw rows by number, and other orders gave other clusters."""
+    return points[np.lexsort(points.T[::-1])]
 
 
 def _space(embeddings: NDArray[Any], components: int) -> Clusters:

@@ -87,9 +87,7 @@ class Before:
 
     def shared(self, labels: Ints, k: int) -> Ints:
         """Return how many users each new cluster shares with each segment, (k, segments)."""
-        shared = np.zeros((k, len(self.codes)), dtype=np.int64)
-        np.add.at(shared, (labels, self.numbers()), 1)
-        return shared
+        return crossed(labels, self.numbers(), k, len(self.codes))
 
     def numbers(self) -> Ints:
         """Return the number of each user's segment."""
@@ -100,6 +98,13 @@ class Before:
         """Return how far each new cluster's users lie, on average, from each old centroid, (k, segments)."""
         middles = np.stack([self.points[labels == index].mean(axis=0) for index in range(k)])
         return np.asarray(np.linalg.norm(middles[:, None] - self.centroids[None], axis=2))
+
+
+def crossed(first: Ints, second: Ints, k_first: int, k_second: int) -> Ints:
+    """Return how many users each pair of clusters shares, (k_first, k_second)."""
+    found = np.zeros((k_first, k_second), dtype=np.int64)
+    np.add.at(found, (first, second), 1)
+    return found
 
 
 def jaccard(shared: Ints) -> Floats:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cli import ShoalError
-from ml.encoder.features import numeric
+from ml.encoder.features import standard_units
 from ml.segments import LIMITS, NAMES, RULES, WORDS
 
 IMPOSSIBLE = -1e6
@@ -105,11 +105,7 @@ def profile(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
     DataFrame
         (clusters, features)
     """
-    values = numeric(features)
-    deviations = values.std(ddof=0)
-    values = values.loc[:, deviations > 1e-9]
-    standard = ((values - values.mean()) / values.std(ddof=0)).clip(-6, 6)
-    return standard.groupby(labels).mean().fillna(0.0)
+    return standard_units(features).groupby(labels).mean().fillna(0.0)
 
 
 def means(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.configs import ClusterConfig, Config, StabilityConfig
-from ml.encoder.features import numeric
+from ml.encoder.features import standard_units
 from ml.evaluation.judge import Interval
-from ml.segments.clusters import Clusters, labels_at
-from ml.segments.identity import Before, jaccard
+from ml.segments.clusters import Clusters, distances, in_one_order, labels_at
+from ml.segments.identity import Before, crossed, jaccard
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -108,9 +108,8 @@ def bootstrap_jaccard(
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    points = clusters.coordinates(embeddings)
-    points = points[np.lexsort(points.T[::-1])]
-    labels = _nearest(points, clusters.centroids)
+    points = in_one_order(clusters.coordinates(embeddings))
+    labels = distances(points, clusters.centroids).argmin(axis=1)
     k, found = len(clusters.codes), []
     with threadpool_limits(limits=1):
         for number in range(config.resamples):
@@ -119,7 +118,7 @@ def bootstrap_jaccard(
                 0, len(points), min(len(points), config.users)
             )
             again = KMeans(k, n_init=2, random_state=seed).fit(points[rows])
-            other = _nearest(points, again.cluster_centers_)
+            other = distances(points, again.cluster_centers_).argmin(axis=1)
             found.append(jaccard(crossed(labels, other, k, k)).max(axis=1))
     return dict(zip(clusters.codes, np.mean(found, axis=0).tolist(), strict=True))
 
@@ -177,7 +176,7 @@ def fit_gap(features: pd.DataFrame, champion: Ints, challenger: Ints, config: St
 
     The interval is from resampling users; the means are those of the other half of them.
     """
-    values = _standard(features)
+    values = standard_units(features).fillna(0.0).to_numpy(dtype=np.float64)  # what is missing is average
     gain = _errors(values, champion) - _errors(values, challenger)
     total = (values**2).sum(axis=1)
     random = np.random.default_rng(config.seed)
@@ -185,13 +184,6 @@ def fit_gap(features: pd.DataFrame, champion: Ints, challenger: Ints, config: St
     gaps = [gain[rows].sum() / max(total[rows].sum(), 1e-12) for rows in drawn]
     low, high = np.percentile(gaps, [2.5, 97.5])
     return Interval(float(gain.sum() / max(total.sum(), 1e-12)), float(low), float(high))
-
-
-def crossed(first: Ints, second: Ints, k_first: int, k_second: int) -> Ints:
-    """Return how many users each pair of clusters shares, (k_first, k_second)."""
-    found = np.zeros((k_first, k_second), dtype=np.int64)
-    np.add.at(found, (first, second), 1)
-    return found
 
 
 def _errors(values: Floats, labels: Ints) -> Floats:
@@ -206,14 +198,6 @@ def _errors(values: Floats, labels: Ints) -> Floats:
             rows = tried & (labels == label)
             errors[rows] = ((values[rows] - middle) ** 2).sum(axis=1)
     return errors
-
-
-def _standard(features: pd.DataFrame) -> Floats:
-    """Return (users, features) in standard units; what is missing is average."""
-    values = numeric(features)
-    values = values.loc[:, values.std(ddof=0) > 1e-9]
-    standard = ((values - values.mean()) / values.std(ddof=0)).clip(-6, 6).fillna(0.0)
-    return np.asarray(standard, dtype=np.float64)
 
 
 def _seen_within(features: pd.DataFrame, days: int, at_least: int) -> NDArray[np.bool_]:
@@ -238,9 +222,3 @@ def _jaccard_by_code(before: Codes, after: Codes) -> dict[str, float]:
         )
         for code in sorted({*was, *now})
     }
-
-
-def _nearest(points: Floats, centroids: Floats) -> Ints:
-    return np.asarray(
-        np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in centroids], axis=1).argmin(axis=1)
-    )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from landing import contracts
+from serving import groups
 from settings import ShopPaths
 from warehouse import dbt, docs, ops
 
@@ -121,6 +122,12 @@ def test_deduplication_goes_by_the_contracts_keys(manifest: Any) -> None:
 
 def test_the_written_data_model_is_current(manifest: Any) -> None:
     assert docs.data_model(manifest) == docs.DATA_MODEL.read_text(encoding="utf-8"), "run `make docs`"
+
+
+def test_small_groups_are_as_small_and_called_alike_in_sql_and_python() -> None:
+    declared = yaml.safe_load((dbt.PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    assert declared["smallest_group"] == groups.LEAST
+    assert tuple(declared["other_names"].values()) == groups.OTHER_NAMES
 
 
 def test_ml_inputs_are_contracted_and_handed_out(manifest: Any) -> None:

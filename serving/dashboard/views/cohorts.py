@@ -8,7 +8,7 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, nothing, table, told
-from serving.small_groups import K
+from serving.groups import LEAST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +25,13 @@ def render(view: View) -> None:
     )
     named = cohorts[cohorts["cohort_month"].notna()]
     if named.empty:
-        nothing(view, view.say("no_cohorts", k=K))
+        nothing(view, view.say("no_cohorts", k=LEAST))
         return
     newest = named["cohort_month"].max()
     named = named[named["cohort_month"] > newest - _months(MONTHS_SHOWN)]
     _figures(view, named)
     st.subheader(view.say("do_they_return"))
-    told(view.say("cohorts_told", k_less=K - 1))
+    told(view.say("cohorts_told", k_less=LEAST - 1))
     chart(_heat(view, named), "retention")
     st.subheader(view.say("brought_so_far"))
     told(view.say("brought_told"))

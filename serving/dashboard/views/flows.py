@@ -8,8 +8,7 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
-from serving.groups import OTHER
-from serving.small_groups import K
+from serving.groups import LEAST, OTHER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,10 +67,10 @@ def render(view: View) -> None:
     moved = _flows(view, scheme, from_day, to_day)
     flows = fold(moved)
     if flows.empty:
-        nothing(view, view.say("too_few_users", k=K))
+        nothing(view, view.say("too_few_users", k=LEAST))
         return
     _figures(view, flows, moved)
-    told(view.say("flows_told", k=K))
+    told(view.say("flows_told", k=LEAST))
     names = _names(view, scheme, from_day, to_day)
     chart(_sankey(view, flows, names), "flows")
     with st.expander(view.say("all_flows"), icon=":material/table:"):
@@ -86,7 +85,7 @@ def render(view: View) -> None:
         table(view, named, f"flows_{scheme}_{from_day}_{to_day}", headings)
 
 
-def fold(flows: pd.DataFrame, k: int = K) -> pd.DataFrame:
+def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
     """Fold flows of fewer than k users into ``_other``, so that no sum gives one of them away.
 
     Of each segment's flows, out of it and into it, those that are hidden make none or at least k users: where
@@ -150,7 +149,7 @@ def _figures(view: View, flows: pd.DataFrame, moved: pd.DataFrame) -> None:
         st.metric(view.say("moved"), looks.number(known - stayed), help=view.say("moved_means"), border=True)
         if "by_model" in moved:
             by_model = moved.loc[moved["from_code"] != moved["to_code"], "by_model"].sum()
-            shown = looks.number(by_model) if by_model == 0 or by_model >= K else f"< {K}"
+            shown = looks.number(by_model) if by_model == 0 or by_model >= LEAST else f"< {LEAST}"
             st.metric(view.say("by_model"), shown, help=view.say("by_model_means"), border=True)
         st.metric(view.say("came"), looks.number(came), help=view.say("came_means"), border=True)
         st.metric(view.say("gone"), looks.number(left), help=view.say("gone_means"), border=True)

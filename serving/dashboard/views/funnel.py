@@ -9,7 +9,8 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
-from serving.small_groups import STEPS, K
+from serving.groups import LEAST
+from serving.small_groups import STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def render(view: View) -> None:
         scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
     with middle:
         window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
-    channels = view.published.ask(CHANNELS, scheme=scheme, window=window, k=K)["channel"].tolist()
+    channels = view.published.ask(CHANNELS, scheme=scheme, window=window, k=LEAST)["channel"].tolist()
     with right:
         channel = choose(
             "channel",
@@ -81,11 +82,11 @@ def render(view: View) -> None:
         view.published.ask(query, scheme=scheme, window=window, channel=channel), view.say("small_segments")
     )
     if rows.empty:
-        nothing(view, view.say("too_few_users", k=K))
+        nothing(view, view.say("too_few_users", k=LEAST))
         return
     _figures(view, rows)
     st.subheader(view.say("how_far"))
-    told(view.say("funnel_told", k=K))
+    told(view.say("funnel_told", k=LEAST))
     chart(_steps(view, rows), "steps")
     st.subheader(view.say("by_segment"))
     chart(_conversion(view, rows), "conversion")
@@ -99,7 +100,7 @@ def render(view: View) -> None:
         table(view, rows, f"funnel_{scheme}_{window}_{channel}", columns)
 
 
-def fold(rows: pd.DataFrame, other: str, k: int = K) -> pd.DataFrame:
+def fold(rows: pd.DataFrame, other: str, k: int = LEAST) -> pd.DataFrame:
     """Add up segments that may have fewer than k users; leave out what may have fewer even so.
 
     Parameters

@@ -10,7 +10,7 @@ import streamlit as st
 from serving.dashboard import apart, looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.dashboard.views import segments
-from serving.small_groups import K
+from serving.groups import LEAST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def render(view: View) -> None:
     profile = segments.profile_of(view, scheme, day)
     named = profile[~profile["is_folded"]]
     if named.empty:
-        nothing(view, view.say("too_few_users", k=K))
+        nothing(view, view.say("too_few_users", k=LEAST))
         return
     names = dict(zip(named["segment_code"], named[view.name], strict=True))
     with middle:
@@ -234,11 +234,11 @@ def _deciles(view: View, asked: dict[str, Any]) -> None:
 
     st.subheader(view.say("expected_value_tenths"))
     rows = view.published.ask(DECILES, **asked)
-    shown = rows[rows["users"] >= K]
+    shown = rows[rows["users"] >= LEAST]
     if shown.empty:
         nothing(view, view.say("no_scores"))
         return
-    told(view.say("tenths_told", k=K))
+    told(view.say("tenths_told", k=LEAST))
     figure = go.Figure(
         go.Bar(
             x=shown["decile"],
@@ -258,8 +258,8 @@ def _deciles(view: View, asked: dict[str, Any]) -> None:
 
 def _elsewhere(view: View, asked: dict[str, Any]) -> None:
     st.subheader(view.say("elsewhere"))
-    told(view.say("elsewhere_told", k=K))
-    rows = view.published.ask(ELSEWHERE.format(name=view.name), k=K, **asked)
+    told(view.say("elsewhere_told", k=LEAST))
+    rows = view.published.ask(ELSEWHERE.format(name=view.name), k=LEAST, **asked)
     rows["scheme"] = rows["scheme"].map(lambda scheme: view.say(f"scheme_{scheme}"))
     headings = {
         "scheme": (view.say("scheme"), "text"),
@@ -273,8 +273,8 @@ def _stays(view: View, asked: dict[str, Any]) -> None:
     if not view.published.has("user_segment_history"):
         return
     st.subheader(view.say("stays"))
-    told(view.say("elsewhere_told", k=K))
-    rows = view.published.ask(STAYS, k=K, **asked)
+    told(view.say("elsewhere_told", k=LEAST))
+    rows = view.published.ask(STAYS, k=LEAST, **asked)
     rows["reason"] = rows["reason"].map(lambda reason: view.say(f"exit_{reason}"))
     headings = {
         "reason": (view.say("reason"), "text"),
@@ -289,7 +289,7 @@ def _journeys(view: View, asked: dict[str, Any]) -> None:
     if not view.published.has("segment_journey"):
         nothing(view, view.say("no_journeys"))
         return
-    rows = view.published.ask(JOURNEYS, k=K, **asked)
+    rows = view.published.ask(JOURNEYS, k=LEAST, **asked)
     hidden = {"scheme", "segment_code", "as_of_date", "run_id", "segment_name_en", "segment_name_zh"}
     kinds = {"users": "number", "user_share": "percent", "share": "percent"}
     headings = {

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ml.evaluation.segments import Ints, Later, explained, intervals, place, stability, taste, taste_by_chance
-from ml.segment_trials import COLUMNS, Row, _Month, as_csv
+from ml.segment_trials import COLUMNS, Row, _Month
+from ml.trials import as_csv
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK
@@ -104,7 +105,7 @@ def test_every_method_is_judged_with_the_k_that_the_served_way_chooses(data: Pat
     assert len({row.k for row in found.values()}) == 1
     assert found["taste"].taste_low > found["log_rfm"].taste_high
     assert found["behaviour"].cut == world.test + timedelta(days=1)
-    assert as_csv(list(found.values())).splitlines()[0] == ",".join(COLUMNS)
+    assert as_csv(list(found.values()), COLUMNS).splitlines()[0] == ",".join(COLUMNS)
     assert all(
         np.isfinite(getattr(row, name))
         for row in found.values()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.small_groups import FOLDS, K, folded
+from serving.small_groups import FOLDS, LEAST, folded
 
 PROFILE = {
     "as_of_date": "DATE",
@@ -74,8 +74,8 @@ def test_fewer_than_ten_users_in_all_are_left_out_and_said_to_be() -> None:
 def test_totals_stay_and_nothing_small_is_said(sizes: dict[str, int]) -> None:
     rows = fold_profile(sizes)
     assert sum(row["users"] for row in rows) == sum(sizes.values())
-    assert all(row["users"] >= K or row["is_left_out"] for row in rows)
-    assert sum(row["is_left_out"] for row in rows) == (sum(sizes.values()) < K)
+    assert all(row["users"] >= LEAST or row["is_left_out"] for row in rows)
+    assert sum(row["is_left_out"] for row in rows) == (sum(sizes.values()) < LEAST)
 
 
 COHORT = {

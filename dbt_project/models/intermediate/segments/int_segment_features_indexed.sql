@@ -68,8 +68,10 @@ sum_features as (
         scheme,
         segment_code,
         feature,
-        case when segment_code = '_other' then 'All other segments' else max(segment_name_en) end as segment_name_en,
-        case when segment_code = '_other' then '其他分群' else max(segment_name_zh) end as segment_name_zh,
+        {%- for language in ('en', 'zh') %}
+        case when segment_code = '_other' then '{{ var("other_names")[language] }}' else max(segment_name_{{ language }}) end
+            as segment_name_{{ language }},
+        {%- endfor %}
         sum(users) as users,
         sum(known_users) as known_users,
         sum(value_sum) as value_sum,

@@ -21,7 +21,8 @@ pair_snapshots as (
         {{ days_between('later.as_of_date', '(select max(newest.as_of_date) from list_snapshots as newest)') }} < 90
 ),
 
-place_before as (
+{% for place, day in (('place_before', 'from_date'), ('place_after', 'to_date')) -%}
+{{ place }} as (
     select
         pairs.scheme,
         pairs.from_date,
@@ -31,22 +32,10 @@ place_before as (
         daily.net_revenue_amount
     from pair_snapshots as pairs
     inner join {{ ref('user_segment_daily') }} as daily
-        on pairs.scheme = daily.scheme and pairs.from_date = daily.as_of_date
+        on pairs.scheme = daily.scheme and pairs.{{ day }} = daily.as_of_date
 ),
 
-place_after as (
-    select
-        pairs.scheme,
-        pairs.from_date,
-        pairs.to_date,
-        daily.user_key,
-        daily.segment_code,
-        daily.net_revenue_amount
-    from pair_snapshots as pairs
-    inner join {{ ref('user_segment_daily') }} as daily
-        on pairs.scheme = daily.scheme and pairs.to_date = daily.as_of_date
-),
-
+{% endfor -%}
 compare_places as (
     select
         coalesce(place_before.scheme, place_after.scheme) as scheme,

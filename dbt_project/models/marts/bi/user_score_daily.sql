@@ -1,20 +1,3 @@
 {{ config(materialized='view') }}
 
-with
-recall_published as (
-    select * from {{ published_rows('user_score_daily') }}
-),
-
-take_unpublished as (
-    select unpublished.*
-    from {{ ref('int_user_scores_received') }} as unpublished
-    where unpublished.as_of_date not in (select recall_published.as_of_date from recall_published)
-),
-
-unite_days as (
-    select {{ contracted_columns() }} from recall_published
-    union all
-    select {{ contracted_columns() }} from take_unpublished
-)
-
-select * from unite_days
+{{ facts_of_all_days('user_score_daily', ref('int_user_scores_received')) }}

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.dashboard.views import flows, funnel
-from serving.groups import OTHER
-from serving.small_groups import K
+from serving.groups import LEAST, OTHER
 
 
 def moves(*rows: tuple[str, str, int]) -> pd.DataFrame:
@@ -52,13 +51,13 @@ CODES = st.sampled_from("abcd")
 def test_no_sum_gives_a_small_flow_away(cells: dict[tuple[str, str], int]) -> None:
     told = moves(*((*pair, users) for pair, users in cells.items()))
     shown = flows.fold(told)
-    assert (shown["users"] >= K).all()
+    assert (shown["users"] >= LEAST).all()
     for end in ("from_code", "to_code"):
         for code, rows in told.groupby(end):
             visible = shown[(shown[end] == code) & (shown["to_code"] != OTHER)]["users"].sum()
             hidden = rows["users"].sum() - visible
             # All of a segment may be hidden; what is hidden beside something shown is never a few users.
-            assert hidden == 0 or hidden >= K or visible == 0
+            assert hidden == 0 or hidden >= LEAST or visible == 0
 
 
 def steps(*rows: tuple[str, int, int]) -> pd.DataFrame:
