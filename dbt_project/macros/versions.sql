@@ -102,25 +102,36 @@ close_versions as (
 Versions of rows that are replaced together: an order's lines by the next delivery of the order (a delivery is one
 file; the last of a day counts), or a whole snapshot (all files of a day) when `unit` is empty. A row ends with the
 first delivery of its unit that lacks it, deletes it or says something else. Where a delivery tells a key twice, the
-highest version counts, else the lowest row.
+highest version counts, else the lowest row. A snapshot of which rows lie in the quarantine is not whole: what it lacks
+may be among them, and goes on.
 -#}
 {% macro version_by_delivery(relation, key, unit=[], version=none) -%}
 {%- set by_key = key | join(', ') -%}
 {%- set unit_and_day = (unit + ['delivered_on']) | join(', ') -%}
-rank_deliveries as (
+find_deliveries as (
     select
         {{ unit_and_day }},
         max(file_id) as last_file_id,
-        lead(delivered_on) over (
-            {%- if unit %}partition by {{ unit | join(', ') }} {% endif %}order by delivered_on
-        ) as next_delivered_on
+        {% if unit %}false{% else %}max(file_id in (
+            select file_id from {{ source('ops', 'quarantine') }}
+            where table_name = '{{ relation.identifier | replace('stg_shop__', '') }}'
+        )){% endif %} as is_partial
     from read_touched_rows
     group by {{ unit_and_day }}
+),
+rank_deliveries as (
+    select
+        *,
+        min(case when not is_partial then delivered_on end) over (
+            {%- if unit %}partition by {{ unit | join(', ') }} {% endif %}order by delivered_on
+            rows between 1 following and unbounded following
+        ) as next_whole_on
+    from find_deliveries
 ),
 keep_last_of_each_day as (
     select
         landed_rows.*,
-        rank_deliveries.next_delivered_on,
+        rank_deliveries.next_whole_on,
         {{ row_hash(content_columns(relation)) }} as content_hash
     from read_touched_rows as landed_rows
     inner join rank_deliveries using ({{ unit_and_day }})
@@ -134,15 +145,23 @@ keep_last_of_each_day as (
             landed_rows.file_id desc, landed_rows.row_number desc
     ) = 1
 ),
+find_ends as (
+    select
+        *,
+        least(
+            next_whole_on, lead(delivered_on) over (partition by {{ by_key }} order by delivered_on)
+        ) as ends_on
+    from keep_last_of_each_day
+),
 keep_what_is_not_deleted as (
-    select * from keep_last_of_each_day where not {{ is_deletion(relation) }}
+    select * from find_ends where not {{ is_deletion(relation) }}
 ),
 mark_changes as (
     select
         *,
         coalesce(
             content_hash <> lag(content_hash) over (partition by {{ by_key }} order by delivered_on)
-            or delivered_on <> lag(next_delivered_on) over (partition by {{ by_key }} order by delivered_on),
+            or delivered_on <> lag(ends_on) over (partition by {{ by_key }} order by delivered_on),
             true
         ) as is_changed
     from keep_what_is_not_deleted
@@ -158,7 +177,7 @@ number_versions as (
 take_last_end as (
     select
         *,
-        last_value(next_delivered_on) over (
+        last_value(ends_on) over (
             partition by {{ by_key }}, version_number order by delivered_on
             rows between unbounded preceding and unbounded following
         ) as superseded_on
