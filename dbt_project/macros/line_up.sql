@@ -12,18 +12,19 @@ for some three million events.
     }) }}
 {%- endmacro %}
 
-{% macro parts_to_line_up() -%}
+{#- In how many parts the log is taken, at so many events at once; news alone are always few enough. -#}
+{% macro parts_of_log(events_at_once) -%}
     {%- set are_all_carried = var('carried') | length == var('as_of_dates') | length -%}
     {#- The docs are also written where nothing was built yet. -#}
     {%- set is_building = execute and flags.WHICH in ('build', 'run') -%}
     {%- if are_all_carried or not is_building -%}{{ return(1) }}{%- endif -%}
     {%- set found = run_query('select count(*) from ' ~ ref('int_events_merged')) -%}
-    {{ return(1 + found.rows[0][0] // var('events_lined_up_at_once')) }}
+    {{ return(1 + found.rows[0][0] // events_at_once) }}
 {%- endmacro %}
 
 {#- The first part is what the model selects. -#}
 {% macro line_up_other_parts() %}
-    {%- set parts = parts_to_line_up() -%}
+    {%- set parts = parts_of_log(var('events_lined_up_at_once')) -%}
     {%- for part in range(1, parts) %}
     insert into {{ this }} {{ line_up(part, parts) }};
     {%- endfor %}

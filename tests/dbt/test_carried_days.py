@@ -101,8 +101,8 @@ class Shop:
         self, paths: ShopPaths, leg: str, variables: dict[str, Any], full_refresh: bool = False
     ) -> None:
         self.carried.append(variables["carried"])
-        # What a full refresh lines up in parts, the days have lined up at once.
-        parts = {"events_lined_up_at_once": 50} if full_refresh else {}
+        # What a full refresh makes in parts, the days have made at once.
+        parts = {"events_lined_up_at_once": 50, "events_measured_at_once": 40} if full_refresh else {}
         days.run_only(paths, leg, variables | parts, full_refresh)
 
     def deliver_until(self, day: date) -> None:

@@ -7,4 +7,4 @@
 
 -- The latest events of users, oldest first, in lists of one length: of all users on dates that stand alone, and of
 -- those that have changed on dates that are made from an earlier one. Who reads which is told by int_user_sequences.
-{{ line_up(0, parts_to_line_up()) }}
+{{ line_up(0, parts_of_log(var('events_lined_up_at_once'))) }}
