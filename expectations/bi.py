@@ -271,6 +271,36 @@ class ExpectProfileMoneyToAgreeWithUsers(BorderExpectation):
     column = "net_revenue_amount"
 
 
+class ExpectNoSmallGroup(BorderExpectation):
+    """A figure about nine people is about people."""
+
+    sentence = "no group of under ten users is told, but in a shop that has no more"
+    query = """
+        select g.table_name, null as file_id, g.told || ': ' || count(*) || ' groups under '
+            || any_value(b.smallest_group) || ' users' as observed
+        from batch as b, (
+            select 'segment_profile_daily' as table_name, p.scheme as told, p.users,
+                sum(p.users) over (partition by p.scheme) as all_users
+            from profile_now as p
+            union all
+            select 'funnel_daily', f.scheme || ' on ' || f.date, f.users, (select count(*) from eligible)
+            from bi.funnel_daily as f
+            union all
+            select 'customer_cohort_monthly', 'cohort ' || c.cohort_month, c.users,
+                sum(c.users) filter (where c.month_number = 0) over ()
+            from bi.customer_cohort_monthly as c
+            union all
+            select 'segment_migration', m.scheme || ' from ' || m.from_date || ' to ' || m.to_date, m.users,
+                sum(m.users) over (partition by m.scheme, m.from_date, m.to_date)
+            from bi.segment_migration as m
+        ) as g
+        where g.users < b.smallest_group and g.all_users >= b.smallest_group
+        group by g.table_name, g.told
+    """
+    tables = ("segment_profile_daily", "funnel_daily", "customer_cohort_monthly", "segment_migration")
+    column = "users"
+
+
 class ExpectNoIdentifyingColumnInBi(BorderExpectation):
     """BI knows people by pseudonym only."""
 
@@ -302,5 +332,6 @@ EXPECTATIONS: tuple[type[BorderExpectation], ...] = (
     ExpectStableSegmentShares,
     ExpectCohortMoneyToAgreeWithCore,
     ExpectProfileMoneyToAgreeWithUsers,
+    ExpectNoSmallGroup,
     ExpectNoIdentifyingColumnInBi,
 )

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import duckdb
 
 from expectations.facts import create_header, write_identifying_words
+from serving.groups import LEAST
 
 THRESHOLDS = {
     # Shares are doubles that are added up.
@@ -20,6 +21,7 @@ THRESHOLDS = {
     "max_previous_age_days": 7,
     # Money is rounded to cents once, when summed, so that cells add up: half a cent may be left.
     "half_a_cent": 0.005,
+    "smallest_group": LEAST,
 }
 
 

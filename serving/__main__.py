@@ -324,7 +324,7 @@ def _export(arguments: argparse.Namespace) -> None:
     with console.status(f"exporting as {arguments.form}"):
         done = export(_paths(arguments), arguments.form, arguments.table, arguments.out, arguments.groups)
     rows = [(table.name, table.row_count, table.folded_count, table.left_out_count) for table in done.tables]
-    print_rows(("table", "rows", "groups_folded", "groups_left_out"), rows)
+    print_rows(("table", "rows", "rows_folded", "rows_left_out"), rows)
     console.print(f"version {done.version} → {done.target}", soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from serving.groups import OTHER
 from serving.tables import BI_TABLES, FACT_TABLES, Table, quoted
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _unknown_codes(connection: duckdb.DuckDBPyConnection, database: str, table: 
     rows = connection.execute(f"""
         select distinct scheme, segment_code
         from {database}.bi.{quoted(table)} as named
-        where not exists (
+        where segment_code <> '{OTHER}' and not exists (
             select 1 from {database}.bi.dim_segment as segments
             where segments.scheme = named.scheme
                 and segments.segment_code = named.segment_code

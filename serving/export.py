@@ -1,6 +1,6 @@
 """Exports: a version's tables as Parquet, CSV or XLSX files, or as schema ``bi`` of a Postgres.
 
-All of an export is read from one version. Group-level tables fold small groups (:mod:`serving.small_groups`).
+All of an export is read from one version. Nothing is told of few users (:mod:`serving.small_groups`).
 What was written, from which version and what was folded is kept in ``ops/export_log.jsonl``, a table of the
 next version.
 """
@@ -19,8 +19,9 @@ import journal
 import settings
 from cli import ShoalError, UsageError
 from serving import versions
+from serving.groups import OTHER
 from serving.query import connect, defused
-from serving.small_groups import FOLDS, folded
+from serving.small_groups import GROUP_TABLES, shown
 from serving.tables import BI_TABLES, quoted
 from settings import ShopPaths
 
@@ -32,6 +33,9 @@ BATCH = 50_000
 
 SHEET_ROWS = 1_048_576
 """What an Excel sheet holds, its heading included."""
+
+CODES = ("segment_code", "channel", "from_code", "to_code")
+"""Columns that say ``_other`` in a row of several small groups."""
 
 Rows = Iterator[list[tuple[Any, ...]]]
 
@@ -48,9 +52,9 @@ class Table:
     columns: dict[str, str]
     row_count: int
     folded_count: int = 0
-    """Groups that went into ``_other``."""
+    """Rows that stand for several small groups, ``_other``."""
     left_out_count: int = 0
-    """Groups that could not be told of: together they had fewer than ten users."""
+    """Rows that are not told, of fewer than ten users."""
 
     @property
     def has_user_keys(self) -> bool:
@@ -82,12 +86,11 @@ class Source:
             known = ", ".join(self.names())
             raise UsageError(f"version {self.version} has no table bi.{name}: choose of {known}")
         table = Table(name, _keys().get(name, ()), dict(found), 0)
-        counts = "count(*), 0, 0"
-        if name in FOLDS:
-            counts = "count(*) filter (where not is_left_out), coalesce(sum(folded_count), 0)::bigint, " + (
-                "coalesce(sum(folded_count) filter (where is_left_out), 0)::bigint"
-            )
-        (row,) = self.connection.execute(f"select {counts} from {self._read(table)}").fetchall()  # noqa: S608
+        other = " or ".join(f"{code} = '{OTHER}'" for code in CODES if code in table.columns) or "false"
+        (row,) = self.connection.execute(
+            f"select count(*), count(*) filter (where {other}), "  # noqa: S608 - names of ours
+            f"(select count(*) from bi.{quoted(name)}) - count(*) from {self._read(table)}"
+        ).fetchall()
         table.row_count, table.folded_count, table.left_out_count = row
         return table
 
@@ -100,9 +103,8 @@ class Source:
     def query(self, table: Table) -> str:
         """Return the query for a table's rows, by its key."""
         columns = ", ".join(map(quoted, table.columns))
-        shown = "where not is_left_out" if table.name in FOLDS else ""
         order = ", ".join(f"{quoted(name)} nulls last" for name in table.key) or "all"
-        return f"select {columns} from {self._read(table)} {shown} order by {order}"  # noqa: S608
+        return f"select {columns} from {self._read(table)} order by {order}"  # noqa: S608
 
     def rows(self, table: Table) -> Rows:
         """Yield the rows, some thousands at a time."""
@@ -111,8 +113,9 @@ class Source:
             yield batch
 
     def _read(self, table: Table) -> str:
-        fold = FOLDS.get(table.name)
-        return f"({folded(fold, table.columns)})" if fold else f"bi.{quoted(table.name)}"
+        if table.name in GROUP_TABLES:
+            return f"({shown(table.name, table.columns)})"
+        return f"bi.{quoted(table.name)}"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 Each version carries ``groups.duckdb`` with one table, ``segment_weekly``, and no user. Of each week the first
 published snapshot is released, once, and never changed (``history/groups/<monday>.parquet``):
 
-- A segment of under :data:`LEAST` users is folded into ``_other``, with the next smallest until that is large
-  enough. What is left of a scheme then adds up to all users, as far as rounding goes.
+- Told are the rows of ``bi.segment_profile_daily``, in which a segment of under :data:`LEAST` users is folded
+  into ``_other``, so that a scheme adds up to all users, as far as rounding goes.
 - Users are rounded to 5, money to three significant digits.
 - A cell whose members are others than at the release that it still shows, by 1 to :data:`LEAST` − 1 users in
   all (come and gone), shows that release again. So a new figure never comes from a handful of people.
@@ -76,13 +76,10 @@ class Cell:
     scheme: str
     codes: tuple[str, ...]
     """The segments that it stands for."""
+    code: str
     names: tuple[str, str]
     users: int
     amount: Decimal
-
-    @property
-    def code(self) -> str:
-        return self.codes[0] if len(self.codes) == 1 and self.users >= LEAST else OTHER
 
 
 def week_of(as_of: date) -> date:
@@ -92,29 +89,6 @@ def week_of(as_of: date) -> date:
     '2026-02-23'
     """
     return as_of - timedelta(days=as_of.weekday())
-
-
-def folded(cells: list[Cell]) -> list[Cell]:
-    """Fold the small segments of one scheme, and the next smallest until they are enough.
-
-    A scheme whose users are too few all together tells nothing.
-
-    >>> sizes = {"a": 40, "b": 12, "c": 4, "d": 3}
-    >>> found = folded([Cell("s", (code,), ("", ""), size, Decimal(0)) for code, size in sizes.items()])
-    >>> [(cell.code, cell.users) for cell in found]
-    [('a', 40), ('_other', 19)]
-    """
-    by_size = sorted(cells, key=lambda cell: (cell.users, cell.codes))
-    inside = [cell for cell in by_size if cell.users < LEAST]
-    outside = by_size[len(inside) :]
-    while inside and outside and sum(cell.users for cell in inside) < LEAST:
-        inside.append(outside.pop(0))
-    if not inside:
-        return cells
-    codes = tuple(sorted(code for cell in inside for code in cell.codes))
-    amount = sum((cell.amount for cell in inside), Decimal(0))
-    other = Cell(inside[0].scheme, codes, OTHER_NAMES, sum(cell.users for cell in inside), amount)
-    return [*(cell for cell in cells if cell in outside), *([other] if other.users >= LEAST else [])]
 
 
 def significant(amount: Decimal, digits: int = 3) -> int:
@@ -187,25 +161,33 @@ def _told(cell: Cell, week: date, as_of: date) -> dict[str, object]:
 def _cells(connection: duckdb.DuckDBPyConnection, as_of: date) -> list[Cell]:
     found = connection.execute(
         """
-        select segments.scheme, segments.segment_code, segments.name_en, segments.name_zh, segments.users,
-            coalesce(profiles.net_revenue_amount, 0)
-        from (
-            select scheme, segment_code, count(*) as users,
-                max(segment_name_en) as name_en, max(segment_name_zh) as name_zh
-            from published.bi.user_segment_daily where as_of_date = $1
-            group by scheme, segment_code
-        ) as segments
-        left join published.bi.segment_profile_daily as profiles
-            on profiles.as_of_date = $1 and segments.scheme = profiles.scheme
-            and segments.segment_code = profiles.segment_code
-        order by segments.scheme, segments.segment_code
+        with list_codes as (
+            select scheme, list(distinct segment_code order by segment_code) as codes
+            from published.bi.user_segment_daily where as_of_date = $as_of group by scheme
+        ),
+        list_told as (
+            select scheme, list(segment_code) as codes
+            from published.bi.segment_profile_daily where as_of_date = $as_of group by scheme
+        )
+        select profiles.scheme,
+            case when profiles.segment_code = $other
+                then list_filter(list_codes.codes, lambda code: not list_contains(list_told.codes, code))
+                else [profiles.segment_code]
+            end,
+            profiles.segment_code, profiles.segment_name_en, profiles.segment_name_zh,
+            profiles.users, coalesce(profiles.net_revenue_amount, 0)
+        from published.bi.segment_profile_daily as profiles
+        inner join list_codes on profiles.scheme = list_codes.scheme
+        inner join list_told on profiles.scheme = list_told.scheme
+        where profiles.as_of_date = $as_of and profiles.users >= $least
+        order by profiles.scheme, profiles.segment_code
         """,
-        [as_of],
+        {"as_of": as_of, "other": OTHER, "least": LEAST},
     ).fetchall()
-    schemes: dict[str, list[Cell]] = {}
-    for scheme, code, english, chinese, users, amount in found:
-        schemes.setdefault(scheme, []).append(Cell(scheme, (code,), (english, chinese), users, amount))
-    return [cell for cells in schemes.values() for cell in folded(cells)]
+    return [
+        Cell(scheme, tuple(codes), code, (english, chinese), users, amount)
+        for scheme, codes, code, english, chinese, users, amount in found
+    ]
 
 
 def _others(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import settings
 from cli import ShoalError
+from serving import descriptions
 from serving.export import Source, Table
 from settings import ShopPaths
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg import sql
 
 SCHEMA, ASIDE, FORMER = "bi", "bi_being_copied", "bi_before"
 MARK = "Shoal"
@@ -149,10 +151,24 @@ def _copy(connection: psycopg.Connection, source: Source, table: Table) -> None:
         for batch in source.rows(table):
             for row in batch:
                 copy.write_row([_value(value) for value in row])
+    _describe(connection, source, table, name)
     if table.key:
         key = sql.SQL(", ").join(map(sql.Identifier, table.key))
         connection.execute(sql.SQL("create unique index on {} ({})").format(name, key))
     connection.execute(sql.SQL("analyze {}").format(name))
+
+
+def _describe(connection: psycopg.Connection, source: Source, table: Table, name: sql.Identifier) -> None:
+    """Comment on a table and its columns, so that a tool of BI shows what they mean."""
+    from psycopg import sql
+
+    of_table, of_columns = descriptions.read(source.connection, table.name)
+    if of_table:
+        connection.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(of_table)))
+    for column, told in of_columns.items():
+        connection.execute(
+            sql.SQL("comment on column {}.{} is {}").format(name, sql.Identifier(column), sql.Literal(told))
+        )
 
 
 def _swap(connection: psycopg.Connection, source: Source) -> None:

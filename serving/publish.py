@@ -23,7 +23,7 @@ import journal
 import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
-from serving import checks, comparisons, facts, groups, operations, provenance, versions
+from serving import checks, comparisons, descriptions, facts, groups, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
 from settings import ShopPaths
@@ -102,6 +102,7 @@ def publish(
             _add_current(connection)
             hashes = _hashes(connection, paths, days, anew)
             _describe(connection, outcome)
+            descriptions.write(connection, "published")
             run = _run_record(connection, paths, outcome, started_at, hashes)
             notes = _notes(paths, outcome, run, restated_because)
             _add_operations(connection, paths, outcome, run, notes, building)

@@ -52,6 +52,11 @@ BI_TABLES = (
     Table("segment_membership_event", ("user_key", "scheme", "segment_code", "event_at", "event"), INTERVALS),
     Table("segment_migration", ("scheme", "from_date", "to_date", "from_code", "to_code", "cause"), LATEST),
     Table("segment_stability", ("run_id", "scheme", "segment_code"), LATEST),
+    Table(
+        "score_backtest",
+        ("score_name", "model_name", "model_version", "as_of_date", "scheme", "segment_code"),
+        LATEST,
+    ),
     Table("published_version", ("version",), VERSIONS),
 )
 FACT_TABLES = tuple(table for table in BI_TABLES if table.kind == FACTS)

@@ -42,3 +42,29 @@ fold_{{ code }} as (
             rows_sized.{{ code }} = weighed.{{ code }}
 )
 {%- endmacro %}
+
+{#- The names of a segment in rows that are grouped by a folded `code`: of _other its own. -#}
+{% macro folded_names(code) -%}
+        {%- for language in ('en', 'zh') %}
+        case
+            when {{ code }} = '_other' then '{{ var("other_names")[language] }}' else max(segment_name_{{ language }})
+        end as segment_name_{{ language }}{{ ',' if not loop.last }}
+        {%- endfor %}
+{%- endmacro %}
+
+{#- Days or months of fewer users than `smallest_group` are told with the next that has enough, and the last ones with the
+last that has. The CTE `join_<period>`: each period of `rows`, and with which it is told. -#}
+{% macro join_small_periods(rows, period) -%}
+join_{{ period }} as (
+    select
+        {{ period }},
+        coalesce(
+            min(case when users >= {{ var('smallest_group') }} then {{ period }} end) over (
+                order by {{ period }} rows between current row and unbounded following
+            ),
+            max(case when users >= {{ var('smallest_group') }} then {{ period }} end) over (),
+            max({{ period }}) over ()
+        ) as told_{{ period }}
+    from {{ rows }}
+)
+{%- endmacro %}

@@ -12,7 +12,7 @@ import streamlit as st
 import settings
 from serving import versions
 from serving.query import connect
-from serving.small_groups import FOLDS, folded
+from serving.small_groups import shown
 from settings import ShopPaths
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ class Published:
         return table in _tables(self.shop, self.version)
 
     def groups(self, table: str) -> str:
-        """Return a query, to be selected from, for a group-level table without its small groups."""
-        rows = folded(FOLDS[table], _tables(self.shop, self.version)[table])
-        return f"(select * exclude (folded_count, is_left_out) from ({rows}) where not is_left_out)"  # noqa: S608
+        """Return a query, to be selected from, for what may be shown of a group-level table."""
+        return f"({shown(table, _tables(self.shop, self.version)[table])})"
 
 
 def shops() -> list[str]:

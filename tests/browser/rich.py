@@ -57,7 +57,7 @@ from bi.user_segment_current;
 
 create or replace table bi.score_backtest as
 select 'high_value' as score_name, as_of_date - (30 * months.n)::integer as as_of_date, 'bert' as model_name,
-    null::varchar as scheme, 1500 as n, 110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low,
+    'all' as scheme, 1500 as n, 110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low,
     0.86 as auc_ci_high,
     'rfm_logistic' as rival_name, 0.77 + months.n / 100 as rival_auc, 0.06 as brier, 4.1 as lift_top_decile,
     0.01 as calibration_error

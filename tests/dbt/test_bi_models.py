@@ -67,8 +67,13 @@ create table intermediate.int_events_stitched (
     occurred_at timestamp, event_type varchar, order_id varchar, product_id varchar, channel varchar,
     quantity decimal(18, 4), net_amount decimal(18, 4), row_number bigint
 );
-create table intermediate.int_events_merged
-    (event_key varchar, price_amount decimal(18, 4), delivered_on date, superseded_on date);
+create table intermediate.int_events_merged (
+    event_key varchar, price_amount decimal(18, 4), delivered_on date, superseded_on date,
+    source_table varchar, event_type varchar, event_date date, occurred_at timestamp, user_key varchar,
+    device_key varchar, order_id varchar, net_amount decimal(18, 4)
+);
+create table intermediate.int_devices_stitched
+    (as_of_date date, device_key varchar, user_key varchar, valid_from timestamp, valid_to timestamp);
 create table intermediate.int_identities
     (device_key varchar, user_key varchar, event_date date, delivered_on date, superseded_on date);
 create table core.fct_events (event_key varchar, net_amount decimal(18, 4), delivered_on date);
@@ -99,8 +104,9 @@ LEG_2 = ("build", "--select", "source:ml+", "--exclude-resource-type", "unit_tes
 class Chain:
     """Play the neighbours of leg 2, and build it."""
 
-    def __init__(self, paths: ShopPaths) -> None:
+    def __init__(self, paths: ShopPaths, smallest_group: int = 1) -> None:
         self.paths = paths
+        self.smallest_group = smallest_group
         self.manifest = None
         with duckdb.connect(str(paths.warehouse)) as connection:
             connection.execute(LEG_1)
@@ -110,6 +116,7 @@ class Chain:
         """Run dbt; parse only once, since every day differs in nothing but variables."""
         settings.hand_to_dbt(self.paths)
         variables = {"as_of_date": str(day), "run_id": f"run-{day}", "landing_dir": str(self.paths.landing)}
+        variables["smallest_group"] = self.smallest_group
         project = str(runner.PROJECT)
         common = ["--project-dir", project, "--profiles-dir", project, "--vars", json.dumps(variables)]
         common += [
@@ -162,7 +169,9 @@ class Chain:
             [day, key, user, identified, event_day, event_day, kind, order, product, channel, quantity, net],
         )
         connection.execute(
-            "insert into intermediate.int_events_merged values (?, ?, ?, null)", [key, price, event_day]
+            "insert into intermediate.int_events_merged (event_key, price_amount, delivered_on) "
+            "values (?, ?, ?)",
+            [key, price, event_day],
         )
         connection.execute("insert into core.fct_events values (?, ?, ?)", [key, net, event_day])
 
@@ -435,6 +444,44 @@ def test_what_a_training_said_of_its_segments_is_told_once_per_segment(chain):
         chain.paths.warehouse.write_bytes(before)
 
 
+def test_what_few_users_did_is_told_together_and_still_adds_up(chain):
+    before = chain.paths.warehouse.read_bytes()
+    folded = ("segment_profile_daily", "funnel_daily", "customer_cohort_monthly", "segment_migration")
+    folded = ("build", "--select", "int_segment_profiles_summed", *folded, "assert_no_group_is_small")
+    try:
+        chain.smallest_group = 3
+        assert chain.run(*folded, day=DAY_2)
+        profiles = chain.ask("""
+            select segment_code, segment_name_en, users, user_share, net_revenue_amount, recency_days_median,
+                is_folded
+            from bi.segment_profile_daily where as_of_date = '2026-04-01' and scheme = 'rfm'
+        """)
+        assert profiles == [("_other", "Other small groups", 2 + 2, 1.0, Decimal("165.01"), 11.0, True)]
+        chain.smallest_group = 2
+        assert chain.run(*folded, day=DAY_2)
+        funnel = chain.ask("""
+            select date, segment_code, segment_name_en, channel, users, pay_users, net_revenue_amount,
+                abandoned_amount
+            from bi.funnel_daily where scheme = 'rfm' order by segment_code
+        """)
+        # Only on the 20th there were two; the app and the unknown channel had one, and took the web along.
+        day = date(2026, 3, 20)
+        assert funnel == [
+            (day, "_other", "Other small groups", "_other", 2, 2, Decimal("165.01"), 0),
+            (day, "not_bought", "Not bought yet", "_other", 2, 0, 0, Decimal("35.98")),
+        ]
+        cohorts = chain.ask("""
+            select cohort_month, month_number, users, buyers, orders, net_revenue_amount, retention_share
+            from bi.customer_cohort_monthly order by all
+        """)
+        # One began in February, one in March: what the first brought before counts in March.
+        march = date(2026, 3, 1)
+        assert cohorts == [(march, 0, 2, 2, 3, Decimal("165.01"), 1.0), (march, 1, 2, 0, 0, 0, 0.0)]
+    finally:
+        chain.smallest_group = 1
+        chain.paths.warehouse.write_bytes(before)
+
+
 # Each of our data tests, seen red: one spoiled thing for each.
 SPOILED = {
     "assert_every_eligible_user_has_one_segment_per_scheme": (
@@ -452,6 +499,7 @@ SPOILED = {
     "assert_funnel_revenue_agrees_with_the_log": (
         "delete from bi.funnel_daily where scheme = 'rfm' and channel = 'unknown'"
     ),
+    "assert_no_group_is_small": "update bi.funnel_daily set users = 0 where channel = 'app'",
     "assert_every_segment_is_defined_on_its_date": (
         "delete from bi.dim_segment where segment_code = 'not_bought'"
     ),

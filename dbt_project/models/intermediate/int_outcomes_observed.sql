@@ -1,6 +1,4 @@
--- What each user spent in the horizon after each as_of_date, as far as this build's as_of_date knows it. Orders
--- count that happened in the horizon; refunds too, and those of the next days unless they refund an order from
--- outside of it. Nothing delivered after the label closes can change it.
+-- What each user spent in the horizon after each as_of_date, as far as this build's as_of_date knows it.
 with
 list_horizons as (
     {%- for as_of_date in var('as_of_dates') %}
@@ -14,83 +12,6 @@ list_horizons as (
     {%- endfor %}
 ),
 
-see_what_was_known as (
-    select
-        list_horizons.as_of_date,
-        cast(list_horizons.ends_on as date) as ends_on,
-        least(list_horizons.closes_on, date '{{ var("as_of_date") }}') as known_on,
-        events.event_type,
-        events.event_date,
-        events.user_key,
-        events.device_key,
-        events.occurred_at,
-        events.order_id,
-        events.net_amount
-    from {{ ref('int_events_merged') }} as events
-    inner join list_horizons
-        on
-            events.event_date > list_horizons.as_of_date
-            and events.event_date <= list_horizons.closes_on
-            and {{ is_known_as_of('events', "least(list_horizons.closes_on, date '" ~ var('as_of_date') ~ "')") }}
-    where events.event_type in ('purchase', 'order', 'order_discount', 'refund')
-),
-
-find_orders_inside as (
-    select distinct
-        as_of_date,
-        order_id,
-        true as is_inside
-    from see_what_was_known
-    where event_type <> 'refund' and event_date <= ends_on
-),
-
-find_known_orders as (
-    select
-        order_id,
-        min(delivered_on) as first_delivered_on
-    from {{ ref('int_events_merged') }}
-    where source_table in ('orders', 'order_lines')
-    group by order_id
-),
-
-keep_what_counts as (
-    select events.*
-    from see_what_was_known as events
-    left join find_orders_inside as orders
-        on events.as_of_date = orders.as_of_date and events.order_id = orders.order_id
-    left join find_known_orders
-        on
-            events.order_id = find_known_orders.order_id
-            and events.known_on >= find_known_orders.first_delivered_on
-    where
-        events.event_date <= events.ends_on
-        or (
-            events.event_type = 'refund'
-            and (orders.is_inside or find_known_orders.order_id is null)
-        )
-),
-
-stitch_devices as (
-    select
-        events.as_of_date,
-        coalesce(events.user_key, devices.user_key, events.device_key) as user_key,
-        events.event_type,
-        events.order_id,
-        events.net_amount
-    from keep_what_counts as events
-    left join {{ ref('int_devices_stitched') }} as devices
-        on {{ is_told_by_device() }}
-),
-
-sum_outcomes as (
-    select
-        as_of_date,
-        user_key,
-        cast(sum(net_amount) as decimal(18, 4)) as net_revenue_amount,
-        count(distinct case when event_type in ('purchase', 'order') then order_id end) as order_count
-    from stitch_devices
-    where user_key is not null
-    group by as_of_date, user_key
-)
+{{ sum_outcomes() }}
 
 select * from sum_outcomes

@@ -12,28 +12,6 @@ sum_window as (
     group by as_of_date, user_key
 ),
 
-measure_buyers as (
-    select
-        as_of_date,
-        count(*) as buyer_count,
-        percentile_cont(0.8) within group (order by net_revenue_amount) as net_revenue_threshold,
-        percentile_cont(0.8) within group (order by order_count) as order_threshold
-    from sum_window
-    where order_count > 0
-    group by as_of_date
-),
-
--- A shop that tells no prices is measured by orders.
-choose_basis as (
-    select
-        as_of_date,
-        buyer_count,
-        case when net_revenue_threshold > 0 then 'net_revenue' else 'orders' end as threshold_basis,
-        cast(
-            case when net_revenue_threshold > 0 then net_revenue_threshold else order_threshold end
-            as decimal(18, 4)
-        ) as threshold_amount
-    from measure_buyers
-)
+{{ threshold_of('sum_window') }}
 
 select * from choose_basis

@@ -23,19 +23,18 @@ def render(view: View) -> None:
         f"select * from {view.published.groups('customer_cohort_monthly')} "  # noqa: S608 - our own text
         "order by cohort_month, month_number"
     )
-    named = cohorts[cohorts["cohort_month"].notna()]
-    if named.empty:
+    if cohorts.empty:
         nothing(view, view.say("no_cohorts", k=LEAST))
         return
-    newest = named["cohort_month"].max()
-    named = named[named["cohort_month"] > newest - _months(MONTHS_SHOWN)]
-    _figures(view, named)
+    newest = cohorts["cohort_month"].max()
+    recent = cohorts[cohorts["cohort_month"] > newest - _months(MONTHS_SHOWN)]
+    _figures(view, recent)
     st.subheader(view.say("do_they_return"))
     told(view.say("cohorts_told", k_less=LEAST - 1))
-    chart(_heat(view, named), "retention")
+    chart(_heat(view, recent), "retention")
     st.subheader(view.say("brought_so_far"))
     told(view.say("brought_told"))
-    chart(_lines(named), "brought")
+    chart(_lines(recent), "brought")
     with st.expander(view.say("all_figures"), icon=":material/table:"):
         columns = {
             "cohort_month": (view.say("first_month"), "date"),

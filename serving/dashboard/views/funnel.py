@@ -9,7 +9,7 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
-from serving.groups import LEAST
+from serving.groups import LEAST, OTHER
 from serving.small_groups import STEPS
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ SUMMED = """
         sum(checkout_to_pay_share * checkout_users) as checkout_pay,
         sum(pay_to_review_share * pay_users) as pay_review,
         sum(net_revenue_amount)::decimal(18, 2) as net_revenue_amount,
-        sum(abandoned_amount)::decimal(18, 2) as abandoned_amount,
-        -- Users of one day are different users: so many there are at least.
-        max(users)::bigint as least_users
-    from bi.funnel_daily
+        sum(abandoned_amount)::decimal(18, 2) as abandoned_amount
+    from {funnel}
     where scheme = $scheme
         and date > (select max(date) from bi.funnel_daily) - to_days($window)
         and ($channel = 'all' or channel = $channel)
@@ -52,9 +50,9 @@ SUMMED = """
 """
 
 CHANNELS = """
-    select channel from bi.funnel_daily
+    select distinct channel from {funnel}
     where scheme = $scheme and date > (select max(date) from bi.funnel_daily) - to_days($window)
-    group by channel having max(users) >= $k order by channel
+    order by channel
 """
 
 
@@ -69,18 +67,19 @@ def render(view: View) -> None:
         scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
     with middle:
         window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
-    channels = view.published.ask(CHANNELS, scheme=scheme, window=window, k=LEAST)["channel"].tolist()
+    funnel = view.published.groups("funnel_daily")
+    found = view.published.ask(CHANNELS.format(funnel=funnel), scheme=scheme, window=window)
+    channels = found["channel"].tolist()
+    names = {ALL: view.say("all"), OTHER: view.say("small_channels")}
     with right:
         channel = choose(
             "channel",
             view.say("channel"),
             [ALL, *channels],
-            lambda one: view.say("all") if one == ALL else one,
+            lambda one: names.get(one, one),
         )
-    query = SUMMED.format(name=view.name)
-    rows = fold(
-        view.published.ask(query, scheme=scheme, window=window, channel=channel), view.say("small_segments")
-    )
+    query = SUMMED.format(name=view.name, funnel=funnel)
+    rows = view.published.ask(query, scheme=scheme, window=window, channel=channel)
     if rows.empty:
         nothing(view, view.say("too_few_users", k=LEAST))
         return
@@ -98,30 +97,6 @@ def render(view: View) -> None:
             "abandoned_amount": (view.say("left_in_carts"), "money"),
         }
         table(view, rows, f"funnel_{scheme}_{window}_{channel}", columns)
-
-
-def fold(rows: pd.DataFrame, other: str, k: int = LEAST) -> pd.DataFrame:
-    """Add up segments that may have fewer than k users; leave out what may have fewer even so.
-
-    Parameters
-    ----------
-    rows
-        One row per segment; ``least_users`` is how many different users it has at least.
-    other
-        The name of the sum.
-    """
-    import pandas as pd
-
-    small = rows["least_users"] < k
-    if small.any() and rows.loc[small, "least_users"].sum() < k and not small.all():
-        small[rows.loc[~small, "least_users"].idxmin()] = True
-    if not small.any():
-        return rows
-    # Segments of one day have no user in common, so the least of each add up.
-    total = rows[small].drop(columns=["segment_code", "name"]).sum().to_frame().T
-    total = total.assign(segment_code="_other", name=other)
-    shown = [rows[~small], total[total["least_users"] >= k]]
-    return pd.concat([each for each in shown if not each.empty] or [rows[:0]], ignore_index=True)
 
 
 def _figures(view: View, rows: pd.DataFrame) -> None:

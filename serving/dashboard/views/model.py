@@ -35,7 +35,7 @@ BACKTEST = """
     select as_of_date, model_name, n, n_positive, auc, auc_ci_low, auc_ci_high, rival_name, rival_auc, brier,
         lift_top_decile, calibration_error
     from bi.score_backtest
-    where score_name = 'high_value' and n >= 10 and (scheme is null or scheme in ('', 'all'))
+    where score_name = 'high_value' and scheme = 'all'
     order by as_of_date
 """
 
@@ -179,11 +179,8 @@ def _stability(view: View) -> None:
 def _realised(view: View) -> None:
     import plotly.graph_objects as go
 
-    if not view.published.has("score_backtest"):
-        nothing(view, view.say("no_backtest"))
-        return
-    rows = view.published.ask(BACKTEST)
-    if rows.empty:
+    rows = view.published.ask(BACKTEST) if view.published.has("score_backtest") else None
+    if rows is None or rows.empty:
         nothing(view, view.say("no_backtest"))
         return
     figure = go.Figure()

@@ -139,7 +139,7 @@ def _card(view: View, segment: dict[str, Any], why: list[str]) -> None:
     from serving.dashboard.navigation import page
 
     if segment["is_folded"]:
-        st.markdown(f"**{view.say('small_segments')}**")
+        st.markdown(f"**{segment[view.name]}**")
     else:
         st.page_link(
             page("segment"),

@@ -44,8 +44,17 @@ select date '2026-05-31' as as_of_date, user_key, 'high_value' as score_name, i 
 from users;
 
 create table bi.customer_cohort_monthly as
-select date '2026-04-01' as cohort_month, month_number, 200::decimal(18, 2) as net_revenue_amount
+select date '2026-04-01' as cohort_month, month_number, 40 as users, 200::decimal(18, 2) as net_revenue_amount
 from (values (0), (1)) as m (month_number);
+
+create table bi.funnel_daily as
+select date '2026-05-20' as date, scheme, segment_code, 'web' as channel, users
+from bi.segment_profile_daily where as_of_date = date '2026-05-31';
+
+create table bi.segment_migration as
+select scheme, date '2026-05-30' as from_date, date '2026-05-31' as to_date, segment_code as from_code,
+    segment_code as to_code, users
+from bi.segment_profile_daily where as_of_date = date '2026-05-31';
 
 create table intermediate.int_devices_stitched as
 select date '2026-05-31' as as_of_date, repeat('d', 64) as device_key, printf('%064x', 0) as user_key,

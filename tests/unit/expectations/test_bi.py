@@ -50,6 +50,7 @@ SPOILERS: dict[type[BorderExpectation], str] = {
         update bi.customer_cohort_monthly set net_revenue_amount = 200.01 where month_number = 1""",
     bi.ExpectProfileMoneyToAgreeWithUsers: f"""
         update bi.segment_profile_daily set net_revenue_amount = 400.01 {LOYAL_TODAY}""",
+    bi.ExpectNoSmallGroup: "update bi.funnel_daily set users = 9 where segment_code = 'best'",
     bi.ExpectNoIdentifyingColumnInBi: "alter table bi.dim_segment add column owner_email varchar",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -42,11 +43,15 @@ class Releases:
             "members", pa.table({name: [row[at] for row in rows] for at, name in enumerate(names)})
         )
         self.connection.execute("create or replace table published.bi.user_segment_daily as from members")
-        self.connection.execute("""
-            create or replace table published.bi.segment_profile_daily as
-            select as_of_date, scheme, segment_code, count(*) * 10.00 as net_revenue_amount
-            from published.bi.user_segment_daily group by all
-        """)
+        profiles = [(day, scheme, *row) for scheme, users in placed.items() for row in profiled(users)]
+        self.connection.execute(
+            "create or replace table published.bi.segment_profile_daily (as_of_date date, scheme varchar, "
+            "segment_code varchar, segment_name_en varchar, segment_name_zh varchar, users bigint, "
+            "net_revenue_amount decimal(18, 2))"
+        )
+        self.connection.executemany(
+            "insert into published.bi.segment_profile_daily values (?, ?, ?, ?, '名', ?, ?)", profiles
+        )
         folder = facts.folder(self.paths, day)
         folder.mkdir(parents=True)
         self.connection.execute(
@@ -66,6 +71,17 @@ class Releases:
 
     def users(self, code: str) -> list[int]:
         return [row["users"] for row in self.released() if row["segment_code"] == code]
+
+
+def profiled(users: dict[str, str]) -> list[tuple[str, str, int, float]]:
+    """Return a scheme's profiles as dbt folds them."""
+    sizes = sorted(Counter(users.values()).items(), key=lambda one: (one[1], one[0]))
+    small = [size for _, size in sizes if size < LEAST]
+    taken = len(small) + (0 < sum(small) < LEAST)
+    told = [(code, size) for code, size in sizes[taken:]]
+    if taken:
+        told.append((groups.OTHER, sum(size for _, size in sizes[:taken])))
+    return [(code, code.title(), size, 10.0 * size) for code, size in told]
 
 
 @pytest.fixture

@@ -81,6 +81,19 @@ def test_money_is_numeric_and_days_are_dates(published: ShopPaths, database: str
     assert kinds["as_of_date"] == "date"
 
 
+def test_tables_and_columns_say_what_they_mean(published: ShopPaths, database: str) -> None:
+    export(published, "postgres")
+    [(table, column)] = ask(
+        database,
+        "select obj_description('bi.segment_profile_daily'::regclass), "
+        "col_description('bi.segment_profile_daily'::regclass, ordinal_position) "
+        "from information_schema.columns "
+        "where table_name = 'segment_profile_daily' and column_name = 'users'",
+    )
+    assert table.startswith("What the users of a segment are like")
+    assert column == "Users in the segment."
+
+
 def test_an_export_that_breaks_off_leaves_the_version_before(
     published: ShopPaths, database: str, working: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

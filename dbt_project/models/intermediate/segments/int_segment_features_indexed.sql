@@ -68,10 +68,7 @@ sum_features as (
         scheme,
         segment_code,
         feature,
-        {%- for language in ('en', 'zh') %}
-        case when segment_code = '_other' then '{{ var("other_names")[language] }}' else max(segment_name_{{ language }}) end
-            as segment_name_{{ language }},
-        {%- endfor %}
+        {{ folded_names('segment_code') }},
         sum(users) as users,
         sum(known_users) as known_users,
         sum(value_sum) as value_sum,
@@ -143,9 +140,10 @@ rank_features as (
         cast(row_number() over (
             partition by scheme, segment_code order by abs(round(effect_size, 4)) desc, feature asc
         ) as integer) as rank,
-        {%- for language in ['en', 'zh'] %}
-        replace(replace(replace(phrase_{{ language }}, '{times}', times_told), '{value}', value_told), '{average}', average_told)
-            as sentence_{{ language }},
+        {%- for language, hardly in [('en', 'under 0.1'), ('zh', '不到0.1')] %}
+        replace(replace(replace(
+            phrase_{{ language }}, '{times}', case when times < 0.05 then '{{ hardly }}' else times_told end
+        ), '{value}', value_told), '{average}', average_told) as sentence_{{ language }},
         {%- endfor %}
         '{{ var("run_id") }}' as run_id
     from fill_slots

@@ -1,10 +1,23 @@
 -- Every measure is summed from counts and decimals, so that the order of rows can't change a digit.
 with
+count_segments as (
+    select
+        as_of_date,
+        scheme,
+        segment_code,
+        count(*) as users
+    from {{ ref('user_segment_daily') }}
+    where as_of_date = {{ as_of_date() }}
+    group by as_of_date, scheme, segment_code
+),
+
+{{ fold_small('count_segments', 'segment_code', ['scheme']) }},
+
 add_features as (
     select
         segments.as_of_date,
         segments.scheme,
-        segments.segment_code,
+        folds.folded_segment_code as segment_code,
         segments.segment_name_en,
         segments.segment_name_zh,
         features.recency_days,
@@ -24,6 +37,8 @@ add_features as (
         cast(features.cart_abandon_share as decimal(18, 9)) as cart_abandon_share,
         cast(features.review_score_avg * features.review_count as decimal(18, 4)) as review_score_sum
     from {{ ref('user_segment_daily') }} as segments
+    inner join fold_segment_code as folds
+        on segments.scheme = folds.scheme and segments.segment_code = folds.segment_code
     left join {{ ref('fct_user_features') }} as features
         on segments.as_of_date = features.as_of_date and segments.user_key = features.user_key
     where segments.as_of_date = {{ as_of_date() }}
@@ -34,8 +49,7 @@ sum_segments as (
         as_of_date,
         scheme,
         segment_code,
-        max(segment_name_en) as segment_name_en,
-        max(segment_name_zh) as segment_name_zh,
+        {{ folded_names('segment_code') }},
         count(*) as users,
         coalesce(sum(net_amount), 0) as net_amount,
         coalesce(sum(net_amount_last_90_days), 0) as net_amount_last_90_days,
@@ -109,7 +123,7 @@ take_shares as (
         segments.review_score_avg,
         categories.choice as top_category,
         channels.choice as top_channel,
-        false as is_folded,
+        segments.segment_code = '_other' as is_folded,
         '{{ var("run_id") }}' as run_id
     from sum_segments as segments
     left join find_favourites as categories

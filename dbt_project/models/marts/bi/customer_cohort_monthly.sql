@@ -19,13 +19,31 @@ read_events as (
         and {{ is_newest_snapshot() }}
 ),
 
-find_cohorts as (
+find_first_months as (
     select
         user_key,
-        min(event_month) as cohort_month
+        min(event_month) as first_month
     from read_events
     where event_type in ('purchase', 'order', 'refund')
     group by user_key
+),
+
+count_first_months as (
+    select
+        first_month,
+        count(*) as users
+    from find_first_months
+    group by first_month
+),
+
+{{ join_small_periods('count_first_months', 'first_month') }},
+
+find_cohorts as (
+    select
+        find_first_months.user_key,
+        months.told_first_month as cohort_month
+    from find_first_months
+    inner join join_first_month as months on find_first_months.first_month = months.first_month
 ),
 
 count_members as (
@@ -36,17 +54,18 @@ count_members as (
     group by cohort_month
 ),
 
+-- What a customer brought before the month of a cohort that was joined counts in its first.
 sum_months as (
     select
         find_cohorts.cohort_month,
-        events.event_month,
+        greatest(events.event_month, find_cohorts.cohort_month) as event_month,
         count(distinct case when events.event_type in ('purchase', 'order') then events.user_key end) as buyers,
         count(distinct case when events.event_type in ('purchase', 'order') then events.order_id end) as orders,
         sum(events.net_amount) as net_amount,
         sum(events.non_product_net_amount) as non_product_net_amount
     from read_events as events
     inner join find_cohorts on events.user_key = find_cohorts.user_key
-    group by find_cohorts.cohort_month, events.event_month
+    group by find_cohorts.cohort_month, greatest(events.event_month, find_cohorts.cohort_month)
 ),
 
 list_months as (

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.dashboard.views import flows, funnel
+from serving.dashboard.views import flows
 from serving.groups import LEAST, OTHER
 
 
@@ -58,22 +58,3 @@ def test_no_sum_gives_a_small_flow_away(cells: dict[tuple[str, str], int]) -> No
             hidden = rows["users"].sum() - visible
             # All of a segment may be hidden; what is hidden beside something shown is never a few users.
             assert hidden == 0 or hidden >= LEAST or visible == 0
-
-
-def steps(*rows: tuple[str, int, int]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["segment_code", "user_days", "least_users"])
-    return frame.assign(name=frame["segment_code"].str.upper())
-
-
-def test_segments_that_may_be_small_are_added_up() -> None:
-    told = funnel.fold(steps(("a", 500, 60), ("b", 30, 4), ("c", 20, 8)), "small ones")
-    assert dict(zip(told["name"], told["user_days"], strict=True)) == {"A": 500, "small ones": 30 + 20}
-
-
-def test_one_segment_that_may_be_small_takes_the_next_along() -> None:
-    told = funnel.fold(steps(("a", 500, 60), ("b", 90, 12), ("c", 20, 8)), "small ones")
-    assert dict(zip(told["name"], told["user_days"], strict=True)) == {"A": 500, "small ones": 90 + 20}
-
-
-def test_fewer_than_ten_users_in_all_are_not_told_of() -> None:
-    assert funnel.fold(steps(("a", 30, 4), ("b", 20, 3)), "small ones").empty
