@@ -88,6 +88,7 @@ bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT
 	$(VENV)/python -m benchmarks.encoder --parts texts behaviour tuning memory --shop simulated
 	$(VENV)/python -m benchmarks.ablations --shop simulated
 	$(VENV)/python -m benchmarks.dashboard
+	$(VENV)/python -m benchmarks.readers
 
 .PHONY: lock
 lock: setup ## resolve pyproject.toml again into requirements.lock
