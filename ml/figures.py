@@ -60,7 +60,8 @@ def wilson(share: Floats, count: NDArray[np.int64], z: float = 1.96) -> tuple[Fl
     """
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+    # Of nobody, or of all, an end is the share itself, but for the last digit.
+    return np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)
 
 
 def gain_table(truth: NDArray[np.bool_], scores: Floats, points: int = 100) -> pd.DataFrame:

@@ -24,6 +24,13 @@ def test_reliability_agrees_with_scikit_learn_where_no_scores_tie() -> None:
     assert (table["share_high"] >= table["observed_share"]).all()
 
 
+def test_interval_holds_its_share_also_of_nobody_and_of_all() -> None:
+    for share in (0.0, 1.0):
+        count = np.arange(1, 1000)
+        low, high = figures.wilson(np.full(len(count), share), count)
+        assert (low <= share).all() and (high >= share).all()
+
+
 def test_users_with_equal_scores_share_a_bin() -> None:
     table = figures.reliability_table(np.array([1, 0, 0, 0], bool), np.full(4, 0.2))
     assert table[["users", "observed_share"]].to_numpy().tolist() == [[4, 1 / 4]]
