@@ -195,7 +195,9 @@ def test_7_a_date_told_again_says_the_same(chain: Chain) -> None:
     chain.run("warehouse", "build", "core", "--as-of", str(day))
     chain.run("ml", "score", "--as-of", str(day))
     chain.publish(str(day))
-    assert content(paths, day) == before
+    # Which versions there were is not what they say of the day.
+    told = content(paths, day)
+    assert {table for table in before if told[table] != before[table]} <= {"published_version"}
 
 
 def test_8_nobody_is_named_and_no_group_is_small(chain: Chain) -> None:
