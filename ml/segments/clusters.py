@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
-
-if TYPE_CHECKING:
-    from sklearn.cluster import KMeans
+from ml.segments import k_means
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -130,9 +128,9 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
         fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
         trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
     chosen = _choose(trials, len(points), config)
-    best = min(fitted[chosen.k], key=lambda one: one.inertia_)
+    best = min(fitted[chosen.k], key=lambda one: one.inertia)
     clusters = replace(
-        space, centroids=best.cluster_centers_, codes=tuple(f"cluster_{index}" for index in range(chosen.k))
+        space, centroids=best.centroids, codes=tuple(f"cluster_{index}" for index in range(chosen.k))
     )
     return clusters, [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
 
@@ -146,8 +144,8 @@ def labels_at(clusters: Clusters, embeddings: NDArray[Any], k: int, config: Clus
     points = in_one_order(clusters.coordinates(embeddings))
     with threadpool_limits(limits=1):
         fits = _fits(points, k, config)
-    best = min(fits, key=lambda one: one.inertia_)
-    return replace(clusters, centroids=best.cluster_centers_).labels(embeddings)
+    best = min(fits, key=lambda one: one.inertia)
+    return replace(clusters, centroids=best.centroids).labels(embeddings)
 
 
 def distances(points: Floats, centroids: Floats) -> Floats:
@@ -171,23 +169,21 @@ def _space(embeddings: NDArray[Any], components: int) -> Clusters:
     return Clusters(means, deviations, np.ascontiguousarray(axes), np.zeros((0, axes.shape[1])), ())
 
 
-def _fits(points: Floats, k: int, config: ClusterConfig) -> list[KMeans]:
-    from sklearn.cluster import KMeans
-
-    return [KMeans(k, n_init=2, random_state=seed).fit(points) for seed in config.seeds]
+def _fits(points: Floats, k: int, config: ClusterConfig) -> list[k_means.Fit]:
+    return [k_means.fit(points, k, seed) for seed in config.seeds]
 
 
-def _judged(points: Floats, k: int, fits: list[KMeans], config: ClusterConfig) -> Trial:
+def _judged(points: Floats, k: int, fits: list[k_means.Fit], config: ClusterConfig) -> Trial:
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-    best = min(fits, key=lambda one: one.inertia_)
-    agreement = [adjusted_rand_score(one.labels_, other.labels_) for one, other in combinations(fits, 2)]
+    best = min(fits, key=lambda one: one.inertia)
+    agreement = [adjusted_rand_score(one.labels, other.labels) for one, other in combinations(fits, 2)]
     sample = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.sample]
     return Trial(
         k=k,
         stability=float(np.mean(agreement)),
-        smallest=int(np.bincount(best.labels_, minlength=k).min()),
-        silhouette=float(silhouette_score(points[sample], best.labels_[sample])),
+        smallest=int(np.bincount(best.labels, minlength=k).min()),
+        silhouette=float(silhouette_score(points[sample], best.labels[sample])),
     )
 
 
