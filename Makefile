@@ -89,6 +89,7 @@ bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT
 	$(VENV)/python -m benchmarks.ablations --shop simulated
 	$(VENV)/python -m benchmarks.dashboard
 	$(VENV)/python -m benchmarks.readers
+	$(VENV)/python -m benchmarks.clustering
 
 .PHONY: lock
 lock: setup ## resolve pyproject.toml again into requirements.lock
