@@ -104,7 +104,7 @@ LEG_2 = ("build", "--select", "source:ml+", "--exclude-resource-type", "unit_tes
 class Chain:
     """Play the neighbours of leg 2, and build it."""
 
-    def __init__(self, paths: ShopPaths, smallest_group: int = 1) -> None:
+    def __init__(self, paths: ShopPaths, smallest_group: int = 10) -> None:
         self.paths = paths
         self.smallest_group = smallest_group
         self.manifest = None
@@ -272,7 +272,7 @@ def chain(tmp_path_factory):
         patch.setenv("SHOAL_DATA", str(tmp_path_factory.mktemp("data")))
         paths = ShopPaths("simulated")
         paths.landing.mkdir(parents=True)
-        chain = Chain(paths)
+        chain = Chain(paths, smallest_group=1)
         assert chain.run("run-operation", "create_source_tables", "--args", "{source_name: ml}")
         assert chain.run("seed", "--select", "segment_names", "segment_features", "event_types")
         assert chain.build(DAY_1)
