@@ -43,8 +43,9 @@ PUBLISHED = """
 """
 
 NAMES = """
+    -- Not from the profiles: they tell small segments together.
     select segment_code, max_by({name}, as_of_date) as name
-    from bi.segment_profile_daily
+    from bi.user_segment_daily
     where scheme = $scheme and as_of_date in ($from_day, $to_day)
     group by segment_code
 """
