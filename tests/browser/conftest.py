@@ -89,7 +89,8 @@ class Visitor:
         return path
 
 
-@pytest.fixture(scope="session")
+# While its driver lives, no other test of this process may run an event loop: it ends with the module.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[api.Browser]:
     program = shutil.which("chromium")
     if program is None:
@@ -143,14 +144,14 @@ def visits(browser: api.Browser, address: str, data: Path, pictures: Path) -> Vi
     return visit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit(chromium: api.Browser, simulated: Chain, pictures: Path) -> Iterator[Visit]:
     """Give visitors of the simulated shop's dashboard."""
     with serving(simulated.data) as address:
         yield visits(chromium, address, simulated.data, pictures)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visit_rich(
     chromium: api.Browser, simulated: Chain, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Visit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -70,7 +71,9 @@ def ask(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": urlencode(form or {}).encode()}
 
-    asyncio.run(door(scope, receive, answer.take))
+    # On a thread of its own: this one may hold the loop of a browser's driver.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, door(scope, receive, answer.take)).result()
     return answer
 
 
