@@ -36,7 +36,6 @@ LEAST = 10
 """Users in a group that may be told (law 11)."""
 DATABASE = "groups.duckdb"
 OTHER = "_other"
-OTHER_NAMES = ("Other small groups", "其他小群组")
 KEPT_WEEKS = 104
 
 SCHEMA = pa.schema(

@@ -1,6 +1,6 @@
 {#-
 Counts, sums and dates of users, one as_of_date after the other and large logs in parts: DuckDB holds a day's counts of all
-users of a statement in memory, two gigabytes for those of 20 million events on three dates.
+users of a statement in memory, and those of 20 million events on three dates were too many for 2.7 GiB.
 -#}
 
 {#- The dates and parts that `int_users_measured` is made in. The first is what the model selects. -#}

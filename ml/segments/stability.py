@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ml.configs import ClusterConfig, Config, StabilityConfig
 from ml.encoder.features import standard_units
 from ml.evaluation.judge import Interval
+from ml.segments import k_means
 from ml.segments.clusters import Clusters, distances, in_one_order, labels_at
 from ml.segments.identity import Before, crossed, jaccard
 
@@ -105,7 +106,6 @@ def bootstrap_jaccard(
     clusters: Clusters, embeddings: NDArray[np.float32], how: ClusterConfig, config: StabilityConfig
 ) -> dict[str, float]:
     """Draw users again, cluster them again, and return how well each segment is found there, by code."""
-    from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
     points = in_one_order(clusters.coordinates(embeddings))
@@ -117,8 +117,8 @@ def bootstrap_jaccard(
             rows = np.random.default_rng([seed, number]).integers(
                 0, len(points), min(len(points), config.users)
             )
-            again = KMeans(k, n_init=2, random_state=seed).fit(points[rows])
-            other = distances(points, again.cluster_centers_).argmin(axis=1)
+            again = k_means.fit(points[rows], k, seed)
+            other = distances(points, again.centroids).argmin(axis=1)
             found.append(jaccard(crossed(labels, other, k, k)).max(axis=1))
     return dict(zip(clusters.codes, np.mean(found, axis=0).tolist(), strict=True))
 

@@ -30,7 +30,7 @@ def render(view: View) -> None:
     recent = cohorts[cohorts["cohort_month"] > newest - _months(MONTHS_SHOWN)]
     _figures(view, recent)
     st.subheader(view.say("do_they_return"))
-    told(view.say("cohorts_told", k_less=LEAST - 1))
+    told(view.say("cohorts_told", k=LEAST, k_less=LEAST - 1))
     chart(_heat(view, recent), "retention")
     st.subheader(view.say("brought_so_far"))
     told(view.say("brought_told"))
