@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import hypothesis
 import pytest
 
@@ -86,10 +87,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _store_of_another_module() -> None:
-    """Forget the store that an earlier module's tests used: MLflow keeps its address in the environment."""
+def _nothing_of_another_module() -> None:
+    """Forget what an earlier module's tests left in the process, whichever module that was.
+
+    MLflow keeps its store's address in the environment, and `duckdb.sql` refuses to run where a `fetchone`
+    has left rows on the connection that all callers of the module's functions share.
+    """
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         os.environ.pop(name, None)
+    duckdb.set_default_connection(duckdb.connect())
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_every_contract_has_its_empty_parquet(write_csv, land, view, paths):
         path = str(empty.path(paths, table))
         described = duckdb.execute("describe from read_parquet($path)", {"path": path}).fetchall()
         assert [(name, type_) for name, type_, *_ in described] == list(contract.landed_columns.items())
-        assert duckdb.execute("select count(*) from read_parquet($path)", {"path": path}).fetchone() == (0,)
+        assert duckdb.execute("select count(*) from read_parquet($path)", {"path": path}).fetchall() == [(0,)]
 
 
 def test_values_arrive_typed_with_their_provenance(write_csv, land, landed, view, paths):
