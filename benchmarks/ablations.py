@@ -54,7 +54,7 @@ def unchanged(sequences: Sequences) -> Sequences:
 def nothing(sequences: Sequences) -> Sequences:
     """Take all events away."""
     nobody = sequences.only(np.zeros(0, dtype=np.int64))
-    return replace(nobody, offsets=np.zeros(len(sequences) + 1, dtype=np.int64))
+    return nobody.changed(offsets=np.zeros(len(sequences) + 1, dtype=np.int64))
 
 
 def shuffled(sequences: Sequences) -> Sequences:
@@ -62,12 +62,12 @@ def shuffled(sequences: Sequences) -> Sequences:
     user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
     order = np.lexsort((np.random.default_rng(0).random(len(user)), user))
     what = ("text", "event_type", "channel", "amount", "quantity")
-    return replace(sequences, **{name: getattr(sequences, name)[order] for name in what})
+    return sequences.changed(**{name: getattr(sequences, name)[order] for name in what})
 
 
 def without_gaps(sequences: Sequences) -> Sequences:
     """Count every gap as one day; what happened at one moment still did."""
-    return replace(sequences, gap_seconds=np.where(sequences.gap_seconds > 0, DAY, 0))
+    return sequences.changed(gap_seconds=np.where(sequences.gap_seconds > 0, DAY, 0))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,16 @@ import cli
 from cli import answer, console
 from ml.configs import Config, NetworkConfig, TextConfig, TokenConfig, with_changes
 from ml.encoder.encoder import Encoder
+from ml.encoder.keys import digest_of
 from ml.encoder.network import BehaviourBert, Sizes
 from ml.encoder.packed import packs
 from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
 from ml.encoder.texts import TextEncoder, bf16_is_fast, fast_type
-from ml.encoder.tokens import LISTS, Sequences, Vocabulary
+from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary, stored_keys
 from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
-from ml.warehouse import Cut, Inputs, latest_as_of
+from ml.warehouse import Cut, Inputs, StoredSequences, latest_as_of
 from settings import ShopPaths
 
 Floats = NDArray[np.float32]
@@ -238,25 +240,24 @@ def _encode_users(name: str, sequences: Sequences) -> list[str]:
 
 
 def compare_days(count: int) -> Table:
-    """Encode everybody, then again when one user in a hundred has done one thing more."""
-    rng = np.random.default_rng(SEED)
-    sequences = drawn_sequences(np.full(count, 64), rng)
-    changed = sequences.hour_of_week.copy()
-    changed[sequences.offsets[1:][::100] - 1] += 1
-    later = replace(sequences, hour_of_week=changed % 168)
-    with tempfile.TemporaryDirectory() as folder:
-        encoder = fresh_encoder(Path(folder))
-        first = measure("first day", lambda: encoder.embed(sequences), 1)
-        second = measure("second day", lambda: encoder.embed(later), 1)
-        tokens = measure("tokens and hashes alone", lambda: encoder.tokens(later), 1)
-    table = Table(title="a day on which 1 % of the users have changed")
+    """Encode everybody from Parquet, then again when one user in a hundred has done something else."""
+    table = Table(title=f"a day on which 1 % of {count:,} users of 64 tokens have changed")
     for column in ("day", "encoded", "reused", "CPU-s", "share of the first day"):
         table.add_column(column, justify="right" if column != "day" else "left")
-    for name, way in (("first", first), ("second", second)):
-        share = f"{way.cpu_seconds / first.cpu_seconds:.1%}"
-        result = way.result
-        table.add_row(name, f"{result.encoded}", f"{result.reused}", f"{way.cpu_seconds:.2f}", share)
-    table.add_row("of it tokens and hashes", "", "", f"{tokens.cpu_seconds:.2f}", "")
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "first.parquet", Path(folder) / "second.parquet"
+        write_users(files[0], count, lambda size, _: np.full(size, 64))
+        write_users(files[1], count, lambda size, _: np.full(size, 64), changed=0.01)
+        encoder = fresh_encoder(Path(folder))
+        ways = [
+            measure(f"{file.stem} day", lambda: encoder.embed(stored(file)), 1)  # noqa: B023 - called at once
+            for file in files
+        ]
+    for way in ways:
+        share = f"{way.cpu_seconds / ways[0].cpu_seconds:.1%}"
+        table.add_row(
+            way.name, f"{way.result.encoded}", f"{way.result.reused}", f"{way.cpu_seconds:.2f}", share
+        )
     return table
 
 
@@ -314,14 +315,24 @@ def _auc_of(task: ReadingStories, members: NDArray[np.int64], truth: NDArray[np.
 # Memory
 
 
-def write_users(path: Path, count: int, at_once: int = 20_000) -> None:
-    """Write users of up to 64 tokens as the warehouse's snapshot does."""
+AS_OF = date(2026, 6, 30)
+Lengths = Callable[[int, np.random.Generator], NDArray[np.int64]]
+
+
+def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0, at_once: int = 20_000) -> None:
+    """Write users as the warehouse's snapshot does; a share of them with one event moved and another key."""
     rng = np.random.default_rng(SEED)
     writer = None
     for begin in range(0, count, at_once):
         size = min(at_once, count - begin)
-        lengths = rng.integers(1, 65, size)
-        part = drawn_sequences(lengths, rng)
+        part = drawn_sequences(lengths(size, rng), rng)
+        users, is_changed = np.arange(begin, begin + size), np.zeros(size, bool)
+        is_changed[: round(changed * size)] = True
+        part.hour_of_week[part.offsets[1:][is_changed] - 1] += 1
+        part.hour_of_week[:] %= 168
+        keys = [
+            digest_of(f"{user} {said}").decode() for user, said in zip(users, is_changed, strict=True)
+        ]
         flat = {
             "event_types": part.event_type,
             "texts": np.array(part.texts, dtype=object)[part.text],
@@ -333,17 +344,26 @@ def write_users(path: Path, count: int, at_once: int = 20_000) -> None:
             "quantities": part.quantity,
         }
         offsets = pa.array(part.offsets, pa.int32())
-        rows = pa.table({name: pa.ListArray.from_arrays(offsets, pa.array(flat[name])) for name in LISTS})
+        rows = pa.table(
+            {
+                "as_of_date": pa.array([AS_OF] * size),
+                "user_key": [f"{user:064x}" for user in users],
+                CONTENT_KEY: keys,
+                **{name: pa.ListArray.from_arrays(offsets, pa.array(flat[name])) for name in LISTS},
+            }
+        )
         writer = writer or pq.ParquetWriter(path, rows.schema, compression="zstd")
         writer.write_table(rows)
     if writer is not None:
         writer.close()
 
 
-def sequences_in(path: Path, at_once: int = 20_000) -> Iterator[Sequences]:
-    """Yield the users of a Parquet file in batches."""
-    for batch in pq.ParquetFile(path).iter_batches(at_once, columns=list(LISTS)):
-        yield Sequences.from_arrow(pa.Table.from_batches([batch]))
+def stored(path: Path) -> StoredSequences:
+    """Return the users of a Parquet file, as a day of scoring finds them."""
+    told = pq.read_table(path, columns=["user_key", CONTENT_KEY])
+    keys = stored_keys(told)
+    assert keys is not None
+    return StoredSequences(str(path), AS_OF, told["user_key"].combine_chunks(), keys)
 
 
 def compare_memory(count: int) -> Table:
@@ -352,9 +372,9 @@ def compare_memory(count: int) -> Table:
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sequences.parquet"
-        write_users(file, count)
+        write_users(file, count, lambda size, rng: rng.integers(1, 65, size))
         encoder, begun = fresh_encoder(Path(folder)), time.monotonic()
-        way = measure("all users", lambda: encoder.embed_batches(sequences_in(file)), 1)
+        way = measure("all users", lambda: encoder.embed(stored(file)), 1)
         wall = time.monotonic() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     table.add_row(f"{way.cpu_seconds:.0f}", f"{wall:.0f}", way.per_second(count), f"{peak:.2f} GB")
@@ -376,7 +396,7 @@ def run(arguments: argparse.Namespace) -> None:
         tables.append(compare_texts(arguments.texts))
     if "behaviour" in arguments.parts:
         mix = None if cut is None else fresh_encoder(None).tokens(cut.sequences).lengths
-        tables += [compare_behaviour(2000, mix), compare_days(20_000)]
+        tables += [compare_behaviour(2000, mix), compare_days(arguments.day_users)]
     if "tuning" in arguments.parts and cut is not None:
         tables.append(compare_tuning(cut, arguments.steps))
     if "memory" in arguments.parts:
@@ -401,6 +421,7 @@ def main() -> None:
     parser.add_argument("--shop", help="a shop with a snapshot: its mix of lengths, its stories for tuning")
     parser.add_argument("--texts", type=int, default=512, help="how many texts (default: 512)")
     parser.add_argument("--steps", type=int, default=60, help="of fine-tuning (default: 60)")
+    parser.add_argument("--day-users", type=int, default=20_000, help="of the changed day (default: 20,000)")
     parser.add_argument(
         "--users", type=int, default=1_000_000, help="of the part memory (default: a million)"
     )

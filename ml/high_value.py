@@ -18,7 +18,7 @@ from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
 from ml.reasons import Model
 from ml.segments import value
-from ml.warehouse import Cut
+from ml.warehouse import Cut, Day
 
 Floats = NDArray[np.float64]
 USUAL = "usual.safetensors"
@@ -68,22 +68,22 @@ class HighValue:
         """Return which kind of model serves."""
         return self.model.name
 
-    def score(self, cut: Cut) -> Scored:
-        """Score every user of a cut, with reasons."""
-        vectors = self.model.embed(cut.sequences).vectors if isinstance(self.model, Classifier) else None
-        told = reasons.in_words(self.contributions(cut, vectors), cut.features)
-        return Scored(self.probabilities(cut, vectors), told)
+    def score(self, day: Day) -> Scored:
+        """Score every user of a day, with reasons."""
+        vectors = self.model.embed(day.sequences).vectors if isinstance(self.model, Classifier) else None
+        told = reasons.in_words(self.contributions(day, vectors), day.features)
+        return Scored(self.probabilities(day, vectors), told)
 
-    def probabilities(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> Floats:
+    def probabilities(self, day: Day, embeddings: NDArray[np.float32] | None = None) -> Floats:
         """Return every user's score; BERT takes embeddings that were made already."""
-        said = score(self.model, cut, embeddings)
+        said = score(self.model, day, embeddings)
         return np.round(said if self.calibration is None else self.calibration.of(said), 6)
 
-    def contributions(self, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> reasons.Contributions:
+    def contributions(self, day: Day, embeddings: NDArray[np.float32] | None = None) -> reasons.Contributions:
         """Return what moved each user's score; BERT takes embeddings that were made already."""
         if isinstance(self.model, Classifier) and embeddings is None:
-            embeddings = self.model.embed(cut.sequences).vectors
-        return reasons.contributions(self.model, cut.features, embeddings, self.usual)
+            embeddings = self.model.embed(day.sequences).vectors
+        return reasons.contributions(self.model, day.features, embeddings, self.usual)
 
     def save(self, folder: Path) -> str:
         """Write a sealed package and return its digest."""
@@ -129,12 +129,12 @@ class Scored:
     reasons: NDArray[np.object_] = field(repr=False)
 
 
-def score(model: Model, cut: Cut, embeddings: NDArray[np.float32] | None = None) -> Floats:
-    """Return one model's scores for a cut; BERT takes embeddings that were made already."""
+def score(model: Model, day: Day, embeddings: NDArray[np.float32] | None = None) -> Floats:
+    """Return one model's scores for a day; BERT takes embeddings that were made already."""
     if isinstance(model, Classifier):
-        vectors = model.embed(cut.sequences).vectors if embeddings is None else embeddings
-        return model.score(vectors, cut.features)
-    return model.score(cut.features)
+        vectors = model.embed(day.sequences).vectors if embeddings is None else embeddings
+        return model.score(vectors, day.features)
+    return model.score(day.features)
 
 
 def usual_embedding(model: Model, cut: Cut) -> NDArray[np.float32] | None:

@@ -17,7 +17,7 @@ from ml.high_value import HighValue
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.identity import Origin
-from ml.warehouse import TABLES, Cut, Inputs, version_before, write_predictions
+from ml.warehouse import TABLES, Day, Inputs, version_before, write_predictions
 from settings import ShopPaths
 
 Frames = dict[str, list[pd.DataFrame]]
@@ -54,32 +54,32 @@ def score(paths: ShopPaths, as_of: date) -> Scored:
     """
     behaviour = kept.require_in_force(paths, tracking.BEHAVIOUR, as_of)
     high_value = kept.in_force(paths, tracking.HIGH_VALUE, as_of)
-    cut = Inputs.of(paths, as_of).cut(as_of)
+    day = Inputs.of(paths, as_of).day(as_of)
     frames: Frames = {name: [] for name in TABLES}
-    encoded, reused = _place(cut, paths, behaviour, frames)
+    encoded, reused = _place(day, paths, behaviour, frames)
     if high_value is None:
         console.print(
             f"no model of high_value may speak about {as_of}: scheme value is absent", style="yellow"
         )
     else:
-        _value(cut, paths, high_value, frames)
+        _value(day, paths, high_value, frames)
     run_id = settings.run_id() or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     stamp = {"as_of_date": as_of, "run_id": run_id, "scored_at": datetime.now(UTC).replace(tzinfo=None)}
     predictions = {name: _stamped(name, found, stamp) for name, found in frames.items()}
     return Scored(run_id, write_predictions(paths, as_of, run_id, predictions), encoded, reused)
 
 
-def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames) -> tuple[int, int]:
+def _place(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames) -> tuple[int, int]:
     model = BehaviourSegments.load(version.package(), paths.models)
-    placed, encoded, reused = model.place(cut)
-    last = _model_before(cut, paths, "behaviour", tracking.BEHAVIOUR, version)
+    placed, encoded, reused = model.place(day)
+    last = _model_before(day, paths, "behaviour", tracking.BEHAVIOUR, version)
     by_last = (
-        None if last is None else BehaviourSegments.load(last.package(), paths.models).place(cut)[0].code
+        None if last is None else BehaviourSegments.load(last.package(), paths.models).place(day)[0].code
     )
     frames["user_segments"].append(
         pd.DataFrame(
             {
-                "user_key": cut.users,
+                "user_key": day.users,
                 "scheme": "behaviour",
                 "segment_code": placed.code,
                 # How much nearer its own centre than the next: half on the border, 1 in the middle.
@@ -97,24 +97,24 @@ def _place(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
     return encoded, reused
 
 
-def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames) -> None:
+def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames) -> None:
     model = HighValue.load(version.package(), paths.models)
-    scored = model.score(cut)
+    scored = model.score(day)
     tiers = model.tiers.of(scored.scores)
     expected = None if model.curve is None else model.curve.of(scored.scores)
-    last = _model_before(cut, paths, "value", tracking.HIGH_VALUE, version)
-    by_last = None if last is None else _tiers_by(HighValue.load(last.package(), paths.models), cut)
+    last = _model_before(day, paths, "value", tracking.HIGH_VALUE, version)
+    by_last = None if last is None else _tiers_by(HighValue.load(last.package(), paths.models), day)
     frames["user_scores"].append(
         pd.DataFrame(
             {
-                "user_key": cut.users,
+                "user_key": day.users,
                 "score_name": "high_value",
                 "score": scored.scores,
                 "label": tiers,
                 "model_name": model.name,
                 "model_version": version.version,
-                "decile": value.deciles(scored.scores, cut.users),
-                "percentile": np.round(value.percentiles(scored.scores, cut.users), 6),
+                "decile": value.deciles(scored.scores, day.users),
+                "percentile": np.round(value.percentiles(scored.scores, day.users), 6),
                 "expected_value": expected,
                 "horizon_days": model.horizon_days,
                 **{f"reason_{rank + 1}": scored.reasons[:, rank] for rank in range(3)},
@@ -124,7 +124,7 @@ def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
     frames["user_segments"].append(
         pd.DataFrame(
             {
-                "user_key": cut.users,
+                "user_key": day.users,
                 "scheme": "value",
                 "segment_code": tiers,
                 "score": scored.scores,
@@ -139,15 +139,15 @@ def _value(cut: Cut, paths: ShopPaths, version: tracking.Version, frames: Frames
     frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
 
 
-def _tiers_by(model: HighValue, cut: Cut) -> NDArray[np.object_]:
-    return model.tiers.of(model.score(cut).scores)
+def _tiers_by(model: HighValue, day: Day) -> NDArray[np.object_]:
+    return model.tiers.of(model.score(day).scores)
 
 
 def _model_before(
-    cut: Cut, paths: ShopPaths, scheme: str, model: str, version: tracking.Version
+    day: Day, paths: ShopPaths, scheme: str, model: str, version: tracking.Version
 ) -> tracking.Version | None:
     """Return the model that scored the day before, on the first day of another; None on all other days."""
-    number = version_before(paths, scheme, cut.as_of_date)
+    number = version_before(paths, scheme, day.as_of_date)
     return None if number in (None, version.version) else kept.served_before(paths, model, str(number))
 
 

@@ -6,7 +6,7 @@ for one short transaction that replaces an as_of_date.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ import warehouse
 from cli import ShoalError
 from ml.encoder.features import numeric_columns
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.tokens import LISTS, Sequences
+from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Told, stored_keys
 from settings import ShopPaths
 from warehouse import snapshot, steps
 
@@ -80,19 +81,56 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The eligible users at one as_of_date, in order of user_key: sequences, features and, if due, labels."""
+class StoredSequences:
+    """The sequences of an as_of_date where they lie: memory holds those that are asked for, a batch at a time."""
+
+    file: str
+    as_of_date: date
+    users: pa.Array
+    keys: NDArray[np.bytes_]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def batches(self, rows: NDArray[np.int64], at_once: int = 20_000) -> Iterator[tuple[NDArray[np.int64], Sequences]]:
+        """Yield some of the users, and which they are, so many at once."""
+        if len(rows) == 0:
+            return
+        with _reader() as connection:
+            # With one thread DuckDB streams; with several it would hold what is not fetched yet.
+            connection.execute("set threads = 1")
+            connection.register("wanted", pa.table({"user_key": self.users.take(pa.array(rows))}))
+            found = connection.sql(
+                "select * from read_parquet(?) semi join wanted using (user_key) where as_of_date = ?",
+                params=[self.file, self.as_of_date],
+            )
+            for batch in found.to_arrow_reader(at_once):
+                table = pa.Table.from_batches([batch])
+                places = pc.index_in(table["user_key"], self.users).to_numpy()
+                yield places.astype(np.int64), Sequences.from_arrow(table)
+
+
+@dataclass(frozen=True)
+class Day:
+    """The eligible users at one as_of_date, in order of user_key, as scoring takes them."""
 
     as_of_date: date
     users: NDArray[np.object_]
-    sequences: Sequences
+    sequences: Told
     features: pd.DataFrame
-    outcomes: Outcomes | None
-    horizon_days: int | None = None
-    """How far the outcomes look ahead."""
 
     def __len__(self) -> int:
         return len(self.users)
+
+
+@dataclass(frozen=True)
+class Cut(Day):
+    """The users at one as_of_date as training takes them: all in memory, with labels if they are due."""
+
+    sequences: Sequences
+    outcomes: Outcomes | None
+    horizon_days: int | None = None
+    """How far the outcomes look ahead."""
 
     def only(self, rows: NDArray[np.int64]) -> Cut:
         """Return some of the users."""
@@ -144,6 +182,33 @@ class Inputs:
             its as_of_date, or when nobody is there.
         """
         sequences = self._rows("fct_user_sequences", as_of)
+        users, features = self._users(sequences, as_of)
+        return Cut(
+            as_of_date=as_of,
+            users=users,
+            sequences=Sequences.from_arrow(sequences),
+            features=features,
+            outcomes=self._outcomes(as_of, users) if with_outcomes else None,
+            horizon_days=self.horizon_days,
+        )
+
+    def day(self, as_of: date) -> Day:
+        """Read the users of one as_of_date without their sequences, which are read where a model asks for them.
+
+        Raises
+        ------
+        ShoalError
+            As :meth:`cut` does.
+        """
+        told = self._rows("fct_user_sequences", as_of, f"user_key, last_event_at, {CONTENT_KEY}")
+        users, features = self._users(told, as_of)
+        keys = stored_keys(told)
+        assert keys is not None
+        names = told["user_key"].combine_chunks()
+        return Day(as_of, users, StoredSequences(self._file("fct_user_sequences"), as_of, names, keys), features)
+
+    def _users(self, sequences: pa.Table, as_of: date) -> tuple[NDArray[np.object_], pd.DataFrame]:
+        """Return who the users of a date are, and their features."""
         features = self._rows("fct_user_features", as_of).to_pandas().drop(columns="as_of_date")
         users = np.array(sequences["user_key"].to_pylist(), dtype=object)
         if len(users) == 0:
@@ -152,15 +217,7 @@ class Inputs:
             )
         self._check_same_users("fct_user_features", users, features["user_key"], as_of)
         _check_nothing_later(sequences, as_of)
-        outcomes = self._outcomes(as_of, users) if with_outcomes else None
-        return Cut(
-            as_of_date=as_of,
-            users=users,
-            sequences=Sequences.from_arrow(sequences),
-            features=features.set_index("user_key"),
-            outcomes=outcomes,
-            horizon_days=self.horizon_days,
-        )
+        return users, features.set_index("user_key")
 
     def example(self, as_of: date, rows: int = 3) -> pd.DataFrame:
         """Return a few users' sequences and features as a served model takes them, without their keys."""
@@ -188,10 +245,10 @@ class Inputs:
             net_revenue=labels["net_revenue_amount"].astype("float64").fillna(0.0).to_numpy(),
         )
 
-    def _rows(self, table: str, as_of: date) -> pa.Table:
+    def _rows(self, table: str, as_of: date, columns: str = "*") -> pa.Table:
         with _reader() as connection:
             return connection.sql(
-                "select * from read_parquet(?) where as_of_date = ? order by user_key",
+                f"select {columns} from read_parquet(?) where as_of_date = ? order by user_key",  # noqa: S608 - our own names
                 params=[self._file(table), as_of],
             ).to_arrow_table()
 
@@ -302,7 +359,7 @@ def _reader() -> duckdb.DuckDBPyConnection:
 
 
 def _check_nothing_later(sequences: pa.Table, as_of: date) -> None:
-    last = max((value for value in sequences["last_event_at"].to_pylist() if value is not None), default=None)
+    last = pc.max(sequences["last_event_at"]).as_py()
     if last is not None and last.replace(tzinfo=None) > datetime.combine(as_of, datetime.min.time()) + SLACK:
         raise ShoalError(
             f"fct_user_sequences of {as_of} holds an event of {last:%F %T}, after its as_of_date: a model "

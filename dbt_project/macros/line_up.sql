@@ -160,6 +160,7 @@ name_sequences as (
         as_of_date as told_on,
         user_key,
         last_listed_at,
+        {{ surrogate_key(lists.keys()) }} as content_key,
         cast(len(event_types) as integer) as event_count,
         {{ lists.keys() | join(',\n        ') }}
     from take_apart

@@ -19,7 +19,7 @@ from ml.encoder.outcomes import Outcomes
 from ml.encoder.pretraining import pretrain
 from ml.encoder.start import Pretrained, sized_as_text, text_layers_into
 from ml.encoder.text_controls import text_source
-from ml.encoder.tokens import Sequences, Vocabulary, merges, tokenise
+from ml.encoder.tokens import Sequences, Told, Vocabulary, merges, tokenise
 from ml.encoder.training import LearningPoint, be_repeatable, held_out
 from ml.packages import read_json, write_json
 
@@ -79,7 +79,7 @@ class Classifier:
             elif config.network.start == "text_layers":
                 text_layers_into(network, config, folder)
 
-        checkpoint = _checkpoint(folder, examples, config, pretrained)
+        checkpoint = _checkpoint(folder, sequences, examples, config, pretrained)
         network, curve = fine_tune(examples, table, vocabulary, config, start, checkpoint)
         return cls(Encoder(network, vocabulary, config, folder, source), steps), curve
 
@@ -89,9 +89,9 @@ class Classifier:
         merged = self.encoder.config.tokens.merge_simultaneous
         return {"token_per": "order" if merged else "event"}
 
-    def embed(self, sequences: Sequences) -> Embedded:
+    def embed(self, told: Told) -> Embedded:
         """Return embeddings of behaviour alone, without features."""
-        return self.encoder.embed(sequences)
+        return self.encoder.embed(told)
 
     def score(self, embeddings: NDArray[np.float32], features: pd.DataFrame) -> NDArray[np.float64]:
         """Return probabilities of high value, (users,)."""
@@ -144,19 +144,23 @@ def pretrain_on(
     table = text_source(config.text, folder, sequences.texts).vectors(sequences.texts)
     be_repeatable(config.training.seed, config.training.threads)
     network = BehaviourBert(sizes(examples, table, vocabulary, config), config.network)
-    checkpoint = _checkpoint(folder, examples, config, None)
+    checkpoint = _checkpoint(folder, sequences, examples, config, None)
     pretrain(network, examples.tokens, table, examples.is_validation, config, checkpoint)
     return Pretrained.of(network, vocabulary)
 
 
 def _checkpoint(
-    folder: Path | None, examples: Examples, config: Config, pretrained: Pretrained | None
+    folder: Path | None,
+    sequences: Sequences,
+    examples: Examples,
+    config: Config,
+    pretrained: Pretrained | None,
 ) -> Path | None:
     """Return where a fit keeps its checkpoint, named by all that the fit depends on."""
     if folder is None:
         return None
     targets = b"" if examples.targets is None else examples.targets.tobytes()
-    parts = [config.digest().encode(), examples.tokens.keys.tobytes(), examples.features.tobytes(), targets]
+    parts = [config.digest().encode(), sequences.digest, examples.features.tobytes(), targets]
     if pretrained is not None:
         parts += [one.tobytes() for one in pretrained.weights.values()]
     return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,7 @@ from ml.encoder.keys import as_bytes, as_keys
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
 from ml.encoder.texts import TextEncoder, TextSource, fast_type
-from ml.encoder.tokens import Sequences, Tokens, Vocabulary, tokenise
+from ml.encoder.tokens import Sequences, Told, Tokens, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
 Floats = NDArray[np.float32]
@@ -53,26 +52,24 @@ class Encoder:
         """Return the tokens of some users in this encoder's vocabulary."""
         return tokenise(sequences, self.vocabulary, self.config.tokens)
 
-    def embed(self, sequences: Sequences) -> Embedded:
-        """Return every user's embedding; those met before under the same weights are not computed again."""
-        return self.embed_batches([sequences])
+    def embed(self, told: Told) -> Embedded:
+        """Return every user's embedding.
 
-    def embed_batches(self, batches: Iterable[Sequences]) -> Embedded:
-        """Return the embeddings of users who come in batches, of which one at a time is held in memory."""
+        Users of whom the same was known under the same weights before are neither computed nor read again;
+        of the others one batch at a time is held in memory.
+        """
         cache = _EmbeddingCache(self.folder, self.weights_hash, 2 * self.network.config.hidden_size)
-        found, encoded = [], 0
-        for sequences in batches:
-            tokens = self.tokens(sequences)
-            vectors, is_known = cache.find(tokens.keys)
-            missing = np.flatnonzero(~is_known)
-            if len(missing):
-                vectors[missing] = self._encode(tokens, sequences.texts, missing)
-                cache.add(tokens.keys[missing], vectors[missing])
-            found.append(vectors)
-            encoded += len(missing)
-        cache.save()
-        everybody = np.concatenate(found).astype(np.float32)
-        return Embedded(everybody, encoded=encoded, reused=len(everybody) - encoded)
+        vectors, is_known = cache.find(told.keys, len(told))
+        missing = np.flatnonzero(~is_known)
+        for rows, sequences in told.batches(missing):
+            vectors[rows] = self._encode(
+                self.tokens(sequences), sequences.texts, np.arange(len(sequences), dtype=np.int64)
+            )
+        if told.keys is not None:
+            cache.add(told.keys[missing], vectors[missing])
+        return Embedded(
+            vectors.astype(np.float32), encoded=len(missing), reused=len(vectors) - len(missing)
+        )
 
     @cached_property
     def _layers(self) -> PackedBert:
@@ -171,7 +168,7 @@ class Embedded:
 
 
 class _EmbeddingCache:
-    """Embeddings of one set of weights by hash of the tokens, float16 in one safetensors file."""
+    """Embeddings of one set of weights by hash of the events, float16 in one safetensors file."""
 
     def __init__(self, folder: Path | None, weights_hash: str, width: int) -> None:
         self.path = None if folder is None else folder / "embeddings" / f"{weights_hash}.safetensors"
@@ -181,12 +178,14 @@ class _EmbeddingCache:
             stored = load_tensors(self.path)
             self._keys, self._vectors = as_keys(stored["keys"]), stored["vectors"]
         self._order = np.argsort(self._keys)
-        self._fresh: list[tuple[NDArray[np.bytes_], NDArray[np.float16]]] = []
 
-    def find(self, keys: NDArray[np.bytes_]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        vectors = np.zeros((len(keys), self._vectors.shape[1]), np.float16)
-        if len(self._keys) == 0:
-            return vectors, np.zeros(len(keys), dtype=bool)
+    def find(
+        self, keys: NDArray[np.bytes_] | None, users: int
+    ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        """Return the users' vectors, zero for those of whom ``is_known`` is false."""
+        vectors = np.zeros((users, self._vectors.shape[1]), np.float16)
+        if keys is None or len(self._keys) == 0:
+            return vectors, np.zeros(users, dtype=bool)
         place = np.searchsorted(self._keys, keys, sorter=self._order).clip(max=len(self._order) - 1)
         place = self._order[place]
         is_known = self._keys[place] == keys
@@ -194,17 +193,13 @@ class _EmbeddingCache:
         return vectors, is_known
 
     def add(self, keys: NDArray[np.bytes_], vectors: NDArray[np.float16]) -> None:
-        if self.path is not None:
-            self._fresh.append((keys, vectors))
-
-    def save(self) -> None:
         """Write what is new before what was known, as much as :data:`CACHED_USERS` allows."""
-        if self.path is None or not self._fresh:
+        if self.path is None or len(keys) == 0:
             return
-        keys = np.concatenate([keys for keys, _ in self._fresh])
         _, first = np.unique(keys, return_index=True)  # two users may have done the very same
         kept = max(0, CACHED_USERS - len(first))
-        vectors = np.concatenate([*(some for _, some in self._fresh), self._vectors[:kept]])
-        rows = np.concatenate([first, np.arange(len(keys), len(vectors))])
-        names = np.concatenate([keys, self._keys[:kept]])[rows]
-        save_tensors(self.path, {"keys": as_bytes(names), "vectors": vectors[rows]})
+        names = np.concatenate([keys[first], self._keys[:kept]])
+        save_tensors(
+            self.path,
+            {"keys": as_bytes(names), "vectors": np.concatenate([vectors[first], self._vectors[:kept]])},
+        )

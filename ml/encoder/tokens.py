@@ -8,11 +8,10 @@ so a silent user's embedding stays valid for ever.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -47,6 +46,8 @@ class Sequences:
     hour_of_week: Ints
     amount: NDArray[np.float64]
     quantity: NDArray[np.float64]
+    keys: NDArray[np.bytes_] | None = None
+    """Per user the hash of the events, as the warehouse made it; without one nothing is kept of a user."""
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Sequences:
@@ -73,6 +74,7 @@ class Sequences:
             hour_of_week=_numbers(flat["hours_of_week"]).astype(np.int64) % 168,
             amount=_numbers(flat["amounts"]),
             quantity=_numbers(flat["quantities"]),
+            keys=stored_keys(table),
         )
 
     def __len__(self) -> int:
@@ -82,14 +84,51 @@ class Sequences:
         """Return some of the users, in the order in which ``rows`` names them."""
         sizes = np.diff(self.offsets)[rows]
         events = _ranges(self.offsets[rows], sizes)
-        flat = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount", "quantity")
         return Sequences(
             offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
             texts=self.texts,
-            **{name: getattr(self, name)[events] for name in flat},
+            keys=None if self.keys is None else self.keys[rows],
+            **{name: getattr(self, name)[events] for name in FLAT},
         )
 
+    def changed(self, **columns: Any) -> Sequences:
+        """Return sequences in which something else was done: what was kept of these users no longer holds."""
+        return replace(self, keys=None, **columns)
 
+    def batches(self, rows: Ints, at_once: int = 20_000) -> Iterator[tuple[Ints, Sequences]]:
+        """Yield some of the users, and which they are, so many at once."""
+        for begin in range(0, len(rows), at_once):
+            some = rows[begin : begin + at_once]
+            yield some, self if len(some) == len(self) else self.only(some)
+
+    @property
+    def digest(self) -> bytes:
+        """Return the hash of all that these sequences tell."""
+        flat = [getattr(self, name) for name in FLAT]
+        words = ["\0".join(values) for values in (self.texts, *(one for one in flat if one.dtype == object))]
+        numbers = [one.tobytes() for one in (self.offsets, *flat) if one.dtype != object]
+        return digest_of(b"|".join([*(one.encode() for one in words), *numbers]))
+
+
+FLAT = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount", "quantity")
+"""The columns of :class:`Sequences` that have a row per event."""
+
+
+class Told(Protocol):
+    """Users' sequences, wherever they lie: in memory, or in a file of which only what is asked for is read."""
+
+    @property
+    def keys(self) -> NDArray[np.bytes_] | None:
+        """Return per user the hash of the events."""
+
+    def __len__(self) -> int:
+        """Return how many users there are."""
+
+    def batches(self, rows: Ints) -> Iterator[tuple[Ints, Sequences]]:
+        """Yield some of the users, and which they are, few enough at once."""
+
+
+CONTENT_KEY = "content_key"
 LISTS = (
     "event_types",
     "texts",
@@ -131,8 +170,6 @@ class Tokens:
     hour: Ints
     numbers: Floats
     """(tokens, NUMBERS)"""
-    keys: NDArray[np.bytes_]
-    """Per user the hash of all that its tokens say, independent of vocabulary and weights."""
 
     @cached_property
     def lengths(self) -> Ints:
@@ -208,7 +245,6 @@ def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) 
         gap=np.searchsorted(GAP_EDGES, sequences.gap_seconds[starts], side="right"),
         hour=sequences.hour_of_week[starts],
         numbers=numbers,
-        keys=_keys(sequences, starts, kind, channel, numbers, offsets, text_offsets, flat),
     )
 
 
@@ -250,41 +286,6 @@ def _ranges(starts: Ints, sizes: Ints) -> Ints:
     return np.repeat(starts - begins, sizes) + np.arange(int(sizes.sum()))
 
 
-def _keys(
-    sequences: Sequences,
-    starts: Ints,
-    kind: _Named,
-    channel: _Named,
-    numbers: Floats,
-    offsets: Ints,
-    text_offsets: Ints,
-    flat: Ints,
-) -> NDArray[np.bytes_]:
-    text_keys = _short_digests(sequences.texts)[sequences.text[flat]]
-    facts = np.empty(
-        len(starts), dtype=[("k", "u8"), ("c", "u8"), ("g", "i8"), ("h", "i8"), ("n", "f4", NUMBERS)]
-    )
-    facts["k"], facts["c"] = (
-        _short_digests(kind.names)[kind.code],
-        _short_digests(channel.names)[channel.code],
-    )
-    facts["g"], facts["h"] = sequences.gap_seconds[starts], sequences.hour_of_week[starts]
-    facts["n"] = numbers
-    said, words = facts.tobytes(), text_keys.tobytes()
-    size = facts.itemsize
-    keys = [
-        digest_of(b"|".join((said[first * size : last * size], words[8 * begin : 8 * end])))
-        for (first, last), (begin, end) in zip(
-            pairwise(offsets.tolist()), pairwise(text_offsets[offsets].tolist()), strict=True
-        )
-    ]
-    return np.array(keys, dtype="S32")
-
-
-def _short_digests(names: Sequence[str]) -> NDArray[np.uint64]:
-    return np.array([int(digest_of(name)[:16], 16) for name in names] or [0], dtype=np.uint64)
-
-
 @dataclass(frozen=True)
 class _Named:
     """Names of many things, each distinct one once: thing i is called ``names[code[i]]``."""
@@ -311,6 +312,13 @@ def _most_frequent(values: NDArray[np.object_], limit: int) -> list[str]:
 
 def _signed_log(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def stored_keys(table: pa.Table) -> NDArray[np.bytes_] | None:
+    """Return the column of keys, (users,), or None where a table has none."""
+    if CONTENT_KEY not in table.column_names:
+        return None
+    return np.array(table[CONTENT_KEY].to_numpy(), dtype="S32")
 
 
 def _one_chunk(column: pa.ChunkedArray) -> Any:

@@ -15,7 +15,7 @@ from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
 from ml.segments import identity, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
-from ml.warehouse import Cut
+from ml.warehouse import Cut, Day
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class BehaviourSegments:
             self.lineage,
         )
 
-    def place(self, cut: Cut) -> tuple[Placement, int, int]:
+    def place(self, day: Day) -> tuple[Placement, int, int]:
         """Place every user of a cut; also say how many embeddings were computed and how many reused."""
-        embedded = self.classifier.embed(cut.sequences)
+        embedded = self.classifier.embed(day.sequences)
         return self.clusters.place(embedded.vectors), embedded.encoded, embedded.reused
 
     def save(self, folder: Path) -> str:

@@ -5,6 +5,7 @@ Who is who decides titles, rhythm and orders; ids and row order say nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -60,6 +61,8 @@ def write(
                 labels.append(_label(user, group, row["features"], cut, horizon, cut_rng))
     folder = paths.snapshots / digest
     folder.mkdir(parents=True, exist_ok=True)
+    for sequence in sequences:
+        sequence["content_key"] = hashlib.md5(repr(list(sequence.values())[3:-1]).encode()).hexdigest()  # noqa: S324 - as dbt does
     table = pa.Table.from_pylist(sequences)
     place = table.schema.get_field_index("hours_of_week")
     # As the warehouse types it.

@@ -15,7 +15,7 @@ from ml.encoder.features import Scaler, numeric
 from ml.encoder.outcomes import Outcomes
 from ml.encoder.texts import TextEncoder
 from ml.evaluation.metrics import roc_auc
-from ml.warehouse import Cut, Inputs
+from ml.warehouse import Cut, Inputs, StoredSequences
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK
 
@@ -70,12 +70,39 @@ def test_unchanged_users_are_not_encoded_again(cut: Cut, data: Path) -> None:
     fitted = _fit(cut, QUICK, data)
     first = fitted.embed(cut.sequences)
     assert (first.encoded, first.reused) == (len(cut), 0)
-    hours = cut.sequences.hour_of_week.copy()
+    hours, keys = cut.sequences.hour_of_week.copy(), cut.sequences.keys
+    assert keys is not None
     hours[-1] = (hours[-1] + 1) % 168  # the last user did one thing an hour later
-    second = fitted.embed(replace(cut.sequences, hour_of_week=hours))
+    second = fitted.embed(replace(cut.sequences, hour_of_week=hours, keys=np.append(keys[:-1], b"another")))
     assert (second.encoded, second.reused) == (1, len(cut) - 1)
     assert (second.vectors[:-1] == first.vectors[:-1]).all()
     assert (second.vectors[-1] != first.vectors[-1]).any()
+
+
+def test_changed_sequences_find_nothing_that_was_kept(cut: Cut, data: Path) -> None:
+    fitted = _fit(cut, QUICK, data)
+    before = fitted.embed(cut.sequences)
+    silent = cut.sequences.changed(amount=np.zeros_like(cut.sequences.amount))
+    after = fitted.embed(silent)
+    assert (after.encoded, after.reused) == (len(cut), 0)
+    assert (after.vectors != before.vectors).any()
+    assert (fitted.embed(cut.sequences).vectors == before.vectors).all()
+
+
+def test_day_is_embedded_as_the_cut_and_reads_only_who_is_new(cut: Cut, data: Path) -> None:
+    world = synthetic.write(users=150)
+    day = Inputs.of(world.paths, world.as_of).day(world.train)
+    fitted = _fit(cut, QUICK, data)
+    assert list(day.users) == list(cut.users)
+    half = np.arange(0, len(cut), 2)
+    fitted.embed(cut.only(half).sequences)
+    stored = day.sequences
+    assert isinstance(stored, StoredSequences)
+    read = [row for rows, _ in stored.batches(np.arange(1, len(cut), 2), at_once=20) for row in rows]
+    assert sorted(read) == list(range(1, len(cut), 2))
+    found = fitted.embed(stored)
+    assert (found.encoded, found.reused) == (len(cut) - len(half), len(half))
+    assert (found.vectors == fitted.embed(cut.sequences).vectors).all()
 
 
 def test_silent_user_decays_without_being_encoded_again(cut: Cut, data: Path) -> None:

@@ -7,6 +7,7 @@ keep_eligible_users as (
     select
         users.user_key,
         users.as_of_date,
+        coalesce(listed.content_key, 'no events') as content_key,
         coalesce(listed.event_count, 0) as event_count,
         {%- for list in sequence_lists() %}
         coalesce(listed.{{ list }}, []) as {{ list }},
