@@ -8,6 +8,7 @@ with the same seeds and settings, and are tried on the same later cut:
     sequence only          the sequence, and how long it has been silent
     both                   what is served
     order shuffled         each user's events in random order; gaps and hours stay where they were
+    no order, no rhythm    the same, with gaps and hours of anybody's events
     gaps removed           every gap between orders counts as one day
     titles: random         a vector per title that says nothing but which title it is
     titles: TF-IDF + SVD   words without a pretrained model
@@ -65,6 +66,14 @@ def shuffled(sequences: Sequences) -> Sequences:
     return sequences.changed(**{name: getattr(sequences, name)[order] for name in what})
 
 
+def without_rhythm(sequences: Sequences) -> Sequences:
+    """Put each user's events in random order, with gaps and hours of anybody's events."""
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(sequences.text))
+    what = ("gap_seconds", "hour_of_week")
+    return shuffled(sequences).changed(**{name: getattr(sequences, name)[order] for name in what})
+
+
 def without_gaps(sequences: Sequences) -> Sequences:
     """Count every gap as one day; what happened at one moment still did."""
     return sequences.changed(gap_seconds=np.where(sequences.gap_seconds > 0, DAY, 0))
@@ -89,6 +98,7 @@ ABLATIONS = (
     Ablation("sequence only", recipe="bert"),
     Ablation(WHOLE),
     Ablation("order shuffled", change=shuffled),
+    Ablation("no order, no rhythm", change=without_rhythm),
     Ablation("gaps removed", change=without_gaps),
     Ablation("titles: random", settings={"text": {"source": "random"}}),
     Ablation("titles: TF-IDF + SVD", settings={"text": {"source": "tfidf"}}),

@@ -330,9 +330,7 @@ def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0, at
         is_changed[: round(changed * size)] = True
         part.hour_of_week[part.offsets[1:][is_changed] - 1] += 1
         part.hour_of_week[:] %= 168
-        keys = [
-            digest_of(f"{user} {said}").decode() for user, said in zip(users, is_changed, strict=True)
-        ]
+        keys = [digest_of(f"{user} {said}").decode() for user, said in zip(users, is_changed, strict=True)]
         flat = {
             "event_types": part.event_type,
             "texts": np.array(part.texts, dtype=object)[part.text],

@@ -7,6 +7,7 @@ totals, orders and amounts stay as they are. For each seed and each place of the
     rfm_logistic, lightgbm, lightgbm_order    the rivals; the last has counts of transitions, gaps and hours
     bert_features                             the encoder with features
     order shuffled                            the same, fitted and tried on events in random order
+    no order, no rhythm                       the same, with gaps and hours of anybody's events too
     group alone                               the share of each true group that was of high value
     ceiling                                   LightGBM that is also told the true group
 
@@ -30,7 +31,7 @@ import pandas as pd
 from rich.table import Table
 
 import settings
-from benchmarks.ablations import shuffled
+from benchmarks.ablations import shuffled, without_rhythm
 from benchmarks.behaviour_log import ScratchPaths
 from benchmarks.recovery import planted
 from cli import answer, main
@@ -48,9 +49,14 @@ Floats = npt.NDArray[np.float64]
 
 SHOP = "simulated"
 FITTED = ("rfm_logistic", "lightgbm", "lightgbm_order", "bert_features")
-ENCODER, CEILING, SHUFFLED, GROUP = "bert_features", "ceiling", "order shuffled", "group alone"
-MODELS = (*FITTED, SHUFFLED, GROUP, CEILING)
-GAPS = ((ENCODER, "lightgbm"), (ENCODER, "lightgbm_order"), (ENCODER, SHUFFLED), (CEILING, "lightgbm_order"))
+ENCODER, CEILING, GROUP = "bert_features", "ceiling", "group alone"
+TAKEN_AWAY = {"order shuffled": shuffled, "no order, no rhythm": without_rhythm}
+MODELS = (*FITTED, *TAKEN_AWAY, GROUP, CEILING)
+GAPS = (
+    *((ENCODER, other) for other in ("lightgbm", "lightgbm_order", *TAKEN_AWAY)),
+    ("no order, no rhythm", "lightgbm"),
+    (CEILING, "lightgbm_order"),
+)
 COURT_SEED = 0
 
 
@@ -121,9 +127,9 @@ def _scores(name: str, cuts: Cuts, shop: Shop, config: Config, seeds: Sequence[i
     if name == CEILING:
         trees = GradientTrees.fit(_told(train, shop), train.outcomes.is_high_value, config.rivals)
         return trees.score(_told(test, shop))[None]
-    if name == SHUFFLED:
-        name = ENCODER
-        train, test = (replace(cut, sequences=shuffled(cut.sequences)) for cut in (train, test))
+    if name in TAKEN_AWAY:
+        change, name = TAKEN_AWAY[name], ENCODER
+        train, test = (replace(cut, sequences=change(cut.sequences)) for cut in (train, test))
     (recipe,) = (one for one in RECIPES if one.name == name)
     assert isinstance(recipe, Recipe)
     vectors = settings.data_dir() / "benchmarks" / "vectors"

@@ -33,8 +33,8 @@ from ml import reuse, tracking
 from ml.configs import ClusterConfig, Config, with_changes
 from ml.encoder.classifier import Classifier
 from ml.encoder.features import Scaler, numeric
+from ml.encoder.order import OrderFeatures
 from ml.encoder.text_controls import text_source
-from ml.evaluation.order import OrderFeatures
 from ml.evaluation.rivals import RFM, GradientTrees
 from ml.evaluation.segments import Ints, Later, Partition, intervals, place, stability
 from ml.segments import clusters

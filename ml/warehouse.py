@@ -82,7 +82,7 @@ TABLES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class StoredSequences:
-    """The sequences of an as_of_date where they lie: memory holds those that are asked for, a batch at a time."""
+    """The sequences of an as_of_date in a file: memory holds those that are asked for, a batch at a time."""
 
     file: str
     as_of_date: date
@@ -92,7 +92,9 @@ class StoredSequences:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def batches(self, rows: NDArray[np.int64], at_once: int = 20_000) -> Iterator[tuple[NDArray[np.int64], Sequences]]:
+    def batches(
+        self, rows: NDArray[np.int64], at_once: int = 20_000
+    ) -> Iterator[tuple[NDArray[np.int64], Sequences]]:
         """Yield some of the users, and which they are, so many at once."""
         if len(rows) == 0:
             return
@@ -193,19 +195,26 @@ class Inputs:
         )
 
     def day(self, as_of: date) -> Day:
-        """Read the users of one as_of_date without their sequences, which are read where a model asks for them.
+        """Read the users of one as_of_date; their sequences are read where a model asks for them.
 
         Raises
         ------
         ShoalError
-            As :meth:`cut` does.
+            As :meth:`cut` does, and for a snapshot of an earlier release, which has no keys.
         """
+        if CONTENT_KEY not in pq.read_schema(self._file("fct_user_sequences")).names:
+            raise ShoalError(
+                f"snapshot {self.folder.name} has no {CONTENT_KEY}, an earlier release wrote it: "
+                f"run python -m warehouse build core --as-of {as_of} first"
+            )
         told = self._rows("fct_user_sequences", as_of, f"user_key, last_event_at, {CONTENT_KEY}")
         users, features = self._users(told, as_of)
         keys = stored_keys(told)
         assert keys is not None
         names = told["user_key"].combine_chunks()
-        return Day(as_of, users, StoredSequences(self._file("fct_user_sequences"), as_of, names, keys), features)
+        return Day(
+            as_of, users, StoredSequences(self._file("fct_user_sequences"), as_of, names, keys), features
+        )
 
     def _users(self, sequences: pa.Table, as_of: date) -> tuple[NDArray[np.object_], pd.DataFrame]:
         """Return who the users of a date are, and their features."""

@@ -68,6 +68,7 @@ class TrainingConfig(BudgetConfig):
     profile_weight: float = (
         0.5  # reconstruct the behaviour profile, so that embeddings tell what users are like
     )
+    profile_order: bool = True  # the profile also tells order and rhythm
     threads: int = 2
 
 
@@ -206,7 +207,7 @@ class Config(Frozen):
 def make(seed: int | None = None, steps: int | None = None) -> Config:
     """Return the default config with the two settings that a person gives by hand."""
     changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
-    return Config(training=TrainingConfig(**changes))
+    return with_changes(Config(), training=changes)
 
 
 def with_changes(config: Config, **changes: dict[str, Any]) -> Config:

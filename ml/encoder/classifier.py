@@ -15,6 +15,7 @@ from ml.encoder.features import Scaler, Steps, numeric
 from ml.encoder.finetuning import Examples, fine_tune, sizes
 from ml.encoder.keys import digest_of
 from ml.encoder.network import BehaviourBert
+from ml.encoder.order import OrderFeatures
 from ml.encoder.outcomes import Outcomes
 from ml.encoder.pretraining import pretrain
 from ml.encoder.start import Pretrained, sized_as_text, text_layers_into
@@ -61,10 +62,13 @@ class Classifier:
         vocabulary = Vocabulary.of(sequences, config.tokens)
         values = numeric(features)
         steps = Steps.fit(_joining(values, config), config.network.feature_bins)
+        told = values
+        if config.training.profile_order:
+            told = numeric(OrderFeatures.fit(sequences).beside(features, sequences))
         examples = Examples(
             tokens=tokenise(sequences, vocabulary, config.tokens),
             features=steps.apply(values),
-            profile=Scaler.fit(values).apply(values),
+            profile=Scaler.fit(told).apply(told),
             targets=None if outcomes is None else outcomes.as_targets(),
             is_validation=held_out(users, config.training.validation_share, config.training.seed),
         )

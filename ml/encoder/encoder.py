@@ -18,7 +18,7 @@ from ml.encoder.keys import as_bytes, as_keys
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
 from ml.encoder.texts import TextEncoder, TextSource, fast_type
-from ml.encoder.tokens import Sequences, Told, Tokens, Vocabulary, tokenise
+from ml.encoder.tokens import Sequences, Tokens, Told, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
 Floats = NDArray[np.float32]
@@ -67,9 +67,7 @@ class Encoder:
             )
         if told.keys is not None:
             cache.add(told.keys[missing], vectors[missing])
-        return Embedded(
-            vectors.astype(np.float32), encoded=len(missing), reused=len(vectors) - len(missing)
-        )
+        return Embedded(vectors.astype(np.float32), encoded=len(missing), reused=len(vectors) - len(missing))
 
     @cached_property
     def _layers(self) -> PackedBert:

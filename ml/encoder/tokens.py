@@ -8,7 +8,7 @@ so a silent user's embedding stays valid for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -115,7 +115,7 @@ FLAT = ("text", "event_type", "channel", "gap_seconds", "hour_of_week", "amount"
 
 
 class Told(Protocol):
-    """Users' sequences, wherever they lie: in memory, or in a file of which only what is asked for is read."""
+    """Users' sequences, in memory or in a file of which only what is asked for is read."""
 
     @property
     def keys(self) -> NDArray[np.bytes_] | None:

@@ -31,7 +31,7 @@ from warehouse.horizon import Trial
 Floats = NDArray[np.float64]
 MARGIN = 0.001
 """ROC-AUC by which a change must beat ml/configs as it stands: seeds differ by more."""
-SHAPING = ("buy_till_die", "calibration", "order", "recipes", "rivals")
+SHAPING = ("buy_till_die", "calibration", "recipes", "rivals")
 """The modules of this room that shape a fit: whoever changes how it is told need not fit again."""
 
 Fit = dict[str, Floats]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.configs import Config
+from ml.encoder.order import OrderFeatures
 from ml.evaluation.buy_till_die import BuyTillDie, Purchases
-from ml.evaluation.order import OrderFeatures
 from ml.evaluation.rivals import AllLogistic, GradientTrees, RfmLogistic
 from ml.warehouse import Cut
 
@@ -74,11 +74,11 @@ class OrderTrees:
     def fit(cls, train: Cut, config: Config, seed: int, folder: Path | None) -> OrderTrees:
         """Choose transitions and grow trees on the training cut."""
         order = OrderFeatures.fit(train.sequences)
-        return cls(order, _trees(order.beside(train), train, config, seed))
+        return cls(order, _trees(order.beside(train.features, train.sequences), train, config, seed))
 
     def score(self, cut: Cut) -> Floats:
         """Return probabilities, (users,)."""
-        return self.trees.score(self.order.beside(cut))
+        return self.trees.score(self.order.beside(cut.features, cut.sequences))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def write(
     folder = paths.snapshots / digest
     folder.mkdir(parents=True, exist_ok=True)
     for sequence in sequences:
-        sequence["content_key"] = hashlib.md5(repr(list(sequence.values())[3:-1]).encode()).hexdigest()  # noqa: S324 - as dbt does
+        sequence["content_key"] = hashlib.md5(repr(list(sequence.values())[3:-1]).encode()).hexdigest()
     table = pa.Table.from_pylist(sequences)
     place = table.schema.get_field_index("hours_of_week")
     # As the warehouse types it.

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from ml.configs import Config, with_changes
+from ml.encoder.order import OrderFeatures
 from ml.encoder.tokens import Sequences
 from ml.evaluation.buy_till_die import BuyTillDie, Purchases
-from ml.evaluation.order import OrderFeatures
 from ml.evaluation.recipes import RECIPES, Blend, Recipe
 from ml.warehouse import Cut, Inputs
 from tests.unit.ml import synthetic

@@ -1,4 +1,4 @@
-"""Cheap features of order and rhythm, for the rival that shows what a sequence model adds beyond them."""
+"""Cheap features of order and rhythm: what an embedding must be able to tell, and a rival's features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.encoder.tokens import Sequences
-from ml.warehouse import Cut
 
 Floats = NDArray[np.float64]
 
@@ -35,9 +34,9 @@ class OrderFeatures:
         names, counts = np.unique(_Moments.of(sequences).transitions()[1].astype("U"), return_counts=True)
         return cls(tuple(sorted(str(names[place]) for place in np.lexsort((names, -counts))[:limit])))
 
-    def beside(self, cut: Cut) -> pd.DataFrame:
-        """Return a cut's features with those of order beside them."""
-        return pd.concat([cut.features, self.of(cut.sequences, cut.features.index)], axis=1)
+    def beside(self, features: pd.DataFrame, sequences: Sequences) -> pd.DataFrame:
+        """Return features of users with those of order beside them."""
+        return pd.concat([features, self.of(sequences, features.index)], axis=1)
 
     def of(self, sequences: Sequences, index: pd.Index) -> pd.DataFrame:
         """Return one row per user; a user with one moment has no pause and no transition."""
