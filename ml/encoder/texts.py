@@ -24,6 +24,7 @@ from transformers import BertModel
 
 from cli import ShoalError, console
 from ml.configs import TextConfig
+from ml.encoder.int8 import Int8Layers
 from ml.encoder.keys import as_bytes, as_keys, digest_of
 from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
@@ -61,6 +62,7 @@ class Layers:
         on_device: Any = nn.Module.to(bert, DEVICE)
         self.embeddings = on_device.embeddings.eval()
         self.packed = PackedBert(on_device, fast_type())
+        self.width = self.packed.width
 
     @torch.inference_mode()
     def read(self, pieces: list[list[int]], told: str) -> Iterator[tuple[Pack, torch.Tensor]]:
@@ -74,6 +76,12 @@ class Layers:
             piece, place = torch.from_numpy(ids).to(DEVICE)
             inputs = self.embeddings(input_ids=piece[None], position_ids=place[None])[0]
             yield pack, self.packed(inputs.to(self.packed.dtype), pack)
+
+    @torch.inference_mode()
+    def pooled(self, pieces: list[list[int]], told: str) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        """Yield some of the texts, and the mean of their last states, (texts, H)."""
+        for pack, states in self.read(pieces, told):
+            yield pack.members, torch.cat([rows.float().mean(1) for rows in pack.split(states)])
 
 
 def checkpoint_path(name: str) -> str:
@@ -106,7 +114,9 @@ class TextEncoder:
     def __init__(self, config: TextConfig, folder: Path | None) -> None:
         self.config = config
         self.path = checkpoint_path(config.checkpoint)
-        self._cache = None if folder is None else folder / "text_vectors" / f"{self.weights_hash}.safetensors"
+        kept = None if folder is None else folder / "text_vectors" / self.weights_hash
+        self._cache = None if kept is None else kept.with_suffix(".safetensors")
+        self._quantised = None if kept is None else kept.with_suffix(".xml")
         self.encoded = 0
 
     @cached_property
@@ -114,7 +124,8 @@ class TextEncoder:
         """Return the hash of the checkpoint's weights and of what else shapes a vector."""
         weights = Path(self.path) / "model.safetensors"
         content = weights.read_bytes() if weights.is_file() else self.path.encode()
-        shaping = f"|{self.config.max_tokens}|{fast_type()}"
+        kind = fast_type() if self.config.precision == "fast" else self.config.precision
+        shaping = f"|{self.config.max_tokens}|{kind}"
         return hashlib.sha256(content + shaping.encode()).hexdigest()[:16]
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -142,7 +153,7 @@ class TextEncoder:
     @property
     def width(self) -> int:
         """Return H, the length of a vector."""
-        return self._layers.packed.width
+        return self._layers.width
 
     @cached_property
     def _known(self) -> dict[bytes, NDArray[np.float16]]:
@@ -157,8 +168,14 @@ class TextEncoder:
             save_tensors(self._cache, {"keys": as_bytes(keys), "vectors": np.stack(list(known.values()))})
 
     @cached_property
-    def _layers(self) -> Layers:
-        return Layers(self.bert())
+    def _layers(self) -> Layers | Int8Layers:
+        if self.config.precision == "fast":
+            return Layers(self.bert())
+        special = set(self._tokenizer.all_special_ids)
+        ordinary = np.array([piece for piece in range(len(self._tokenizer)) if piece not in special])
+        first, *_, last = self.pieces([""], 2)[0]
+        sizes = (self.config.max_tokens, self.config.threads)
+        return Int8Layers(self.bert(), ordinary, (first, last), *sizes, self._quantised)
 
     def bert(self) -> BertModel:
         """Return the checkpoint's BertModel, without the pooler.
@@ -208,8 +225,7 @@ class TextEncoder:
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float16]:
         layers = self._layers  # first, as its absence has the clearer error
         torch.set_num_threads(self.config.threads)
-        vectors = np.zeros((len(texts), layers.packed.width), dtype=np.float16)
-        for pack, states in layers.read(self.pieces(texts, self.config.max_tokens), "encoding texts"):
-            pooled = torch.cat([rows.float().mean(1) for rows in pack.split(states)])  # (texts, H)
-            vectors[pack.members] = torch.nn.functional.normalize(pooled, dim=-1).half().cpu().numpy()
+        vectors = np.zeros((len(texts), layers.width), dtype=np.float16)
+        for members, pooled in layers.pooled(self.pieces(texts, self.config.max_tokens), "encoding texts"):
+            vectors[members] = torch.nn.functional.normalize(pooled, dim=-1).half().cpu().numpy()
         return vectors
