@@ -97,7 +97,7 @@ lock: setup ## resolve pyproject.toml again into requirements.lock
 	$(VENV)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --quiet --cache-dir .venv/cache/uv >> .venv/lock
 	mv .venv/lock requirements.lock
 	echo '# What docker-compose.yml, text vectors in int8 and their tests need beyond requirements.lock. Made by `make lock`; edit pyproject.toml instead.' > .venv/lock
-	$(VENV)/uv pip compile pyproject.toml --extra dev --extra cluster --extra int8 --constraint requirements.lock --python-version 3.11 --no-header --quiet --cache-dir .venv/cache/uv | grep -vxFf requirements.lock >> .venv/lock
+	$(VENV)/uv pip compile pyproject.toml --extra dev --extra cluster --extra int8 --constraint requirements.lock --python-version 3.11 --no-header --quiet --cache-dir .venv/cache/uv | grep -vxFf requirements.lock | grep -v '^openvino-telemetry' >> .venv/lock
 	mv .venv/lock requirements-cluster.lock
 
 .PHONY: clean

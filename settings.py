@@ -29,6 +29,9 @@ TELEMETRY_OFF = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "NNCF_CI": "1",
+    # What cuBLAS needs to repeat itself.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # Idle OpenMP threads sleep instead of spinning: on shared cores a tenth of the CPU-seconds.
     "OMP_WAIT_POLICY": "PASSIVE",
 }

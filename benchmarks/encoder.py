@@ -35,13 +35,15 @@ from transformers import AutoTokenizer
 import cli
 from cli import answer, console
 from ml.configs import Config, NetworkConfig, TextConfig, TokenConfig, with_changes
+from ml.encoder import devices
+from ml.encoder.devices import bf16_is_fast, fast_type
 from ml.encoder.encoder import Encoder
 from ml.encoder.keys import digest_of
 from ml.encoder.network import BehaviourBert, Sizes
 from ml.encoder.packed import packs
 from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
-from ml.encoder.texts import Layers, TextEncoder, bf16_is_fast, fast_type
+from ml.encoder.texts import Layers, TextEncoder
 from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary, stored_keys
 from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
@@ -286,7 +288,9 @@ class PlainStories(ReadingStories):
         for row, member in enumerate(members):
             ids[row, : self.lengths[member]] = self.pieces[member]
         is_real = np.arange(MAXIMUM) < self.lengths[members][:, None]
-        read = self.network(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(is_real).long())
+        told = torch.from_numpy(ids), torch.from_numpy(is_real).long()
+        piece, mask = (one.to(devices.DEVICE) for one in told)
+        read = self.network(input_ids=piece, attention_mask=mask)
         logits: torch.Tensor = read.logits[:, 1]
         return logits
 
@@ -320,9 +324,9 @@ def compare_tuning(cut: Cut, steps: int) -> Table:
 
 @torch.inference_mode()
 def _auc_of(task: ReadingStories, members: NDArray[np.int64], truth: NDArray[np.bool_]) -> float:
-    task.network.eval()
+    task.network.to(devices.DEVICE).eval()
     parts = np.array_split(members[np.argsort(task.lengths[members])], max(1, len(members) // 32))
-    scores = np.concatenate([task.logits(part).numpy() for part in parts])
+    scores = np.concatenate([task.logits(part).cpu().numpy() for part in parts])
     return float(roc_auc(truth[np.concatenate(parts)], scores)[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,12 @@ from rich.progress import track
 
 from cli import ShoalError, console
 from ml.configs import Config
+from ml.encoder import devices
+from ml.encoder.devices import fast_type
 from ml.encoder.keys import as_bytes, as_keys
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
-from ml.encoder.texts import TextEncoder, TextSource, fast_type
+from ml.encoder.texts import TextEncoder, TextSource
 from ml.encoder.tokens import Sequences, Tokens, Told, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
@@ -70,8 +73,14 @@ class Encoder:
         return Embedded(vectors.astype(np.float32), encoded=len(missing), reused=len(vectors) - len(missing))
 
     @cached_property
+    def _reader(self) -> BehaviourBert:
+        """Return the network where it reads; the one in memory goes on to judge."""
+        device = devices.DEVICE
+        return self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
+
+    @cached_property
     def _layers(self) -> PackedBert:
-        return PackedBert(self.network.bert, fast_type())
+        return PackedBert(self._reader.bert, fast_type())
 
     @torch.inference_mode()
     def _encode(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> NDArray[np.float16]:
@@ -80,17 +89,18 @@ class Encoder:
 
     @torch.inference_mode()
     def _read(self, tokens: Tokens, projected: torch.Tensor, users: NDArray[np.int64]) -> NDArray[np.float16]:
-        found = packs(tokens.lengths[users] + 1, self._layers.rows)
+        found, projected = packs(tokens.lengths[users] + 1, self._layers.rows), projected.to(devices.DEVICE)
         vectors = np.zeros((len(users), 2 * self.network.config.hidden_size), dtype=np.float16)
         for pack in track(
             found, "encoding users", console=console, transient=True, disable=not console.is_terminal
         ):
-            batch = collate_packed(tokens, users[pack.members], pack.rows)
-            states = self.network.bert.embeddings(
-                inputs_embeds=self.network.inputs(batch, projected), position_ids=batch.position
+            batch = collate_packed(tokens, users[pack.members], pack.rows).to(devices.DEVICE)
+            states = self._reader.bert.embeddings(
+                inputs_embeds=self._reader.inputs(batch, projected), position_ids=batch.position
             )
             read = self._layers(states[0].to(self._layers.dtype), pack)
-            vectors[pack.members] = torch.cat([_pooled(part) for part in pack.split(read)]).half().numpy()
+            pooled = torch.cat([_pooled(part) for part in pack.split(read)])
+            vectors[pack.members] = pooled.half().cpu().numpy()
         return vectors
 
     def project(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml.configs import Config
+from ml.encoder import devices
 from ml.encoder.network import BehaviourBert, Sizes, collate
 from ml.encoder.tokens import Tokens, Vocabulary
 from ml.encoder.training import LearningPoint, be_repeatable, learn, mean_over
@@ -94,9 +95,10 @@ class FineTuning:
         self.lengths = examples.tokens.lengths
         self.learners = np.flatnonzero(~examples.is_validation)
         self.table = torch.from_numpy(text_table)
-        self.features = torch.from_numpy(examples.features)
-        self.profile = torch.from_numpy(examples.profile)
-        self.targets = None if examples.targets is None else torch.from_numpy(examples.targets)
+        device = devices.DEVICE
+        self.features = torch.from_numpy(examples.features).to(device)
+        self.profile = torch.from_numpy(examples.profile).to(device)
+        self.targets = None if examples.targets is None else torch.from_numpy(examples.targets).to(device)
 
     def parameters(self) -> list[dict[str, object]]:
         """Return all weights, the straight path at a rate of its own."""
@@ -120,10 +122,12 @@ class FineTuning:
 
     def _losses(self, members: NDArray[np.int64]) -> list[Tensor]:
         """Return the losses of high value, buying, revenue and profile; without targets the last alone."""
+        device = devices.DEVICE
         batch = collate(self.examples.tokens, members)
         used, text = torch.unique(batch.text, return_inverse=True)
-        embedding = self.network(replace(batch, text=text), self.network.text(self.table[used]))
-        rows = torch.from_numpy(members)
+        batch = replace(batch, text=text).to(device)
+        embedding = self.network(batch, self.network.text(self.table[used].to(device)))
+        rows = torch.from_numpy(members).to(device)
         profile = nn.functional.mse_loss(self.network.profile(embedding), self.profile[rows])
         if self.targets is None:
             return [profile]

@@ -10,7 +10,6 @@ others, and one scale for all would round the rest away (Bondarenko, Nagel, Blan
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -66,7 +65,6 @@ class Int8Layers:
         threads: int,
         file: Path | None,
     ) -> None:
-        os.environ.setdefault("NNCF_CI", "1")  # it then tells nobody that it is used
         try:
             import nncf
             import openvino

@@ -41,6 +41,10 @@ class Batch:
     is_start: Tensor  # True at CLS
     is_real: Tensor  # True at CLS and at tokens, False at padding
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(**{name: one.to(device) for name, one in vars(self).items()})
+
 
 START, NOBODY = -2, -1
 """What stands in a place that holds no token: CLS, or padding."""
@@ -141,7 +145,8 @@ class BehaviourBert(nn.Module):
         rows, length = batch.position.shape
         words = nn.functional.embedding_bag(batch.text, projected, batch.text_offsets, mode="mean")
         tables = [table.weight for table in self.tables]
-        first_rows = torch.tensor([0, *(len(table) for table in tables[:-1])]).cumsum(0)
+        sizes = torch.tensor([0, *(len(table) for table in tables[:-1])], device=batch.kinds.device)
+        first_rows = sizes.cumsum(0)
         # One sum over one joined table, instead of a look-up and an addition for each.
         kinds = nn.functional.embedding_bag(
             (batch.kinds + first_rows).view(-1, len(tables)), torch.cat(tables), mode="sum"

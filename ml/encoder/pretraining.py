@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml.configs import Config
+from ml.encoder import devices
 from ml.encoder.network import Batch, BehaviourBert, collate
 from ml.encoder.tokens import EVENT_TYPE, GAP, GAP_EDGES, Tokens
 from ml.encoder.training import LearningPoint, be_repeatable, learn, mean_over
@@ -90,22 +91,23 @@ class MaskedEvents:
 
     def loss(self, members: NDArray[np.int64]) -> Tensor:
         """Return the weighted losses of product, kind and gap at hidden places."""
-        batch, network = collate(self.tokens, members), self.network.behaviour
+        batch, network, device = collate(self.tokens, members), self.network.behaviour, devices.DEVICE
         is_hidden = self._hide(batch)
         candidates = self._candidates(batch)
-        projected = network.text(self.table[candidates])  # (candidates, H)
         batch = replace(batch, text=torch.searchsorted(candidates, batch.text))
-        inputs = torch.where(is_hidden.unsqueeze(-1), self.network.hidden, network.inputs(batch, projected))
-        states = network.states(batch, inputs)[is_hidden]  # (hidden, H)
         product, has_text = _one_text(batch, is_hidden)
-        guesses = self.network.product(states[has_text]) @ projected.T
+        places = torch.nonzero(is_hidden.flatten()).ravel().to(device)
+        batch, is_hidden = batch.to(device), is_hidden.to(device)
+        projected = network.text(self.table[candidates].to(device))  # (candidates, H)
+        inputs = torch.where(is_hidden.unsqueeze(-1), self.network.hidden, network.inputs(batch, projected))
+        states = network.states(batch, inputs).flatten(0, 1)[places]  # (hidden, H)
+        kinds = batch.kinds.flatten(0, 1)[places]
+        told = self._unbiased(self.network.product(states[has_text.to(device)]) @ projected.T, candidates)
         cross_entropy = nn.functional.cross_entropy
         return (
-            cross_entropy(self._unbiased(guesses, candidates), product, reduction="sum")
-            / max(1, len(product))
-            + self.config.type_weight
-            * cross_entropy(self.network.event_type(states), batch.kinds[is_hidden][:, EVENT_TYPE])
-            + self.config.gap_weight * cross_entropy(self.network.gap(states), batch.kinds[is_hidden][:, GAP])
+            cross_entropy(told, product.to(device), reduction="sum") / max(1, len(product))
+            + self.config.type_weight * cross_entropy(self.network.event_type(states), kinds[:, EVENT_TYPE])
+            + self.config.gap_weight * cross_entropy(self.network.gap(states), kinds[:, GAP])
         )
 
     def _hide(self, batch: Batch) -> Tensor:
@@ -129,14 +131,14 @@ class MaskedEvents:
         if len(candidates) == len(self.table):
             return guesses
         drawn = 1 - (1 - self.frequency[candidates]) ** self.config.full_softmax
-        return guesses - drawn.clamp(min=1e-12).log().to(guesses.dtype)
+        return guesses - drawn.clamp(min=1e-12).log().to(guesses)
 
 
 def _one_text(batch: Batch, is_hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw for each hidden token one of its texts; also say which tokens have any."""
+    """Draw for each hidden token one of its texts; also name the hidden tokens that have any."""
     ends = torch.cat([batch.text_offsets[1:], torch.tensor([len(batch.text)])])
     places = is_hidden.flatten()
     first, size = batch.text_offsets[places], (ends - batch.text_offsets)[places]
     has_text = size > 0
     pick = first + (torch.rand(len(size)) * size).long()
-    return batch.text[pick[has_text]], has_text
+    return batch.text[pick[has_text]], torch.nonzero(has_text).ravel()

@@ -13,6 +13,8 @@ from torch import distributed
 def join() -> None:
     """Join the processes that torchrun has started: gloo on processors, NCCL on GPUs."""
     if distributed.is_torchelastic_launched() and not distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(distributed.get_node_local_rank())
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from ml.configs import Config
+from ml.encoder import devices
+from ml.encoder.devices import bf16_is_fast
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.texts import Layers, TextEncoder, bf16_is_fast
+from ml.encoder.texts import Layers, TextEncoder
 from ml.encoder.tokens import Sequences
 from ml.encoder.training import LearningPoint, be_repeatable, held_out, learn, mean_over
 
@@ -96,13 +98,12 @@ class StoryClassifier:
         """Return probabilities of high value, (users,)."""
         torch.set_num_threads(self.config.training.threads)
         pieces = self.text.pieces(tell(sequences, silence(features)), self.config.story.max_tokens)
-        pooler = self.model.bert.pooler
-        assert pooler is not None
+        model: Any = nn.Module.to(self.model, devices.DEVICE)
         scores = np.zeros(len(pieces))
-        for pack, states in Layers(self.model.bert).read(pieces, "reading stories"):
+        for pack, states in Layers(model.bert).read(pieces, "reading stories"):
             first = torch.cat([part[:, 0] for part in pack.split(states)]).float()  # (users, H)
-            logits = self.model.classifier(torch.tanh(pooler.dense(first)))[:, 1]
-            scores[pack.members] = torch.sigmoid(logits.double()).numpy()
+            logits = model.classifier(torch.tanh(model.bert.pooler.dense(first)))[:, 1]
+            scores[pack.members] = torch.sigmoid(logits.double()).cpu().numpy()
         return scores
 
 
@@ -127,7 +128,7 @@ class ReadingStories:
         self.network: nn.Module = model
         self.pieces = pieces
         self.lengths = np.array([len(one) for one in pieces])
-        self.truth = torch.from_numpy(truth.astype(np.float32))
+        self.truth = torch.from_numpy(truth.astype(np.float32)).to(devices.DEVICE)
         self.learners, self.held_out = np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
 
     def parameters(self) -> list[dict[str, object]]:
@@ -141,7 +142,7 @@ class ReadingStories:
     def loss(self, members: NDArray[np.int64]) -> Tensor:
         """Return the cross entropy of high value."""
         return nn.functional.binary_cross_entropy_with_logits(
-            self.logits(members), self.truth[torch.from_numpy(members)]
+            self.logits(members), self.truth[torch.from_numpy(members).to(devices.DEVICE)]
         )
 
     def logits(self, members: NDArray[np.int64]) -> Tensor:
@@ -150,10 +151,10 @@ class ReadingStories:
         for row, member in enumerate(members):
             ids[row, : self.lengths[member]] = self.pieces[member]
         is_real = np.arange(ids.shape[1]) < self.lengths[members][:, None]
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast()):
-            read = self.network(
-                input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(is_real).long()
-            )
+        told = torch.from_numpy(ids), torch.from_numpy(is_real).long()
+        piece, mask = (one.to(devices.DEVICE) for one in told)
+        with torch.autocast(devices.DEVICE.type, torch.bfloat16, enabled=bf16_is_fast()):
+            read = self.network(input_ids=piece, attention_mask=mask)
         logits: Tensor = read.logits.float()[:, 1]
         return logits
 

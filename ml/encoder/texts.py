@@ -24,24 +24,12 @@ from transformers import BertModel
 
 from cli import ShoalError, console
 from ml.configs import TextConfig
+from ml.encoder import devices
+from ml.encoder.devices import fast_type
 from ml.encoder.int8 import Int8Layers
 from ml.encoder.keys import as_bytes, as_keys, digest_of
 from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def bf16_is_fast() -> bool:
-    """Return whether this machine multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
-    if DEVICE.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def fast_type() -> torch.dtype:
-    """Return what this machine multiplies fastest."""
-    return torch.bfloat16 if bf16_is_fast() else torch.float32
 
 
 class TextSource(Protocol):
@@ -59,7 +47,7 @@ class Layers:
     """A text BERT over word pieces, many texts end to end."""
 
     def __init__(self, bert: BertModel) -> None:
-        on_device: Any = nn.Module.to(bert, DEVICE)
+        on_device: Any = nn.Module.to(bert, devices.DEVICE)
         self.embeddings = on_device.embeddings.eval()
         self.packed = PackedBert(on_device, fast_type())
         self.width = self.packed.width
@@ -73,7 +61,7 @@ class Layers:
             flat = [piece for index in pack.members for piece in pieces[index]]
             ids[0, : len(flat)] = flat
             ids[1, : len(flat)] = np.concatenate([np.arange(length) for length in pack.lengths])
-            piece, place = torch.from_numpy(ids).to(DEVICE)
+            piece, place = torch.from_numpy(ids).to(devices.DEVICE)
             inputs = self.embeddings(input_ids=piece[None], position_ids=place[None])[0]
             yield pack, self.packed(inputs.to(self.packed.dtype), pack)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from ml.encoder.devices import bf16_is_fast
 from ml.encoder.packed import Pack, PackedBert, packs
-from ml.encoder.texts import bf16_is_fast
 
 CONFIG = BertConfig(
     vocab_size=1, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
