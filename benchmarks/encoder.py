@@ -43,7 +43,7 @@ from ml.encoder.network import BehaviourBert, Sizes
 from ml.encoder.packed import packs
 from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
-from ml.encoder.texts import Layers, TextEncoder
+from ml.encoder.texts import Layers, TextEncoder, TextSource
 from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary, stored_keys
 from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
@@ -218,14 +218,14 @@ def drawn_sequences(lengths: NDArray[np.int64], rng: np.random.Generator, titles
     )
 
 
-def fresh_encoder(folder: Path | None) -> Encoder:
+def fresh_encoder(folder: Path | None, source: TextSource | None = None) -> Encoder:
     """Return an encoder of the default sizes; what weights it has changes no cost."""
     config = with_changes(Config(tokens=TokenConfig(merge_simultaneous=False)), training={"threads": 1})
     vocabulary = Vocabulary(KINDS, CHANNELS)
     sizes = Sizes(384, len(KINDS), len(CHANNELS), features=1, profile=1, max_tokens=config.tokens.max_tokens)
     torch.manual_seed(SEED)
     network = BehaviourBert(sizes, NetworkConfig()).eval()
-    return Encoder(network, vocabulary, config, folder, RandomTexts())
+    return Encoder(network, vocabulary, config, folder, source or RandomTexts())
 
 
 def compare_behaviour(count: int, mix: NDArray[np.int64] | None) -> Table:
@@ -264,7 +264,7 @@ def compare_days(count: int) -> Table:
         files = Path(folder) / "first.parquet", Path(folder) / "second.parquet"
         write_users(files[0], count, lambda size, _: np.full(size, 64))
         write_users(files[1], count, lambda size, _: np.full(size, 64), changed=0.01)
-        encoder = fresh_encoder(Path(folder))
+        encoder = fresh_encoder(Path(folder), TextEncoder(TextConfig(threads=1), Path(folder)))
         ways = [
             measure(f"{file.stem} day", lambda: encoder.embed(stored(file)), 1)  # noqa: B023 - called at once
             for file in files

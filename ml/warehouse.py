@@ -102,8 +102,10 @@ class StoredSequences:
             # With one thread DuckDB streams; with several it would hold what is not fetched yet.
             connection.execute("set threads = 1")
             connection.register("wanted", pa.table({"user_key": self.users.take(pa.array(rows))}))
+            columns = ", ".join(("user_key", CONTENT_KEY, *LISTS))
             found = connection.sql(
-                "select * from read_parquet(?) semi join wanted using (user_key) where as_of_date = ?",
+                f"select {columns} from read_parquet(?) semi join wanted using (user_key) "  # noqa: S608 - our own names
+                "where as_of_date = ?",
                 params=[self.file, self.as_of_date],
             )
             for batch in found.to_arrow_reader(at_once):
