@@ -44,7 +44,7 @@ from ml.encoder.packed import packs
 from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
 from ml.encoder.texts import Layers, TextEncoder, TextSource
-from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary, stored_keys
+from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary
 from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs, StoredSequences, latest_as_of
@@ -172,7 +172,7 @@ def compare_texts(count: int) -> Table:
     lengths = [len(pieces) for pieces in encoder.pieces(texts, MAXIMUM)]
     ways.append(measure("ours", lambda: encoder._encode(texts).astype(np.float32)))
     if importlib.util.find_spec("openvino") is not None:
-        quantised = TextEncoder(with_changes(Config(text=config), text={"precision": "int8"}).text, None)
+        quantised = TextEncoder(TextConfig(max_tokens=MAXIMUM, threads=1, precision="int8"), None)
         quantised._encode(texts[:64])
         ways.append(measure("ours, int8", lambda: quantised._encode(texts).astype(np.float32)))
     layers = encoder._layers
@@ -234,7 +234,7 @@ def compare_behaviour(count: int, mix: NDArray[np.int64] | None) -> Table:
     if mix is not None:
         kinds[f"the shop's mix, {mix.mean():.1f} tokens"] = np.resize(mix, 4 * count)
     table = Table(title=f"encoding users, {str(fast_type()).removeprefix('torch.')}, one thread")
-    for column in ("users", "network alone: users per CPU-s", "with tokens and hashes", "products alone"):
+    for column in ("users", "network alone: users per CPU-s", "with tokens", "products alone"):
         table.add_column(column, justify="right" if column != "users" else "left")
     for name, lengths in kinds.items():
         table.add_row(name, *_encode_users(name, drawn_sequences(lengths, rng)))
@@ -377,9 +377,7 @@ def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0, at
 def stored(path: Path) -> StoredSequences:
     """Return the users of a Parquet file, as a day of scoring finds them."""
     told = pq.read_table(path, columns=["user_key", CONTENT_KEY])
-    keys = stored_keys(told)
-    assert keys is not None
-    return StoredSequences(str(path), AS_OF, told["user_key"].combine_chunks(), keys)
+    return StoredSequences.of(str(path), AS_OF, told)
 
 
 def compare_memory(count: int) -> Table:

@@ -89,6 +89,13 @@ class StoredSequences:
     users: pa.Array
     keys: NDArray[np.bytes_]
 
+    @classmethod
+    def of(cls, file: str, as_of: date, told: pa.Table) -> StoredSequences:
+        """Name the users of a date by the columns ``user_key`` and ``content_key`` of ``told``."""
+        keys = stored_keys(told)
+        assert keys is not None
+        return cls(file, as_of, told["user_key"].combine_chunks(), keys)
+
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -204,19 +211,15 @@ class Inputs:
         ShoalError
             As :meth:`cut` does, and for a snapshot of an earlier release, which has no keys.
         """
-        if CONTENT_KEY not in pq.read_schema(self._file("fct_user_sequences")).names:
+        file = self._file("fct_user_sequences")
+        if CONTENT_KEY not in pq.read_schema(file).names:
             raise ShoalError(
                 f"snapshot {self.folder.name} has no {CONTENT_KEY}, an earlier release wrote it: "
                 f"run python -m warehouse build core --as-of {as_of} first"
             )
         told = self._rows("fct_user_sequences", as_of, f"user_key, last_event_at, {CONTENT_KEY}")
         users, features = self._users(told, as_of)
-        keys = stored_keys(told)
-        assert keys is not None
-        names = told["user_key"].combine_chunks()
-        return Day(
-            as_of, users, StoredSequences(self._file("fct_user_sequences"), as_of, names, keys), features
-        )
+        return Day(as_of, users, StoredSequences.of(file, as_of, told), features)
 
     def _users(self, sequences: pa.Table, as_of: date) -> tuple[NDArray[np.object_], pd.DataFrame]:
         """Return who the users of a date are, and their features."""

@@ -75,7 +75,7 @@ class BehaviourSegments:
         )
 
     def place(self, day: Day) -> tuple[Placement, int, int]:
-        """Place every user of a cut; also say how many embeddings were computed and how many reused."""
+        """Place every user of a day; also say how many embeddings were computed and how many reused."""
         embedded = self.classifier.embed(day.sequences)
         return self.clusters.place(embedded.vectors), embedded.encoded, embedded.reused
 

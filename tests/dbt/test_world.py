@@ -276,6 +276,18 @@ def test_a_sequence_tells_the_story_in_order(ask: Query) -> None:
     assert amounts == [0, 0, 10]
 
 
+def test_equal_lists_have_one_key_and_others_another(ask: Query) -> None:
+    """What was computed from a user's lists is found again by this key, so it must tell apart what differs."""
+    lists = "event_types, texts, product_ids, categories, channels, gap_seconds, hours_of_week, amounts, quantities"
+    [(rows, users, told, keys, pairs)] = ask(
+        "select count(*), count(distinct user_key), count(distinct said), count(distinct content_key), "
+        "count(distinct (said, content_key)) "
+        f"from (select *, ({lists}, quantities) as said from ml_inputs.fct_user_sequences)"
+    )
+    assert rows > told > users  # some say the same on several dates, and not everybody does
+    assert told == keys == pairs
+
+
 def test_a_review_in_the_last_minutes_of_the_business_day_is_seen(ask: Query) -> None:
     """21:30 UTC on 30 April is 23:30 in Berlin."""
     assert features(ask, "quinn", LAST, "review_count", "review_score_avg", "recency_days") == (1, 4, 0)

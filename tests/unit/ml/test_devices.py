@@ -95,7 +95,6 @@ def test_mixture_of_devices_is_noticed(cut: Cut, elsewhere: torch.device) -> Non
     task = _fine_tuning(cut)
     assert isinstance(task, FineTuning)
     task.network.to(elsewhere)
-    task.profile = task.profile.to("meta")
     task.targets = torch.zeros(len(cut), 3)  # left behind
     with pytest.raises(RuntimeError, match="device"):
         task.loss(task.learners[:8])

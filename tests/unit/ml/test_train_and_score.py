@@ -445,6 +445,14 @@ def test_event_after_its_as_of_date_stops_training(data: Path) -> None:
         Inputs.of(world.paths, world.as_of).cut(world.train)
 
 
+def test_snapshot_of_an_earlier_release_is_not_scored(data: Path) -> None:
+    world = synthetic.write(users=60)
+    file = world.paths.snapshots / "d1" / "fct_user_sequences.parquet"
+    pq.write_table(pq.read_table(file).drop_columns("content_key"), file)
+    with pytest.raises(ShoalError, match="d1 has no content_key, an earlier release wrote it: run python -m"):
+        Inputs.of(world.paths, world.as_of).day(world.as_of)
+
+
 def test_tables_that_disagree_about_users_are_refused(data: Path) -> None:
     world = synthetic.write(users=60)
     file = world.paths.snapshots / "d1" / "fct_user_features.parquet"
