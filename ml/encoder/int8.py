@@ -24,6 +24,7 @@ from torch import nn
 from transformers import BertModel
 
 from cli import ShoalError, console
+from ml import packages
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -31,6 +32,7 @@ Ints = NDArray[np.int64]
 KEPT = r".*output\.dense/.*"
 """The products that stay out of int8."""
 CALIBRATED_ON = 128
+MODEL = "model.xml"  # its weights lie beside it, in model.bin
 AT_ONCE = 32
 STEP = 8
 """Texts are padded to a multiple of this: few shapes for OpenVINO to prepare, and little that is padded."""
@@ -42,20 +44,20 @@ class Int8Layers:
     Parameters
     ----------
     bert
-        What is quantised, unless ``file`` holds it already.
+        What is quantised, unless ``folder`` holds it already.
     ordinary, ends
         The word pieces that texts are drawn from, to calibrate on; what stands before and after each text.
     max_tokens
         Word pieces of a text, at most.
     threads
         Of OpenVINO.
-    file
-        Where the quantised model is kept (``.xml``, with ``.bin`` beside it); None keeps nothing.
+    folder
+        Where the quantised model is kept, sealed; None keeps nothing.
 
     Raises
     ------
     ShoalError
-        When OpenVINO or NNCF is not installed.
+        When OpenVINO or NNCF is not installed, or a byte of what was kept is not what was sealed.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Int8Layers:
         ends: tuple[int, int],
         max_tokens: int,
         threads: int,
-        file: Path | None,
+        folder: Path | None,
     ) -> None:
         try:
             import nncf
@@ -77,12 +79,13 @@ class Int8Layers:
         self.width = int(bert.config.hidden_size)
         self._head = self.width // int(bert.config.num_attention_heads)
         core = openvino.Core()
-        if file is not None and file.exists():
-            model = core.read_model(file)
+        if folder is not None and folder.exists():
+            packages.check(folder)
+            model = core.read_model(folder / MODEL)
         else:
             model = _quantise(nncf, openvino, bert, _drawn(ordinary, ends, max_tokens))
-            if file is not None:
-                _keep(openvino, model, file)
+            if folder is not None:
+                _keep(openvino, model, folder)
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
         self._compiled = core.compile_model(model, "CPU", settings)
 
@@ -140,15 +143,15 @@ def _drawn(ordinary: Ints, ends: tuple[int, int], max_tokens: int) -> list[Ints]
     return [np.array([[ends[0], *text, ends[1]]]) for text in texts]
 
 
-def _keep(openvino: Any, model: Any, file: Path) -> None:
-    """Write a model whole: the ``.xml``, which tells that it is there, comes last."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        aside = Path(folder) / file.name
-        openvino.save_model(model, aside, compress_to_fp16=False)
-        for suffix in (".bin", ".xml"):
-            aside.with_suffix(suffix).chmod(0o600)
-            aside.with_suffix(suffix).replace(file.with_suffix(suffix))
+def _keep(openvino: Any, model: Any, folder: Path) -> None:
+    """Write a model aside, seal it and give it its name; another process may have been first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        sealed = Path(aside) / folder.name
+        openvino.save_model(model, sealed / MODEL, compress_to_fp16=False)
+        packages.seal(sealed)
+        if not folder.exists():
+            sealed.rename(folder)
 
 
 def _as_inputs(pieces: Ints, is_real: Ints) -> dict[str, Ints]:

@@ -104,7 +104,7 @@ class TextEncoder:
         self.path = checkpoint_path(config.checkpoint)
         kept = None if folder is None else folder / "text_vectors" / self.weights_hash
         self._cache = None if kept is None else kept.with_suffix(".safetensors")
-        self._quantised = None if kept is None else kept.with_suffix(".xml")
+        self._quantised = kept
         self.encoded = 0
 
     @cached_property

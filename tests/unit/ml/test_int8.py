@@ -37,6 +37,13 @@ def test_vectors_in_int8_are_those_in_float32_but_for_their_rounding(tmp_path: P
     assert (again._encode(short[:7]) == vectors[:7].astype(np.float16)).all()  # by the model that was kept
     assert not [name for name in tmp_path.rglob("*") if name.suffix in (".pkl", ".pickle", ".pt")]
 
+    (weights,) = tmp_path.rglob("*.bin")
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ShoalError, match=r"model\.bin is not what was sealed"):
+        TextEncoder(INT8, tmp_path)._encode(short[:1])
+
 
 def test_absence_of_openvino_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
