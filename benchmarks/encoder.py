@@ -49,6 +49,7 @@ from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs, StoredSequences, latest_as_of
 from settings import ShopPaths
+from warehouse.snapshot import ROW_GROUP
 
 Floats = NDArray[np.float32]
 SEED = 20
@@ -337,15 +338,18 @@ AS_OF = date(2026, 6, 30)
 Lengths = Callable[[int, np.random.Generator], NDArray[np.int64]]
 
 
-def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0, at_once: int = 20_000) -> None:
-    """Write users as the warehouse's snapshot does; a share of them with one event moved and another key."""
+def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0) -> None:
+    """Write users as the warehouse's snapshot does; a share of them with one event moved and another key.
+
+    Who has changed acted last, and so is last in the file.
+    """
     rng = np.random.default_rng(SEED)
     writer = None
-    for begin in range(0, count, at_once):
-        size = min(at_once, count - begin)
+    for begin in range(0, count, ROW_GROUP):
+        size = min(ROW_GROUP, count - begin)
         part = drawn_sequences(lengths(size, rng), rng)
-        users, is_changed = np.arange(begin, begin + size), np.zeros(size, bool)
-        is_changed[: round(changed * size)] = True
+        users = np.arange(begin, begin + size)
+        is_changed = users >= count - round(changed * count)
         part.hour_of_week[part.offsets[1:][is_changed] - 1] += 1
         part.hour_of_week[:] %= 168
         keys = [digest_of(f"{user} {said}").decode() for user, said in zip(users, is_changed, strict=True)]
@@ -377,7 +381,8 @@ def write_users(path: Path, count: int, lengths: Lengths, changed: float = 0, at
 def stored(path: Path) -> StoredSequences:
     """Return the users of a Parquet file, as a day of scoring finds them."""
     told = pq.read_table(path, columns=["user_key", CONTENT_KEY])
-    return StoredSequences.of(str(path), AS_OF, told)
+    places = pa.array(np.arange(len(told)))
+    return StoredSequences.of(str(path), told.append_column("file_row_number", places))
 
 
 def compare_memory(count: int) -> Table:

@@ -82,43 +82,34 @@ TABLES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class StoredSequences:
-    """The sequences of an as_of_date in a file: memory holds those that are asked for, a batch at a time."""
+    """The sequences of an as_of_date in a file: of those asked for, memory holds a row group at a time."""
 
     file: str
-    as_of_date: date
-    users: pa.Array
+    places: NDArray[np.int64]
+    """Each user's row in the file."""
     keys: NDArray[np.bytes_]
 
     @classmethod
-    def of(cls, file: str, as_of: date, told: pa.Table) -> StoredSequences:
-        """Name the users of a date by the columns ``user_key`` and ``content_key`` of ``told``."""
+    def of(cls, file: str, told: pa.Table) -> StoredSequences:
+        """Find users by the columns ``file_row_number`` and ``content_key`` of ``told``."""
         keys = stored_keys(told)
         assert keys is not None
-        return cls(file, as_of, told["user_key"].combine_chunks(), keys)
+        return cls(file, told["file_row_number"].to_numpy(), keys)
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def batches(
-        self, rows: NDArray[np.int64], at_once: int = 20_000
-    ) -> Iterator[tuple[NDArray[np.int64], Sequences]]:
-        """Yield some of the users, and which they are, so many at once."""
-        if len(rows) == 0:
-            return
-        with _reader() as connection:
-            # With one thread DuckDB streams; with several it would hold what is not fetched yet.
-            connection.execute("set threads = 1")
-            connection.register("wanted", pa.table({"user_key": self.users.take(pa.array(rows))}))
-            columns = ", ".join(("user_key", CONTENT_KEY, *LISTS))
-            found = connection.sql(
-                f"select {columns} from read_parquet(?) semi join wanted using (user_key) "  # noqa: S608 - our own names
-                "where as_of_date = ?",
-                params=[self.file, self.as_of_date],
-            )
-            for batch in found.to_arrow_reader(at_once):
-                table = pa.Table.from_batches([batch])
-                places = pc.index_in(table["user_key"], self.users).to_numpy()
-                yield places.astype(np.int64), Sequences.from_arrow(table)
+    def batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Sequences]]:
+        """Yield some of the users, and which they are; row groups without any of them are not read."""
+        with pq.ParquetFile(self.file) as stored:
+            sizes = [stored.metadata.row_group(group).num_rows for group in range(stored.num_row_groups)]
+            ends = np.cumsum(sizes)
+            groups = np.searchsorted(ends, self.places[rows], side="right")
+            for group in np.unique(groups):
+                members = rows[groups == group]
+                table = stored.read_row_group(group, columns=[CONTENT_KEY, *LISTS], use_threads=False)
+                wanted = self.places[members] - (ends[group] - sizes[group])
+                yield members, Sequences.from_arrow(table.take(pa.array(wanted)))
 
 
 @dataclass(frozen=True)
@@ -217,9 +208,11 @@ class Inputs:
                 f"snapshot {self.folder.name} has no {CONTENT_KEY}, an earlier release wrote it: "
                 f"run python -m warehouse build core --as-of {as_of} first"
             )
-        told = self._rows("fct_user_sequences", as_of, f"user_key, last_event_at, {CONTENT_KEY}")
+        told = self._rows(
+            "fct_user_sequences", as_of, f"user_key, last_event_at, {CONTENT_KEY}, file_row_number"
+        )
         users, features = self._users(told, as_of)
-        return Day(as_of, users, StoredSequences.of(file, as_of, told), features)
+        return Day(as_of, users, StoredSequences.of(file, told), features)
 
     def _users(self, sequences: pa.Table, as_of: date) -> tuple[NDArray[np.object_], pd.DataFrame]:
         """Return who the users of a date are, and their features."""

@@ -27,6 +27,10 @@ TABLES = {
     "fct_user_labels": "ml_inputs.fct_user_labels",
 }
 
+ORDER = {"fct_user_sequences": "as_of_date, last_event_at, user_key"}
+"""Who acted lately lies together: of the lists, a day's scoring reads theirs, in few row groups."""
+ROW_GROUP = 4_096
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -118,9 +122,10 @@ def _write(
     aside.mkdir(parents=True, mode=0o700)
     for name, table in TABLES.items():
         connection.sql(
-            f"select * from {table} where list_contains(?, as_of_date) order by as_of_date, user_key",  # noqa: S608
+            f"select * from {table} where list_contains(?, as_of_date) "  # noqa: S608
+            f"order by {ORDER.get(name, 'as_of_date, user_key')}",
             params=[split.as_of_dates],
-        ).write_parquet(str(aside / f"{name}.parquet"), compression="zstd")
+        ).write_parquet(str(aside / f"{name}.parquet"), compression="zstd", row_group_size=ROW_GROUP)
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     try:
         aside.rename(folder)

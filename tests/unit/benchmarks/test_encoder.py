@@ -22,11 +22,12 @@ def test_ours_and_the_plain_loop_give_the_same_vectors(tmp_path: Path) -> None:
     assert max(len(pieces) for pieces in ours.pieces(texts, 512)) <= benchmark.MAXIMUM
 
 
-def test_users_come_back_from_parquet_in_batches(tmp_path: Path) -> None:
+def test_users_come_back_from_parquet_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "ROW_GROUP", 20)
     file = tmp_path / "sequences.parquet"
-    benchmark.write_users(file, 50, lambda size, rng: rng.integers(1, 65, size), at_once=20)
+    benchmark.write_users(file, 50, lambda size, rng: rng.integers(1, 65, size))
     users = benchmark.stored(file)
-    batches = [*users.batches(np.arange(50), at_once=20)]
+    batches = [*users.batches(np.arange(50))]
     assert np.concatenate([rows for rows, _ in batches]).tolist() == list(range(50))
     assert max(len(some) for _, some in batches) <= 20
     together = benchmark.fresh_encoder(None).embed(users)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
@@ -99,11 +100,30 @@ def test_day_is_embedded_as_the_cut_and_reads_only_who_is_new(cut: Cut, data: Pa
     fitted.embed(cut.only(half).sequences)
     stored = day.sequences
     assert isinstance(stored, StoredSequences)
-    read = [row for rows, _ in stored.batches(np.arange(1, len(cut), 2), at_once=20) for row in rows]
+    read = [row for rows, _ in stored.batches(np.arange(1, len(cut), 2)) for row in rows]
     assert sorted(read) == list(range(1, len(cut), 2))
     found = fitted.embed(stored)
     assert (found.encoded, found.reused) == (len(cut) - len(half), len(half))
     assert (found.vectors == fitted.embed(cut.sequences).vectors).all()
+
+
+def test_day_reads_the_row_groups_of_those_asked_for(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = synthetic.write(users=150)
+    inputs = Inputs.of(world.paths, world.as_of)
+    everybody = inputs.day(world.train).sequences
+    [(_, whole)] = everybody.batches(np.arange(len(everybody), dtype=np.int64))
+    file = inputs.folder / "fct_user_sequences.parquet"
+    pq.write_table(pq.read_table(file).sort_by("last_event_at"), file, row_group_size=20)
+    stored = inputs.day(world.train).sequences
+    assert (stored.keys == everybody.keys).all()
+    wanted, read, really = np.arange(3, len(stored), 70), [], pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda *told, **how: read.append(told[1]) or really(*told, **how)
+    )
+    for rows, some in stored.batches(wanted):
+        assert (some.keys == whole.keys[rows]).all()
+        assert (some.amount == whole.only(rows).amount).all()
+    assert len(set(read)) == len(read) <= len(wanted)
 
 
 def test_silent_user_decays_without_being_encoded_again(cut: Cut, data: Path) -> None:
