@@ -62,13 +62,12 @@ def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False
         is_outdated = built_by is not None and built_by != digest
         if full_refresh or is_outdated:
             follow.forget_built(connection)
-        carried = follow.carry(connection, split)
+        start = follow.start_from(connection, split)
     if is_outdated:
         console.print("the models or the shop's settings have changed: building everything anew")
     console.print(f"following {touched} new or changed files")
     with console.status("building the core: cleaning, merging, measuring"):
-        told = variables(paths, split) | {"carried": {str(day): str(base) for day, base in carried.items()}}
-        dbt.build(paths, "core", told, full_refresh or is_outdated)
+        dbt.build(paths, "core", variables(paths, split) | start.variables, full_refresh or is_outdated)
     with warehouse.open_locked(paths) as connection:
         follow.mark_processed(connection, digest, split.as_of_dates)
         steps.note(connection, paths, "build core", split.as_of_date)

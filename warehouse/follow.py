@@ -6,7 +6,9 @@ starts, and it is noted as processed only after the whole build has succeeded.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import duckdb
 
@@ -61,11 +63,27 @@ def note_touched(connection: duckdb.DuckDBPyConnection) -> int:
     return len(connection.execute("select file_id from ops.touched_file").fetchall())
 
 
-def carry(connection: duckdb.DuckDBPyConnection, split: Split) -> dict[date, date]:
-    """Return from which as_of_date of the last whole build each new one is made, as far as there is one.
+@dataclass(frozen=True)
+class Start:
+    """What a build goes on from: rows of the last whole build's as_of_dates."""
 
-    A date can be made from an earlier one if nothing was decided since about a file that had been known by
-    then: its rows are what they would be today.
+    standing: tuple[date, ...]
+    """Dates that are made already: cuts move once a week."""
+    carried: dict[date, date]
+    """From which earlier date a new one is made, as far as there is one."""
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Return what dbt is told."""
+        carried = {str(day): str(base) for day, base in self.carried.items()}
+        return {"standing": [str(day) for day in self.standing], "carried": carried}
+
+
+def start_from(connection: duckdb.DuckDBPyConnection, split: Split) -> Start:
+    """Return what the last whole build leaves to a new one.
+
+    A date's rows are what they would be today if nothing was decided since about a file that had been known
+    by then. The as_of_date itself is always made.
     """
     [(known_since,)] = connection.execute("""
         select min(coalesce(files.delivered_on, days.first_day, date '0001-01-01'))
@@ -77,11 +95,14 @@ def carry(connection: duckdb.DuckDBPyConnection, split: Split) -> dict[date, dat
     """).fetchall()
     built = [day for (day,) in connection.execute("select as_of_date from ops.built_date").fetchall()]
     kept = [day for day in built if known_since is None or day < known_since]
-    return {
+    standing = tuple(day for day in split.as_of_dates if day in kept and day != split.as_of_date)
+    carried = {
         day: max(before)
         for day in split.as_of_dates
         if (before := [each for each in kept if timedelta(0) < day - each <= CARRIED_FOR])
+        and day not in standing
     }
+    return Start(standing, carried)
 
 
 def forget_built(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,7 +1,8 @@
 """Which temporal split the data allow: train at T, test at C, score at the as_of_date.
 
 The horizon is the largest of 90, 60, 45 and 30 days with T + horizon ≤ C,
-C + horizon ≤ the last complete day, and at least 60 days of history up to T.
+C + horizon ≤ the last complete day, and at least 60 days of history up to T. T and C move
+once a week: models are trained no oftener, and what is made of a cut stands for seven days.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 HORIZONS_DAYS = (90, 60, 45, 30)
 MIN_HISTORY_DAYS = 60
 """Days up to the train cut, the cut included: two months, so that the last 30 days have 30 beside them."""
+CUTS_MOVE_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def choose_trials(first_day: date, last_day: date, refund_days: int) -> list[Tri
 def choose(first_day: date, as_of_date: date) -> Split:
     """Choose the largest horizon that fits between the first day and the as_of_date.
 
+    The cuts are the newest that lie a whole number of weeks after the earliest that the history allows.
+
     Examples
     --------
     Two horizons of 30 days and a history of 60 fill 120 days, first and last included:
@@ -169,10 +173,15 @@ def choose(first_day: date, as_of_date: date) -> Split:
     30
     >>> choose(date(2026, 1, 2), date(2026, 4, 30)).horizon_days is None
     True
+
+    A week later both cuts have moved, the day before neither:
+
+    >>> [str(choose(date(2026, 1, 1), date(2026, 5, day)).test_cut) for day in (6, 7)]
+    ['2026-03-31', '2026-04-07']
     """
     for days in HORIZONS_DAYS:
-        test_cut = as_of_date - timedelta(days=days)
-        train_cut = test_cut - timedelta(days=days)
-        if (train_cut - first_day).days + 1 >= MIN_HISTORY_DAYS:
-            return Split(as_of_date, days, train_cut, test_cut)
+        spare_days = (as_of_date - first_day).days + 1 - MIN_HISTORY_DAYS - 2 * days
+        if spare_days >= 0:
+            test_cut = as_of_date - timedelta(days=days + spare_days % CUTS_MOVE_DAYS)
+            return Split(as_of_date, days, test_cut - timedelta(days=days), test_cut)
     return Split(as_of_date)

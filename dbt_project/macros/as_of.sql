@@ -7,9 +7,10 @@
 {#- What was known of somebody on each as_of_date. One select per date, not a join with the dates: what DuckDB expects of
 such a join is so few rows that it hashes the log instead of what the log is joined to. Where a date is made from an
 earlier one, `only` may be what is known of the users that have changed since ("changed"), or what makes them another
-than they were ("news"): all of those that are told anew, and of the others what happened since. -#}
+than they were ("news"): all of those that are told anew, and of the others what happened since. Dates that stand
+are then left out. -#}
 {% macro known_on_each_date(relation, only=none) -%}
-    {%- for as_of_date in var('as_of_dates') %}
+    {%- for as_of_date in (made_dates() if only else var('as_of_dates')) %}
     {%- set carried_from = var('carried').get(as_of_date) if only else none %}
     {%- set told_by = 'coalesce(rows_known.user_key, rows_known.device_key)' %}
     select
@@ -48,12 +49,10 @@ than they were ("news"): all of those that are told anew, and of the others what
 {%- endmacro %}
 
 {#- An as_of_date is written whole or not at all: its old rows go in the same transaction. -#}
-{% macro forget_as_of_dates() %}
+{% macro forget_as_of_dates(dates=none) %}
     {%- if is_incremental() -%}
         delete from {{ this }} where as_of_date in (
-            {%- for as_of_date in var('as_of_dates') -%}
-            cast('{{ as_of_date }}' as date){{ ', ' if not loop.last }}
-            {%- endfor -%}
+            select dates.as_of_date from ({{ as_of_dates(dates) }}) as dates
         )
     {%- endif -%}
 {% endmacro %}

@@ -13,10 +13,19 @@ something became known of them in between. Where a macro says "carried", it is t
     {%- endfor %}
 {%- endmacro %}
 
-{#- Keeps the rows that others are made from, until the whole build has succeeded; all others go. -#}
+{#- The dates of which the rows of the last build are read: those that stand, and those that others are made from. -#}
+{% macro read_dates() -%}
+    select carried_from as as_of_date from ({{ carried_dates() }}) as carried
+    {%- for as_of_date in var('standing') %}
+    union all
+    select date '{{ as_of_date }}' as as_of_date
+    {%- endfor %}
+{%- endmacro %}
+
+{#- Keeps these rows until the whole build has succeeded; all others go. -#}
 {% macro forget_all_but_carried() %}
     {%- if is_incremental() -%}
-        delete from {{ this }} where as_of_date not in (select carried_from from ({{ carried_dates() }}) as carried)
+        delete from {{ this }} where as_of_date not in (select dates.as_of_date from ({{ read_dates() }}) as dates)
     {%- endif -%}
 {% endmacro %}
 
@@ -39,10 +48,10 @@ first in all tables that are carried. -#}
 {% macro forget_unread_lists() %}
     {%- if is_incremental() -%}
         delete from {{ this }}
-        {%- if var('carried') %}
+        {%- if var('carried') or var('standing') %}
         where sequence_key not in (
             select sequence_key from {{ this.incorporate(path={'identifier': 'int_user_sequences'}) }}
-            where as_of_date in (select carried_from from ({{ carried_dates() }}) as carried)
+            where as_of_date in (select dates.as_of_date from ({{ read_dates() }}) as dates)
         )
         {%- endif %}
     {%- endif -%}

@@ -1,6 +1,17 @@
-{#- The dates as rows of one column `as_of_date`: the as_of_date and the cuts of this build. -#}
-{% macro as_of_dates() -%}
-    {%- for as_of_date in var('as_of_dates') %}
+{#- The dates that this build makes: the as_of_date and the cuts, without those that stand from the build before. -#}
+{% macro made_dates() -%}
+    {{ return(var('as_of_dates') | reject('in', var('standing')) | list) }}
+{%- endmacro %}
+
+{% macro is_made(rows=none) -%}
+    {{ rows ~ '.' if rows }}as_of_date in (
+        {%- for as_of_date in made_dates() %}date '{{ as_of_date }}'{{ ', ' if not loop.last }}{% endfor -%}
+    )
+{%- endmacro %}
+
+{#- Dates as rows of one column `as_of_date`; the as_of_date and the cuts of this build, unless others are given. -#}
+{% macro as_of_dates(dates=none) -%}
+    {%- for as_of_date in dates or var('as_of_dates') %}
     select cast('{{ as_of_date }}' as date) as as_of_date
     {%- if not loop.last %} union all {% endif -%}
     {%- endfor %}

@@ -14,7 +14,7 @@ for some three million events.
 
 {#- In how many parts the log is taken, at so many events at once; news alone are always few enough. -#}
 {% macro parts_of_log(events_at_once) -%}
-    {%- set are_all_carried = var('carried') | length == var('as_of_dates') | length -%}
+    {%- set are_all_carried = var('carried') | length == made_dates() | length -%}
     {#- The docs are also written where nothing was built yet. -#}
     {%- set is_building = execute and flags.WHICH in ('build', 'run') -%}
     {%- if are_all_carried or not is_building -%}{{ return(1) }}{%- endif -%}

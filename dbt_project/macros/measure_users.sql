@@ -7,7 +7,7 @@ users of a statement in memory, and those of 20 million events on three dates we
 {% macro statements_to_measure() -%}
     {%- set parts = parts_of_log(var('events_measured_at_once')) -%}
     {%- set statements = [] -%}
-    {%- for as_of_date in var('as_of_dates') -%}
+    {%- for as_of_date in made_dates() -%}
         {%- for part in range(parts) -%}{%- do statements.append((as_of_date, part, parts)) -%}{%- endfor -%}
     {%- endfor -%}
     {{ return(statements) }}

@@ -11,7 +11,6 @@ import pytest
 
 import warehouse
 from settings import ShopPaths
-from tests import world
 from tests.dbt import days, landed
 from tests.dbt.conftest import use_shop_folder
 from tests.dbt.test_delivery_orders import DELIVERIES, view
@@ -25,6 +24,9 @@ KEPT = (
     *("ml_inputs.fct_user_features", "ml_inputs.fct_user_labels"),
     "intermediate.int_user_rule_segments",
 )
+
+FIRST_DAY = date(2025, 12, 1)
+"""Early enough that there are cuts by April: they stand for a week while the days go on."""
 
 TOLD = {
     **DELIVERIES,
@@ -96,11 +98,13 @@ class Shop:
         self.paths = paths
         self.delivered: set[str] = set()
         self.carried: list[dict[str, str]] = []
+        self.standing: list[list[str]] = []
 
     def build(
         self, paths: ShopPaths, leg: str, variables: dict[str, Any], full_refresh: bool = False
     ) -> None:
         self.carried.append(variables["carried"])
+        self.standing.append(variables["standing"])
         # What a full refresh makes in parts, the days have made at once.
         parts = {"events_lined_up_at_once": 50, "events_measured_at_once": 40} if full_refresh else {}
         days.run_only(paths, leg, variables | parts, full_refresh)
@@ -124,7 +128,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     paths = use_shop_folder(monkeypatch, tmp_path)
     built = Shop(paths)
     monkeypatch.setattr(dbt, "build", built.build)
-    landed.deliver(paths, world.FIRST_DAY, "events", [view("z", f"{world.FIRST_DAY} 12:00:00", "d-z", "mug")])
+    landed.deliver(paths, FIRST_DAY, "events", [view("z", f"{FIRST_DAY} 12:00:00", "d-z", "mug")])
+    landed.deliver(paths, FIRST_DAY, "orders", [])
     yield built
 
 
@@ -148,10 +153,16 @@ def assert_equal_to_a_full_refresh(shop: Shop, day: date) -> None:
 
 
 def test_days_made_from_days_before_equal_a_full_refresh(shop: Shop) -> None:
-    first, second, third = date(2026, 4, 6), date(2026, 4, 10), date(2026, 4, 12)
+    first, second, third, fourth = (date(2026, 4, day) for day in (6, 10, 12, 13))
     tell(shop, [first, second, third])
     assert shop.carried == [{}, {str(second): str(first)}, {str(third): str(second)}]
+    cuts = ["2026-02-05", "2026-03-07"]
+    assert shop.standing == [[], cuts, cuts]
     assert_equal_to_a_full_refresh(shop, third)
+    tell(shop, [fourth])
+    moved = {"2026-02-12": cuts[0], "2026-03-14": cuts[1], str(fourth): str(third)}
+    assert (shop.standing[-1], shop.carried[-1]) == ([], moved)
+    assert_equal_to_a_full_refresh(shop, fourth)
 
 
 @pytest.mark.deep

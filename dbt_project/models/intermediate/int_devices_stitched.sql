@@ -4,7 +4,7 @@
 -- first link belongs to the first customer; a public device tells nobody and has no rows.
 with
 list_as_of_dates as (
-    {{ as_of_dates() }}
+    {{ as_of_dates(made_dates()) }}
     union all
     select date '9999-12-31' as as_of_date
 ),

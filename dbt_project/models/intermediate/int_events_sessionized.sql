@@ -4,19 +4,15 @@
 
 with
 {% if is_incremental() -%}
-read_latest_events as (
-    {{ latest_events() }}
-),
-
--- Whatever a visitor did and is touched lies in a touched span.
+-- Whatever a visitor did and is touched lies in a touched span. The log is named twice: a CTE would be written down.
 choose_touched as (
-    select read_latest_events.*
-    from read_latest_events
-    {{ join_touched_spans('read_latest_events', 'occurred_at') }}
+    select latest_events.*
+    from ({{ latest_events() }}) as latest_events
+    {{ join_touched_spans('latest_events', 'occurred_at') }}
     union all
-    select *
-    from read_latest_events
-    where visitor_key is null and {{ is_touched_event('read_latest_events') }}
+    select latest_events.*
+    from ({{ latest_events() }}) as latest_events
+    where latest_events.visitor_key is null and {{ is_touched_event('latest_events') }}
 ),
 
 {% endif -%}

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', pre_hook="{{ forget_as_of_dates() }}") }}
+{{ config(materialized='incremental', pre_hook="{{ forget_as_of_dates(made_dates()) }}") }}
 
 with
 read_measures as (
@@ -19,6 +19,7 @@ read_measures as (
     from {{ ref('int_users_eligible') }} as users
     inner join {{ ref('int_users_measured') }} as measures
         on users.as_of_date = measures.as_of_date and users.user_key = measures.user_key
+    where {{ is_made('users') }}
 ),
 
 -- Ties rank with their lowest, so that one order is never frequent merely because most have one.

@@ -25,7 +25,7 @@ count_choices as (
         channel as choice,
         sum(event_count) as choice_count
     from {{ ref('int_user_days') }}
-    where channel is not null
+    where channel is not null and {{ is_made() }}
     group by as_of_date, user_key, channel
 ),
 

@@ -88,7 +88,7 @@ def test_held_files_are_not_read(connection: duckdb.DuckDBPyConnection, paths: S
 
 def carried(connection: duckdb.DuckDBPyConnection, *days: date) -> dict[date, date]:
     """Return from which dates a build of these would go on, one a month and the last one for itself."""
-    return follow.carry(connection, Split(days[-1], 30, *days[:-1]))
+    return follow.start_from(connection, Split(days[-1], 30, *days[:-1])).carried
 
 
 def test_dates_go_on_from_those_of_the_last_whole_build(
@@ -98,11 +98,27 @@ def test_dates_go_on_from_those_of_the_last_whole_build(
     assert carried(connection, *built) == {}
     follow.mark_processed(connection, "digest", built)
     later = [date(2026, 3, 2), date(2026, 4, 7), date(2026, 5, 8)]
-    # A week further is near enough, eight days are not; and no date goes on from itself or a later one.
+    # A week further is near enough, eight days are not; and no date goes on from a later one.
     assert carried(connection, *later) == {later[0]: built[0], later[1]: built[1]}
     assert carried(connection, *built) == {}
     follow.forget_built(connection)
     assert carried(connection, *later) == {}
+
+
+def test_cuts_that_were_made_stand_until_something_becomes_known_of_them(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths
+) -> None:
+    cuts, next_day = (DAY - timedelta(days=31), DAY - timedelta(days=1)), DAY + timedelta(days=1)
+    follow.mark_processed(connection, "digest", [*cuts, DAY])
+    tomorrow = Split(next_day, 30, *cuts)
+    assert follow.start_from(connection, tomorrow) == follow.Start(cuts, {next_day: DAY})
+    # The as_of_date itself is made, however often it is asked for.
+    assert follow.start_from(connection, Split(DAY, 30, *cuts)) == follow.Start(cuts, {DAY: cuts[1]})
+    drop(paths, "late")
+    [file] = ledger.files(paths)
+    ledger.commit(paths, [file.model_copy(update={"delivered_on": cuts[1]})])
+    touched(connection, paths)
+    assert follow.start_from(connection, tomorrow) == follow.Start(cuts[:1], {})
 
 
 def test_what_was_known_by_a_date_and_is_decided_now_ends_its_use(

@@ -21,6 +21,19 @@ def test_largest_horizon_that_fits_is_chosen(days: int) -> None:
     assert horizon.choose(just_enough + timedelta(days=1), LAST).horizon_days != days
 
 
+@pytest.mark.parametrize("days", horizon.HORIZONS_DAYS[1:])
+def test_cuts_move_once_a_week_and_never_look_ahead(days: int) -> None:
+    first = LAST - timedelta(days=60 + 2 * days - 1)
+    splits = [horizon.choose(first, LAST + timedelta(days=later)) for later in range(15)]
+    assert {split.horizon_days for split in splits} == {days}
+    moved = [(split.test_cut - splits[0].test_cut).days for split in splits]  # type: ignore[operator]
+    assert moved == [0] * 7 + [7] * 7 + [14]
+    for split in splits:
+        assert split.train_cut is not None and split.test_cut is not None
+        assert split.test_cut - split.train_cut == timedelta(days=days)
+        assert split.test_cut + timedelta(days=days) <= split.as_of_date
+
+
 def test_short_history_is_scored_without_training_and_says_so() -> None:
     split = horizon.choose(LAST - timedelta(days=118), LAST)
     assert (split.horizon_days, split.as_of_dates) == (None, [LAST])

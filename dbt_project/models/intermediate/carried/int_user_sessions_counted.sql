@@ -32,7 +32,8 @@ mark_sessions as (
     from {{ ref('int_events_stitched') }} as events
     left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
     where
-        {{ days_between('events.event_date', 'events.as_of_date') }} <= 30
+        {{ is_made('events') }}
+        and {{ days_between('events.event_date', 'events.as_of_date') }} <= 30
         and coalesce(event_types.is_visit, true)
         {%- if var('carried') %}
         and (

@@ -110,6 +110,7 @@ derive_features as (
         on
             users.user_key = customers.user_key
             and {{ is_known_as_of('customers', 'users.as_of_date') }}
+    where {{ is_made('users') }}
 )
 
 select * from derive_features

@@ -1,3 +1,5 @@
+{{ config(pre_hook="{{ forget_as_of_dates() }}") }}
+{#- Labels go on being told of dates that stand, until they close. -#}
 {%- set horizon_days = var('horizon_days') or 0 -%}
 with
 place_horizons as (

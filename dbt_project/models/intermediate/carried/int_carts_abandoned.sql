@@ -10,7 +10,7 @@ find_carts as (
         end) as first_cart_at,
         max(case when event_type = 'purchase' then occurred_at end) as last_purchase_at
     from {{ ref('int_events_stitched') }}
-    where event_type in ('cart', 'purchase') and product_id is not null
+    where event_type in ('cart', 'purchase') and product_id is not null and {{ is_made() }}
     group by as_of_date, user_key, product_id
 ),
 
