@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from datetime import date
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -17,6 +18,7 @@ from cli import UsageError, answer, console
 from settings import ShopPaths
 
 if TYPE_CHECKING:
+    from ml import trials
     from ml.configs import Config
     from ml.explain import Explained
 
@@ -429,12 +431,24 @@ def _judge(arguments: argparse.Namespace) -> None:
     if arguments.format == "csv":
         print(trials.as_csv(rows), end="")
         return
-    table = Table(title=f"models of {arguments.shop}")
-    for column in trials.COLUMNS:
-        table.add_column(column)
+    for _, cut in groupby(rows, key=lambda row: (row.cut, row.horizon_days)):
+        answer.print(_cut_table(list(cut)))
+
+
+def _cut_table(rows: Sequence[trials.Row]) -> Table:
+    """Return the models at one cut; what all of them share is the title, so that a terminal holds it."""
+    first, shared = rows[0], ("cut", "horizon_days", "role", "n", "n_positive")
+    table = Table(
+        title=f"{first.cut}, {first.horizon_days} days ({first.role}): "
+        f"{first.n} users, {first.n_positive} of high value"
+    )
+    shown = [field.name for field in fields(first) if field.name not in shared]
+    for column in shown:
+        table.add_column(column, justify="left" if column == "model" else "right")
     for row in rows:
-        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in astuple(row)))
-    answer.print(table)
+        values = (getattr(row, column) for column in shown)
+        table.add_row(*(f"{one:.3f}" if isinstance(one, float) else str(one) for one in values))
+    return table
 
 
 def _judge_segments(arguments: argparse.Namespace) -> None:

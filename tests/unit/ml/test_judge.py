@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_pe
     assert runs["control_blend"]["tags"]["settings_tried"] == "4"
     expected = {"report_2026-05-31/auc", "choose_2026-05-01/brier", "all_cuts/gap_to_lightgbm_low"}
     assert expected <= set(runs["all_logistic"]["metrics"])
+
+
+def test_table_names_what_a_cut_s_models_share_once_and_cuts_no_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cuts = (("choose", date(2026, 5, 1)), ("report", date(2026, 5, 31)))
+    for role, cut in cuts:
+        shared = judging.Row(cut, 30, role, "rfm_logistic", 1, 300, 41, *[0.125] * 8, 12345.678)
+        cli.answer.print(command._cut_table([shared, replace(shared, model="bert_features")]))
+    said = capsys.readouterr().out
+    assert "2026-05-31, 30 days (report): 300 users, 41 of high value" in said
+    assert "gap_to_lightgbm" in said and "bert_features" in said and "12345.678" in said and "…" not in said
 
 
 def test_reporting_cut_is_noted_before_it_is_read_and_other_settings_are_told(
