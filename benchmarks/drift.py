@@ -134,17 +134,18 @@ def _train(
 ) -> tuple[BehaviourSegments, Week]:
     day = cut.as_of_date
     classifier, _ = Classifier.fit(cut.users, cut.sequences, cut.features, None, config, paths.models)
-    vectors = classifier.embed(cut.sequences).vectors
+    embeddings = classifier.embed(cut.sequences).vectors
     before = None if champion is None else champion.before("champion", cut)
     made, trials = BehaviourSegments.make(
-        classifier, cut, vectors, day, config.clusters, naming.Rules.load(), before, config.identity
+        classifier, cut, embeddings, day, config.clusters, naming.Rules.load(), before, config.identity
     )
     known = None if champion is None else champion.known_through
     days = 0 if known is None else (day - known).days
+    vectors = made.vectors(cut)
     found = stability.ask(made.clusters, vectors, cut.features, before, days, config)
     decision = promote.decide_segments(known, day, found, config.gate, config.stability)
     serving = made if decision.is_promoted or champion is None else champion
-    codes = pd.Series(serving.place(cut)[0].code, index=cut.users)
+    codes = pd.Series(serving.clusters.place(serving.vectors(cut)).code, index=cut.users)
     told = found.agreement
     return serving, Week(
         str(decision.gate),

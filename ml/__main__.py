@@ -28,7 +28,7 @@ Learned models of a shop: who will be of high value, and who behaves alike.
   train    reads the snapshot of an as_of_date; encodes texts once with a pretrained BERT,
            fine-tunes a small BERT on behaviour at the train cut, judges it on the later
            test cut beside RFM logistic regression and LightGBM (same rows, paired
-           bootstrap), clusters the users' embeddings, registers everything in MLflow and
+           bootstrap), groups the users by their habits, registers everything in MLflow and
            lets the gate decide who serves. Unchanged data, config and code: the registered
            models are reused (FORCE=1 trains again, with equal metrics).
   score    scores every eligible user of an as_of_date with the champions in force then and

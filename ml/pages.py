@@ -77,6 +77,7 @@ VIEWS = {
             (
                 NOTE_COLUMN,
                 *(("metrics", name, 120) for name in ("k", "stability", "silhouette", "smallest_cluster")),
+                ("metrics", "stability/persistence", 150),
                 *COST_COLUMNS,
                 ("tags", "is_promoted", 90),
                 *DAY_COLUMNS,
@@ -102,7 +103,7 @@ VIEWS = {
 ABOUT = {
     "encoder": "Who will be of high value: BERT beside its rivals, judged on the same later users.",
     "evaluation": "All models at a shop's trials, beside LightGBM: python -m ml judge.",
-    "segments": "Who behaves alike: clusters of BERT's embeddings.",
+    "segments": "Who behaves alike: classes of habits, or clusters of BERT's embeddings.",
 }
 
 

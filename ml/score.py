@@ -82,7 +82,7 @@ def _place(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "user_key": day.users,
                 "scheme": "behaviour",
                 "segment_code": placed.code,
-                # How much nearer its own centre than the next: half on the border, 1 in the middle.
+                # How much more its own than the next one's: half on the border, 1 in the middle.
                 "score": np.round(1 / (2 - placed.margin), 6),
                 "distance": np.round(placed.distance, 6),
                 "runner_up_code": placed.runner_up,

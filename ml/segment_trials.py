@@ -5,7 +5,8 @@ by each method. Half of them fit (encoder, scales, axes, centroids), the other h
 other way round. No label and no outcome after the cut has a part in a partition: the encoder learns from a
 horizon that had closed, refunds included, when the month began.
 
-    behaviour        k-means on BERT's embeddings, with the k that it chooses: the served scheme's way
+    behaviour        latent classes of habits, with the k that they choose: the served scheme's way
+    embeddings       k-means on BERT's embeddings
     log_rfm          recency, orders and revenue, logged
     features         all features
     features_order   features, and counts of transitions, pauses and hours
@@ -35,9 +36,12 @@ from ml.encoder.classifier import Classifier
 from ml.encoder.features import Scaler, numeric
 from ml.encoder.order import OrderFeatures
 from ml.encoder.text_controls import text_source
+from ml.encoder.tokens import Sequences
 from ml.evaluation.rivals import RFM, GradientTrees
 from ml.evaluation.segments import Ints, Later, Partition, intervals, place, stability
-from ml.segments import clusters
+from ml.segments import clusters, latent_classes
+from ml.segments.behaviour import TOLD_APART
+from ml.segments.habits import Habits
 from ml.warehouse import Cut, Inputs
 from settings import TrialPaths
 from warehouse import trials
@@ -46,6 +50,7 @@ from warehouse.horizon import HORIZONS_DAYS, MIN_HISTORY_DAYS, Trial
 Floats = NDArray[np.float64]
 
 HORIZON_DAYS = min(HORIZONS_DAYS)
+OF_SEQUENCES = ("behaviour", "embeddings")
 RESAMPLED_FITS = 5
 """Of each partition, to see whether it comes out the same again."""
 AXES = 16
@@ -64,6 +69,9 @@ class Row:
     buyers: int
     stability: float
     """Mean adjusted Rand index of fits on resamples with the fit on all."""
+    persistence: float
+    """Adjusted Rand index of where the earlier and the later half of users' events lead; only of what is
+    cut by sequences."""
     spend_r2: float
     """Share of the variance of log spend in the next 30 days that segment means foretell for others."""
     spend_low: float
@@ -97,7 +105,7 @@ def judge_segments(shop: str, config: Config) -> list[Row]:
         rows = [row for trial in found for row in _Month.read(shop, trial, config).rows()]
         run.log_table("judge_segments.csv", pd.DataFrame([astuple(row) for row in rows], columns=COLUMNS))
         for method, some in pd.DataFrame(rows).groupby("method"):
-            means = some[["stability", "spend_r2", "taste"]].mean()
+            means = some[["stability", "persistence", "spend_r2", "taste"]].mean().dropna()
             run.log_metrics({f"{name}/{method}": float(value) for name, value in means.items()})
     return rows
 
@@ -152,11 +160,18 @@ class _Month:
         fold = np.zeros(len(self.cut), dtype=bool)
         fold[random.permutation(len(self.cut))[: len(self.cut) // 2]] = True
         embedded = {inside: self._embeddings(np.flatnonzero(fold != inside)) for inside in (True, False)}
-        _, tried = clusters.fit(embedded[True][~fold], self.config.clusters)
+        long = np.diff(self.cut.sequences.offsets) >= TOLD_APART
+        some = self.cut.sequences.only(np.flatnonzero(~fold))
+        habits = Habits.fit(some, self.config.clusters.evidence)
+        _, tried = latent_classes.fit(habits, habits.of(some), self.config.clusters)
         k = next(one.k for one in tried if one.is_chosen)
         for method, way in self._ways(embedded).items():
             started = time.process_time()
-            yield self._row(method, k, way, fold, started)
+            row = self._row(method, k, way, fold, started)
+            if method in OF_SEQUENCES:
+                told = np.mean([_persistence(way(side, k), fold != side, long) for side in (True, False)])
+                row = replace(row, persistence=float(told))
+            yield row
 
     def _row(
         self,
@@ -177,6 +192,7 @@ class _Month:
             users=len(self.cut),
             buyers=int((self.later.spend > 0).sum()),
             stability=again,
+            persistence=float("nan"),
             spend_r2=spend.value,
             spend_low=spend.low,
             spend_high=spend.high,
@@ -207,7 +223,12 @@ class _Month:
         encoder, _ = Classifier.fit(
             some.users, some.sequences, some.features, some.outcomes, self.config, self.folder
         )
-        return np.asarray(encoder.embed(self.cut.sequences).vectors, dtype=np.float64)
+        return np.vstack([encoder.embed(told).vectors for told in self.told]).astype(np.float64)
+
+    @cached_property
+    def told(self) -> tuple[Sequences, Sequences, Sequences]:
+        """What everybody did, whole and in halves: row n + i is the earlier half of row i."""
+        return (self.cut.sequences, *self.cut.sequences.halves())
 
     def _ways(self, embedded: dict[bool, Floats]) -> dict[str, Callable[[bool, int], Partition]]:
         values = numeric(self.cut.features)
@@ -220,7 +241,8 @@ class _Month:
             "features_order": pd.concat([values, numeric(order)], axis=1),
         }
         ways: dict[str, Callable[[bool, int], Partition]] = {
-            "behaviour": lambda inside, k: self._clustered(lambda rows: embedded[inside], k)
+            "behaviour": lambda inside, k: self._classed(k),
+            "embeddings": lambda inside, k: self._clustered(lambda rows: embedded[inside], k),
         }
         for name, table in tables.items():
             ways[name] = lambda inside, k, table=table: self._clustered(  # type: ignore[misc]
@@ -230,11 +252,25 @@ class _Month:
         ways["score"] = lambda inside, k: self._scored(k)
         return ways
 
-    def _clustered(self, points: Callable[[Ints], Floats], k: int) -> Partition:
-        """Return k-means on points, in the served way; ``points`` are made from the rows that fit."""
-        config = ClusterConfig(
+    def _of(self, k: int) -> ClusterConfig:
+        return ClusterConfig(
             **self.config.clusters.model_dump() | {"smallest_k": k, "largest_k": k, "sample": 200}
         )
+
+    def _classed(self, k: int) -> Partition:
+        """Return latent classes of habits, in the served way."""
+
+        def fit(rows: Ints) -> Callable[[Ints], Ints]:
+            habits = Habits.fit(self.cut.sequences.only(np.unique(rows)), self.config.clusters.evidence)
+            counts = np.vstack([habits.of(told) for told in self.told])
+            fitted, _ = latent_classes.fit(habits, counts[rows], self._of(k))
+            return lambda others: fitted.labels(counts[others])
+
+        return fit
+
+    def _clustered(self, points: Callable[[Ints], Floats], k: int) -> Partition:
+        """Return k-means on points, in the served way; ``points`` are made from the rows that fit."""
+        config = self._of(k)
 
         def fit(rows: Ints) -> Callable[[Ints], Ints]:
             everybody = points(np.unique(rows))
@@ -271,6 +307,15 @@ class _Month:
             return lambda others: np.searchsorted(borders, scores[others], side="right").astype(np.int64)
 
         return fit
+
+
+def _persistence(partition: Partition, learners: NDArray[np.bool_], is_long: NDArray[np.bool_]) -> float:
+    """Return whether the halves of what users did that a partition was not fitted on say the same of them."""
+    from sklearn.metrics import adjusted_rand_score
+
+    into, others = partition(np.flatnonzero(learners)), np.flatnonzero(~learners & is_long)
+    first, second = (into(others + part * len(learners)) for part in (1, 2))
+    return float(adjusted_rand_score(first, second))
 
 
 def _bought(paths: TrialPaths, trial: Trial) -> pd.DataFrame:

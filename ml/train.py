@@ -367,12 +367,14 @@ def _behaviour(
             before,
             config.identity,
         )
-        placed = segments.clusters.place(embedded.vectors)
+        vectors = segments.vectors(now)
+        placed = segments.clusters.place(vectors)
         _log_trials(run, trials)
         _log_lineage(run, segments.lineage)
         days = 0 if champion is None else (material.as_of - champion.known_through).days
-        found = stability.ask(segments.clusters, embedded.vectors, now.features, before, days, config)
-        run.log_metrics(found.metrics())
+        found = stability.ask(segments.clusters, vectors, now.features, before, days, config)
+        persistence = segments.persistence(now)
+        run.log_metrics(found.metrics() | {"stability/persistence": persistence})
         decision = promote.decide_segments(
             None if champion is None else champion.known_through,
             material.as_of,
@@ -387,7 +389,7 @@ def _behaviour(
         assert version is not None
         # The fingerprint comes last: whoever finds it finds both models complete.
         version = version.set_tags({**tags, "known_through": material.as_of})
-        card = _segments_card(material, segments, placed.code, trials, decision)
+        card = _segments_card(material, segments, placed.code, trials, decision, persistence)
         run_page.describe(run, version, card)
         version = _elect(version, decision)
         run.set_tags(
@@ -409,10 +411,11 @@ def _segments_card(
     codes: NDArray[np.object_],
     trials: list[Trial],
     decision: promote.Decision,
+    persistence: float,
 ) -> model_card.Card:
     names, counts = np.unique(codes.astype("U"), return_counts=True)
     users = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
-    return model_card.segments(material, segments, users, trials, decision)
+    return model_card.segments(material, segments, users, trials, decision, persistence)
 
 
 def _before(material: Material, champion: tracking.Version) -> identity.Before:

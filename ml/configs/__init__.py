@@ -113,6 +113,9 @@ class RivalConfig(Frozen):
 class ClusterConfig(Frozen):
     """How the behaviour scheme is cut; k is chosen by the run, without labels."""
 
+    method: Literal["habits", "embeddings"] = "habits"  # latent classes, or k-means on BERT's embeddings
+    evidence: float = Field(default=0.05, ge=0)  # n answers of one user count as n / (1 + evidence n)
+    fit_users: int = 20_000  # classes are fitted on at most so many
     smallest_k: int = 4
     largest_k: int = 8
     seeds: tuple[int, ...] = (11, 12, 13, 14, 15)

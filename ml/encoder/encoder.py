@@ -17,7 +17,7 @@ from cli import ShoalError, console
 from ml.configs import Config
 from ml.encoder import devices
 from ml.encoder.devices import fast_type
-from ml.encoder.keys import as_bytes, as_keys
+from ml.encoder.kept import Kept
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
 from ml.encoder.texts import TextEncoder, TextSource
@@ -27,8 +27,6 @@ from ml.packages import load_tensors, read_json, save_tensors, write_json
 Floats = NDArray[np.float32]
 
 TEXT_BLOCK = 512
-CACHED_USERS = 1_000_000
-"""The embedding cache keeps at most this many, newest first: half a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ class Encoder:
         Users of whom the same was known under the same weights before are neither computed nor read again;
         of the others one batch at a time is held in memory.
         """
-        cache = _EmbeddingCache(self.folder, self.weights_hash, 2 * self.network.config.hidden_size)
+        width = 2 * self.network.config.hidden_size
+        cache = Kept(self.folder, "embeddings", self.weights_hash, width, np.float16)
         vectors, is_known = cache.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):
@@ -173,41 +172,3 @@ class Embedded:
     vectors: Floats
     encoded: int
     reused: int
-
-
-class _EmbeddingCache:
-    """Embeddings of one set of weights by hash of the events, float16 in one safetensors file."""
-
-    def __init__(self, folder: Path | None, weights_hash: str, width: int) -> None:
-        self.path = None if folder is None else folder / "embeddings" / f"{weights_hash}.safetensors"
-        self._keys = np.zeros(0, dtype="S32")
-        self._vectors = np.zeros((0, width), np.float16)
-        if self.path is not None and self.path.exists():
-            stored = load_tensors(self.path)
-            self._keys, self._vectors = as_keys(stored["keys"]), stored["vectors"]
-        self._order = np.argsort(self._keys)
-
-    def find(
-        self, keys: NDArray[np.bytes_] | None, users: int
-    ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        """Return the users' vectors, zero for those of whom ``is_known`` is false."""
-        vectors = np.zeros((users, self._vectors.shape[1]), np.float16)
-        if keys is None or len(self._keys) == 0:
-            return vectors, np.zeros(users, dtype=bool)
-        place = np.searchsorted(self._keys, keys, sorter=self._order).clip(max=len(self._order) - 1)
-        place = self._order[place]
-        is_known = self._keys[place] == keys
-        vectors[is_known] = self._vectors[place[is_known]]
-        return vectors, is_known
-
-    def add(self, keys: NDArray[np.bytes_], vectors: NDArray[np.float16]) -> None:
-        """Write what is new before what was known, as much as :data:`CACHED_USERS` allows."""
-        if self.path is None or len(keys) == 0:
-            return
-        _, first = np.unique(keys, return_index=True)  # two users may have done the very same
-        kept = max(0, CACHED_USERS - len(first))
-        names = np.concatenate([keys[first], self._keys[:kept]])
-        save_tensors(
-            self.path,
-            {"keys": as_bytes(names), "vectors": np.concatenate([vectors[first], self._vectors[:kept]])},
-        )

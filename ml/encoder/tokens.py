@@ -91,6 +91,20 @@ class Sequences:
             **{name: getattr(self, name)[events] for name in FLAT},
         )
 
+    def halves(self) -> tuple[Sequences, Sequences]:
+        """Return the earlier and the later half of each user's events, the middle one among the later."""
+        sizes = np.diff(self.offsets)
+        parts = ((self.offsets[:-1], sizes // 2), (self.offsets[:-1] + sizes // 2, sizes - sizes // 2))
+        first, second = (
+            Sequences(
+                offsets=np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
+                texts=self.texts,
+                **{name: getattr(self, name)[_ranges(begin, size)] for name in FLAT},
+            )
+            for begin, size in parts
+        )
+        return first, second
+
     def changed(self, **columns: Any) -> Sequences:
         """Return sequences in which something else was done: what was kept of these users no longer holds."""
         return replace(self, keys=None, **columns)

@@ -1,8 +1,12 @@
-"""The behaviour scheme as one model: encoder, frozen clusters, names and what they mean."""
+"""The behaviour scheme as one model: encoder, frozen groups, names and what they mean.
+
+Groups are latent classes of habits, or clusters of BERT's embeddings (``clusters.method``). The encoder
+is part of either: every user that is placed is embedded, too.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -13,17 +17,24 @@ from numpy.typing import NDArray
 from ml import packages
 from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
-from ml.segments import identity, naming
+from ml.encoder.kept import Kept
+from ml.encoder.tokens import Told
+from ml.segments import identity, latent_classes, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
+from ml.segments.habits import Habits
+from ml.segments.latent_classes import LatentClasses
 from ml.warehouse import Cut, Day
+
+TOLD_APART = 8
+"""Half of so many events say something of who did them."""
 
 
 @dataclass(frozen=True)
 class BehaviourSegments:
-    """Named clusters of BERT embeddings, frozen on the day they were made."""
+    """Named groups of users who behave alike, frozen on the day they were made."""
 
     classifier: Classifier
-    clusters: Clusters
+    clusters: Clusters | LatentClasses
     descriptions: dict[str, dict[str, str]]
     """By code and language."""
     known_through: date
@@ -41,15 +52,16 @@ class BehaviourSegments:
         before: identity.Before | None = None,
         how: IdentityConfig | None = None,
     ) -> tuple[BehaviourSegments, list[Trial]]:
-        """Cluster the users of a cut; name what was not known before from its profile.
+        """Group the users of a cut; name what was not known before from its profile.
 
         Parameters
         ----------
+        embeddings
+            (users, 2 H): of the same users.
         before
             The champion's segments, with the same users; None where there are none.
         """
-        fitted, trials = fit(embeddings, config)
-        labels = fitted.labels(embeddings)
+        fitted, trials, labels = _divide(cut, embeddings, config)
         profile = naming.profile(cut.features, labels)
         means = naming.means(cut.features, labels)
         if before is None:
@@ -63,7 +75,7 @@ class BehaviourSegments:
 
     def before(self, version: str, cut: Cut) -> identity.Before:
         """Return these segments as those that others come after, with the users of a cut."""
-        vectors = self.classifier.embed(cut.sequences).vectors
+        vectors = self.vectors(cut)
         clusters = self.clusters
         return identity.Before(
             version,
@@ -74,10 +86,43 @@ class BehaviourSegments:
             self.lineage,
         )
 
+    def vectors(self, cut: Cut) -> NDArray[np.float32]:
+        """Return by what the groups of users are told, (users, …): counted habits, or embeddings."""
+        if isinstance(self.clusters, LatentClasses):
+            return self.clusters.habits.of(cut.sequences)
+        return self.classifier.embed(cut.sequences).vectors
+
+    def persistence(self, cut: Cut) -> float:
+        """Return whether the earlier and the later half of users' events lead to the same segment.
+
+        Adjusted Rand index over users of at least :data:`TOLD_APART` events: 0 is chance, 1 always the same.
+        """
+        from sklearn.metrics import adjusted_rand_score
+
+        is_long = np.flatnonzero(np.diff(cut.sequences.offsets) >= TOLD_APART)
+        halves = cut.sequences.only(is_long).halves()
+        placed = [self.clusters.labels(self.vectors(replace(cut, sequences=half))) for half in halves]
+        return float(adjusted_rand_score(*placed))
+
     def place(self, day: Day) -> tuple[Placement, int, int]:
         """Place every user of a day; also say how many embeddings were computed and how many reused."""
         embedded = self.classifier.embed(day.sequences)
-        return self.clusters.place(embedded.vectors), embedded.encoded, embedded.reused
+        if isinstance(self.clusters, LatentClasses):
+            placed = self.clusters.placement(self._scores(self.clusters, day.sequences))
+        else:
+            placed = self.clusters.place(embedded.vectors)
+        return placed, embedded.encoded, embedded.reused
+
+    def _scores(self, classes: LatentClasses, told: Told) -> NDArray[np.float32]:
+        """Return every user's scores; whose events were met before is neither read nor counted again."""
+        kept = Kept(self.classifier.encoder.folder, "classes", classes.digest, len(classes.codes), np.float32)
+        scores, is_known = kept.find(told.keys, len(told))
+        missing = np.flatnonzero(~is_known)
+        for rows, sequences in told.batches(missing):
+            scores[rows] = classes.scores(classes.habits.of(sequences))
+        if told.keys is not None:
+            kept.add(told.keys[missing], scores[missing])
+        return scores
 
     def save(self, folder: Path) -> str:
         """Write a sealed package and return its digest."""
@@ -100,11 +145,28 @@ class BehaviourSegments:
         content = packages.read_json(folder / "behaviour.json")
         return cls(
             classifier=Classifier.load(folder, cache_folder),
-            clusters=Clusters.load(folder),
+            clusters=_load(folder),
             descriptions=content["descriptions"],
             known_through=date.fromisoformat(content["known_through"]),
             lineage=identity.Lineage.from_json(content.get("lineage", {})),
         )
+
+
+def _divide(
+    cut: Cut, embeddings: NDArray[np.float32], config: ClusterConfig
+) -> tuple[Clusters | LatentClasses, list[Trial], NDArray[np.int64]]:
+    if config.method == "embeddings":
+        clusters, trials = fit(embeddings, config)
+        return clusters, trials, clusters.labels(embeddings)
+    habits = Habits.fit(cut.sequences, config.evidence)
+    counts = habits.of(cut.sequences)
+    classes, trials = latent_classes.fit(habits, counts, config)
+    return classes, trials, classes.labels(counts)
+
+
+def _load(folder: Path) -> Clusters | LatentClasses:
+    kind = LatentClasses if (folder / "classes.json").is_file() else Clusters
+    return kind.load(folder)
 
 
 def _identify(

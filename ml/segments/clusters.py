@@ -77,6 +77,19 @@ class Clusters:
         margin = 1 - np.divide(nearest, second, out=np.ones_like(nearest), where=second > 0)
         return Placement(names[order[:, 0]], nearest, names[order[:, 1]], margin)
 
+    def points(self, embeddings: NDArray[Any]) -> Floats:
+        """Return users where clusters tell them apart: at their coordinates."""
+        return self.coordinates(embeddings)
+
+    def assign(self, points: NDArray[Any]) -> Ints:
+        """Return the number of the cluster of each point."""
+        return np.asarray(distances(points, self.centroids).argmin(axis=1))
+
+    def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[Clusters, float]:
+        """Return as many clusters fitted on other points of the same space, and their inertia."""
+        found = k_means.fit(points, k, seed)
+        return replace(self, centroids=found.centroids, codes=_numbered(k)), float(found.inertia)
+
     def labels(self, embeddings: NDArray[Any]) -> Ints:
         """Return the number of each user's cluster."""
         return np.asarray(self.distances(embeddings).argmin(axis=1))
@@ -117,35 +130,25 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
     """
     from threadpoolctl import threadpool_limits
 
-    if len(embeddings) < config.smallest_k * config.min_users:
-        raise ShoalError(
-            f"{len(embeddings)} users are too few for {config.smallest_k} clusters of {config.min_users}: "
-            "land more history, or set a smaller k in ml/configs"
-        )
+    too_few(len(embeddings), config)
     with threadpool_limits(limits=1):  # several threads add up in changing order: other sums, other clusters
         space = _space(embeddings, config.components)
         points = in_one_order(space.coordinates(embeddings))
         fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
         trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
-    chosen = _choose(trials, len(points), config)
+    chosen = choose(trials, len(points), config)
     best = min(fitted[chosen.k], key=lambda one: one.inertia)
-    clusters = replace(
-        space, centroids=best.centroids, codes=tuple(f"cluster_{index}" for index in range(chosen.k))
-    )
+    clusters = replace(space, centroids=best.centroids, codes=_numbered(chosen.k))
     return clusters, [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
 
 
-def labels_at(clusters: Clusters, embeddings: NDArray[Any], k: int, config: ClusterConfig) -> Ints:
-    """Return the number of each user's cluster, were there ``k`` of them in the same space."""
-    from threadpoolctl import threadpool_limits
-
-    if k == len(clusters.codes):
-        return clusters.labels(embeddings)
-    points = in_one_order(clusters.coordinates(embeddings))
-    with threadpool_limits(limits=1):
-        fits = _fits(points, k, config)
-    best = min(fits, key=lambda one: one.inertia)
-    return replace(clusters, centroids=best.centroids).labels(embeddings)
+def too_few(users: int, config: ClusterConfig) -> None:
+    """Refuse to divide fewer users than make the fewest groups of the least size."""
+    if users < config.smallest_k * config.min_users:
+        raise ShoalError(
+            f"{users} users are too few for {config.smallest_k} clusters of {config.min_users}: "
+            "land more history, or set a smaller k in ml/configs"
+        )
 
 
 def distances(points: Floats, centroids: Floats) -> Floats:
@@ -153,7 +156,7 @@ def distances(points: Floats, centroids: Floats) -> Floats:
     return np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in centroids], axis=1)
 
 
-def in_one_order(points: Floats) -> Floats:
+def in_one_order(points: NDArray[Any]) -> NDArray[Any]:
     """Sort points by their coordinates: seeds draw rows by number, and other orders gave other clusters."""
     return points[np.lexsort(points.T[::-1])]
 
@@ -187,7 +190,8 @@ def _judged(points: Floats, k: int, fits: list[k_means.Fit], config: ClusterConf
     )
 
 
-def _choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
+def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
+    """Return the finest trial that is as stable as the most stable one, of those without a tiny group."""
     floor = max(config.min_users, config.min_share * users)
     sized = [trial for trial in trials if trial.smallest >= floor]
     if not sized:
@@ -196,3 +200,7 @@ def _choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
     return max(
         (trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k
     )
+
+
+def _numbered(k: int) -> tuple[str, ...]:
+    return tuple(f"cluster_{index}" for index in range(k))

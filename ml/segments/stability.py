@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from ml.configs import ClusterConfig, Config, StabilityConfig
 from ml.encoder.features import standard_units
 from ml.evaluation.judge import Interval
-from ml.segments import k_means
-from ml.segments.clusters import Clusters, distances, in_one_order, labels_at
+from ml.segments.clusters import Clusters, in_one_order
 from ml.segments.identity import Before, crossed, jaccard
+from ml.segments.latent_classes import LatentClasses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.object_]
+Segmentation = Clusters | LatentClasses
 
 FLOOR = 1e-4
 """The share of an empty segment in the population stability index, whose logarithm has no zero."""
@@ -75,7 +76,7 @@ class Stability:
 
 
 def ask(
-    clusters: Clusters,
+    segments: Segmentation,
     vectors: NDArray[np.float32],
     features: pd.DataFrame,
     before: Before | None,
@@ -93,34 +94,45 @@ def ask(
     days_since
         Since the day through which the champion knows.
     """
-    codes = clusters.place(vectors).code
-    found = bootstrap_jaccard(clusters, vectors, config.clusters, config.stability)
+    codes = segments.place(vectors).code
+    found = bootstrap_jaccard(segments, vectors, config.clusters, config.stability)
     inner = float(np.mean([found[code] for code in codes]))
     if before is None:
         return Stability(found, inner, None)
-    same_k = labels_at(clusters, vectors, len(before.codes), config.clusters)
+    same_k = labels_at(segments, vectors, len(before.codes), config.clusters)
     return Stability(found, inner, agreement(before, codes, same_k, features, days_since, config.stability))
 
 
-def bootstrap_jaccard(
-    clusters: Clusters, embeddings: NDArray[np.float32], how: ClusterConfig, config: StabilityConfig
-) -> dict[str, float]:
-    """Draw users again, cluster them again, and return how well each segment is found there, by code."""
+def labels_at(segments: Segmentation, vectors: NDArray[np.float32], k: int, config: ClusterConfig) -> Ints:
+    """Return the number of each user's segment, were there ``k`` of them in the same space."""
     from threadpoolctl import threadpool_limits
 
-    points = in_one_order(clusters.coordinates(embeddings))
-    labels = distances(points, clusters.centroids).argmin(axis=1)
-    k, found = len(clusters.codes), []
+    if k == len(segments.codes):
+        return segments.labels(vectors)
+    points = in_one_order(segments.points(vectors))
+    with threadpool_limits(limits=1):
+        fits = [segments.again(points, k, seed) for seed in config.seeds]
+    return min(fits, key=lambda one: one[1])[0].labels(vectors)
+
+
+def bootstrap_jaccard(
+    segments: Segmentation, vectors: NDArray[np.float32], how: ClusterConfig, config: StabilityConfig
+) -> dict[str, float]:
+    """Draw users again, divide them again, and return how well each segment is found there, by code."""
+    from threadpoolctl import threadpool_limits
+
+    points = in_one_order(segments.points(vectors))
+    labels = segments.assign(points)
+    k, found = len(segments.codes), []
     with threadpool_limits(limits=1):
         for number in range(config.resamples):
             seed = how.seeds[number % len(how.seeds)]
             rows = np.random.default_rng([seed, number]).integers(
                 0, len(points), min(len(points), config.users)
             )
-            again = k_means.fit(points[rows], k, seed)
-            other = distances(points, again.centroids).argmin(axis=1)
-            found.append(jaccard(crossed(labels, other, k, k)).max(axis=1))
-    return dict(zip(clusters.codes, np.mean(found, axis=0).tolist(), strict=True))
+            again, _ = segments.again(points[rows], k, seed)
+            found.append(jaccard(crossed(labels, again.assign(points), k, k)).max(axis=1))
+    return dict(zip(segments.codes, np.mean(found, axis=0).tolist(), strict=True))
 
 
 def agreement(

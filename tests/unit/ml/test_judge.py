@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import cli
 from ml import __main__ as command
@@ -88,14 +89,14 @@ def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_pe
     assert expected <= set(runs["all_logistic"]["metrics"])
 
 
-def test_table_names_what_a_cut_s_models_share_once_and_cuts_no_column(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_table_names_what_a_cut_s_models_share_once_and_cuts_no_column() -> None:
+    printed = io.StringIO()
+    answer = Console(file=printed, width=cli.WIDTH_OF_NO_TERMINAL)
     cuts = (("choose", date(2026, 5, 1)), ("report", date(2026, 5, 31)))
     for role, cut in cuts:
         shared = judging.Row(cut, 30, role, "rfm_logistic", 1, 300, 41, *[0.125] * 8, 12345.678)
-        cli.answer.print(command._cut_table([shared, replace(shared, model="bert_features")]))
-    said = capsys.readouterr().out
+        answer.print(command._cut_table([shared, replace(shared, model="bert_features")]))
+    said = printed.getvalue()
     assert "2026-05-31, 30 days (report): 300 users, 41 of high value" in said
     assert "gap_to_lightgbm" in said and "bert_features" in said and "12345.678" in said and "…" not in said
 

@@ -101,8 +101,10 @@ def test_every_method_is_judged_with_the_k_that_the_served_way_chooses(data: Pat
     trial = Trial(world.as_of, world.horizon_days, world.train, world.test, "choose")
     month = _Month(trial, QUICK, inputs.cut(world.train, with_outcomes=True), cut, bought, world.paths.models)
     found = {row.method: row for row in month.rows()}
-    assert list(found) == ["behaviour", "log_rfm", "features", "features_order", "taste", "score"]
+    ways = ["behaviour", "embeddings", "log_rfm", "features", "features_order", "taste", "score"]
+    assert list(found) == ways
     assert len({row.k for row in found.values()}) == 1
+    assert {method for method, row in found.items() if np.isfinite(row.persistence)} == {*ways[:2]}
     assert found["taste"].taste_low > found["log_rfm"].taste_high
     assert found["behaviour"].cut == world.test + timedelta(days=1)
     assert as_csv(list(found.values()), COLUMNS).splitlines()[0] == ",".join(COLUMNS)
@@ -110,5 +112,5 @@ def test_every_method_is_judged_with_the_k_that_the_served_way_chooses(data: Pat
         np.isfinite(getattr(row, name))
         for row in found.values()
         for name in Row.__annotations__
-        if name not in ("cut", "method")
+        if name not in ("cut", "method", "persistence")
     )

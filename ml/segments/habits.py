@@ -1,0 +1,100 @@
+"""What a user does again and again, counted: what follows what, pauses, hours, days, pieces and prices.
+
+Each block of columns counts the outcomes of one question ("what follows a search?", "at what hour does a
+visit begin?"), so that a user's answers are a draw from that user's habit, however long the history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.encoder.tokens import Sequences
+
+Ints = NDArray[np.int64]
+
+VISIT_GAP_SECONDS = 30 * 60
+"""A longer pause begins another visit, as in the warehouse."""
+OTHER = ""
+"""The kind of an event that was unknown when the habits were named."""
+PAUSES, HOURS, DAYS, PIECES, PRICES = 25, 24, 7, 8, 16
+LOWEST_PRICE = -2
+"""Prices are told apart by doublings, from a quarter of the shop's currency on."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Counts of a shop's habits.
+
+    Parameters
+    ----------
+    kinds
+        The kinds of events, in alphabetical order.
+    evidence
+        How strongly a user's many answers to one question repeat themselves: n of them count as
+        n / (1 + evidence n), at most 1 / evidence. People keep to their ways more than dice do.
+    """
+
+    kinds: tuple[str, ...]
+    evidence: float
+
+    @classmethod
+    def fit(cls, sequences: Sequences, evidence: float) -> Habits:
+        """Name the kinds of events."""
+        return cls((OTHER, *sorted({str(kind) for kind in sequences.event_type} - {OTHER})), evidence)
+
+    @property
+    def sizes(self) -> Ints:
+        """Return how many columns each block has."""
+        kinds = len(self.kinds)
+        return np.array([2 * kinds] * kinds + [kinds, PAUSES, PAUSES, HOURS, DAYS, PIECES, PRICES])
+
+    def of(self, sequences: Sequences) -> NDArray[np.float32]:
+        """Return the counts, (users, columns)."""
+        counts = np.zeros((len(sequences), int(self.sizes.sum())), dtype=np.float32)
+        user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+        begin = 0
+        for size, (events, answers) in zip(self._widths(), self._answers(sequences, user), strict=True):
+            np.add.at(counts, (user[events], begin + answers), 1)
+            begin += size
+        starts = self.sizes.cumsum() - self.sizes
+        totals = np.add.reduceat(counts, starts, axis=1)
+        weight = 1 / (1 + self.evidence * totals)
+        return np.asarray(counts * np.repeat(weight, self.sizes, axis=1), dtype=np.float32)
+
+    def _widths(self) -> list[int]:
+        """Return the columns of each question; what follows which kind is one question here."""
+        steps = 2 * len(self.kinds) ** 2
+        return [steps, *self.sizes[len(self.kinds) :].tolist()]
+
+    def _answers(self, sequences: Sequences, user: Ints) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
+        """Yield per question which events answer it, and how."""
+        kind = np.searchsorted(self.kinds, sequences.event_type.astype("U"))
+        kind = kind.clip(max=len(self.kinds) - 1)
+        kind = np.where(np.array(self.kinds)[kind] == sequences.event_type.astype("U"), kind, 0)
+        is_first = np.ones(len(user), dtype=bool)
+        is_first[1:] = user[1:] != user[:-1]
+        opens = is_first | (sequences.gap_seconds > VISIT_GAP_SECONDS)
+        before = np.roll(kind, 1)
+        is_same = np.roll(sequences.text, 1) == sequences.text
+        yield ~opens, ((before * len(self.kinds) + kind) * 2 + is_same)[~opens]
+        yield opens, kind[opens]
+        pause = _doublings(sequences.gap_seconds, 0, PAUSES)
+        for asked in (~opens, opens & ~is_first):
+            yield asked, pause[asked]
+        yield opens, (sequences.hour_of_week % 24)[opens]
+        yield opens, (sequences.hour_of_week // 24)[opens]
+        is_bought = (sequences.quantity > 0) & (sequences.amount > 0)
+        pieces = np.where(is_bought, sequences.quantity, 1)
+        yield is_bought, _doublings(pieces, 0, PIECES)[is_bought]
+        prices = np.where(is_bought, sequences.amount, 1) / pieces
+        yield is_bought, _doublings(prices, LOWEST_PRICE, PRICES)[is_bought]
+
+
+def _doublings(values: NDArray[np.generic], lowest: int, count: int) -> Ints:
+    """Return the whole part of the logarithm to base 2, counted from ``lowest`` and cut to ``count``."""
+    logs = np.floor(np.log2(np.maximum(values.astype(np.float64), 2.0**lowest)))
+    return (logs - lowest).clip(0, count - 1).astype(np.int64)

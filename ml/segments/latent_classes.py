@@ -1,0 +1,202 @@
+"""Latent classes: groups of users of whom each has habits of its own (Lazarsfeld 1950).
+
+Of visits it is the mixture of Markov chains of Cadez et al. (2000), with pauses, hours, days, pieces and
+prices beside what follows what. Who did much weighs more than who did little, and how much somebody does
+has no say: a class is how its users do what they do. Fitted by expectation and maximisation; then frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cli import ShoalError
+from ml.configs import ClusterConfig
+from ml.packages import load_tensors, read_json, save_tensors, write_json
+from ml.segments.clusters import Placement, Trial, choose, in_one_order, too_few
+from ml.segments.habits import Habits
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PRIOR = 10.0
+"""So many answers of the average user are added to those of each class, to every question."""
+ROUNDS = 200
+TOLERANCE = 1e-5
+"""A round that gains a smaller share of the likelihood is the last."""
+
+
+@dataclass(frozen=True)
+class LatentClasses:
+    """Frozen classes over counted habits."""
+
+    habits: Habits
+    weights: Floats
+    """(columns, k): logarithms of the probability of each answer."""
+    shares: Floats
+    """(k,): logarithms of the classes' shares of users."""
+    codes: tuple[str, ...]
+
+    @property
+    def centroids(self) -> Floats:
+        """Return where a user stands who surely belongs to a class, (k, k)."""
+        return np.eye(len(self.codes))
+
+    @property
+    def digest(self) -> str:
+        """Return the hash of all that shapes a score, codes aside."""
+        content = repr(self.habits).encode() + self.weights.tobytes() + self.shares.tobytes()
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    def scores(self, points: NDArray[Any]) -> Floats:
+        """Return the log likelihood of each user together with each class, (users, k)."""
+        return np.asarray(points.astype(np.float64) @ self.weights + self.shares)
+
+    def points(self, counts: NDArray[Any]) -> NDArray[Any]:
+        """Return users where classes tell them apart: among their counts."""
+        return counts
+
+    def assign(self, points: NDArray[Any]) -> Ints:
+        """Return the number of each user's class."""
+        return np.asarray(self.scores(points).argmax(axis=1))
+
+    def labels(self, counts: NDArray[Any]) -> Ints:
+        """Return the number of each user's class."""
+        return self.assign(counts)
+
+    def coordinates(self, counts: NDArray[Any]) -> Floats:
+        """Return the probability that a user is of each class, (users, k)."""
+        return _probabilities(self.scores(counts))[0]
+
+    def place(self, counts: NDArray[Any]) -> Placement:
+        """Put each user into the likeliest class; an exact tie goes to the first code."""
+        return self.placement(self.scores(counts))
+
+    def placement(self, scores: NDArray[Any]) -> Placement:
+        """Place users by their scores: distance is the chance that another class is right."""
+        scores = scores.astype(np.float64)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        rows, names = np.arange(len(scores)), np.array(self.codes, dtype=object)
+        lead = scores[rows, order[:, 0]] - scores[rows, order[:, 1]]
+        chance = _probabilities(scores)[0][rows, order[:, 0]]
+        return Placement(names[order[:, 0]], 1 - chance, names[order[:, 1]], 1 - np.exp(-lead))
+
+    def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[LatentClasses, float]:
+        """Return as many classes fitted on other users, and what of these they leave unexplained."""
+        shares, weights, likelihood = _fitted(points, k, seed, self.habits.sizes)
+        return replace(self, shares=shares, weights=weights, codes=_numbered(k)), -likelihood
+
+    def named(self, codes: tuple[str, ...]) -> LatentClasses:
+        """Return the same classes under names, kept in the order of their codes."""
+        if len(set(codes)) != len(self.shares):
+            raise ShoalError(
+                f"{len(self.shares)} classes need as many distinct codes, got {', '.join(codes)}"
+            )
+        order = np.argsort(np.array(codes))
+        return replace(
+            self,
+            weights=np.ascontiguousarray(self.weights[:, order]),
+            shares=self.shares[order],
+            codes=tuple(codes[index] for index in order),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write probabilities, codes and what is counted."""
+        save_tensors(folder / "classes.safetensors", {"weights": self.weights, "shares": self.shares})
+        write_json(
+            folder / "classes.json",
+            {
+                "codes": list(self.codes),
+                "kinds": list(self.habits.kinds),
+                "evidence": self.habits.evidence,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> LatentClasses:
+        """Read what :meth:`save` wrote."""
+        told = read_json(folder / "classes.json")
+        habits = Habits(tuple(told["kinds"]), told["evidence"])
+        return cls(habits, **load_tensors(folder / "classes.safetensors"), codes=tuple(told["codes"]))
+
+
+def fit(habits: Habits, counts: NDArray[Any], config: ClusterConfig) -> tuple[LatentClasses, list[Trial]]:
+    """Choose k and fit; on ``fit_users`` of them where there are more.
+
+    k is chosen as for clusters: the finest division that comes out the same from other starts.
+
+    Raises
+    ------
+    ShoalError
+        When there are fewer users than classes to tell apart.
+    """
+    from threadpoolctl import threadpool_limits
+
+    too_few(len(counts), config)
+    points = in_one_order(counts)
+    drawn = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.fit_users]
+    points = points[np.sort(drawn)]
+    plain = LatentClasses(habits, np.zeros((points.shape[1], 0)), np.zeros(0), ())
+    with threadpool_limits(limits=1):
+        fitted = {
+            k: [plain.again(points, k, seed) for seed in config.seeds]
+            for k in range(config.smallest_k, config.largest_k + 1)
+        }
+        best = {k: min(fits, key=lambda one: one[1])[0] for k, fits in fitted.items()}
+        trials = [_judged(points, best[k], [one for one, _ in fits], config) for k, fits in fitted.items()]
+    chosen = choose(trials, len(points), config)
+    return best[chosen.k], [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
+
+
+def _fitted(points: NDArray[Any], k: int, seed: int, sizes: Ints) -> tuple[Floats, Floats, float]:
+    """Return log shares (k,), log probabilities (columns, k) and the log likelihood."""
+    starts = sizes.cumsum() - sizes
+    total = points.sum(axis=0, dtype=np.float64)
+    usual = (total + 1e-3) / np.repeat(np.add.reduceat(total + 1e-3, starts), sizes)
+    belongs = np.random.default_rng(seed).dirichlet(np.full(k, 0.3), len(points))
+    last = -np.inf
+    for _ in range(ROUNDS):
+        shares = np.log((belongs.sum(axis=0) + 1) / (len(points) + k))
+        answered = belongs.T.astype(np.float32) @ points + PRIOR * usual
+        weights = np.log(answered / np.repeat(np.add.reduceat(answered, starts, axis=1), sizes, axis=1)).T
+        belongs, likelihood = _probabilities(points @ weights.astype(np.float32) + shares)
+        if likelihood - last < TOLERANCE * abs(likelihood):
+            break
+        last = likelihood
+    return shares, np.ascontiguousarray(weights, dtype=np.float64), likelihood
+
+
+def _probabilities(scores: NDArray[Any]) -> tuple[Floats, float]:
+    """Return the chance of each class (users, k), and the log likelihood of all users."""
+    highest = scores.max(axis=1, keepdims=True)
+    chances = np.exp(scores - highest)
+    sums = chances.sum(axis=1, keepdims=True)
+    return chances / sums, float((highest + np.log(sums)).sum())
+
+
+def _judged(
+    points: NDArray[Any], best: LatentClasses, fits: Sequence[LatentClasses], config: ClusterConfig
+) -> Trial:
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+    placed = [one.assign(points) for one in fits]
+    labels, k = best.assign(points), len(best.codes)
+    sample = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.sample]
+    is_divided = len(np.unique(labels[sample])) > 1
+    return Trial(
+        k=k,
+        stability=float(np.mean([adjusted_rand_score(one, other) for one, other in combinations(placed, 2)])),
+        smallest=int(np.bincount(labels, minlength=k).min()),
+        silhouette=float(silhouette_score(np.sqrt(points[sample]), labels[sample])) if is_divided else 0.0,
+    )
+
+
+def _numbered(k: int) -> tuple[str, ...]:
+    return tuple(f"class_{index}" for index in range(k))

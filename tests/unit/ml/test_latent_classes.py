@@ -1,0 +1,171 @@
+"""Latent classes: habits are counted as said, and classes find who shares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from cli import ShoalError
+from ml.configs import ClusterConfig, StabilityConfig
+from ml.encoder.tokens import Sequences
+from ml.segments import latent_classes
+from ml.segments.habits import DAYS, HOURS, PAUSES, PIECES, PRICES, Habits
+from ml.segments.latent_classes import LatentClasses
+from ml.segments.stability import bootstrap_jaccard, labels_at
+
+CONFIG = ClusterConfig(smallest_k=2, largest_k=4, seeds=(11, 12, 13))
+USERS = 240
+
+
+def sequences(*users: list[tuple[str, int, int, float, float]]) -> Sequences:
+    """Return users from (kind, gap in seconds, hour of the week, amount, pieces) of each event."""
+    flat = [event for user in users for event in user]
+    kind, gap, hour, amount, quantity = (np.array(column) for column in zip(*flat, strict=True))
+    return Sequences(
+        offsets=np.cumsum([0, *map(len, users)]),
+        texts=["mug"],
+        text=np.zeros(len(flat), dtype=np.int64),
+        event_type=kind.astype(object),
+        channel=np.full(len(flat), "web", dtype=object),
+        gap_seconds=gap,
+        hour_of_week=hour,
+        amount=amount.astype(float),
+        quantity=quantity.astype(float),
+    )
+
+
+def people(random: np.random.Generator) -> tuple[Sequences, np.ndarray]:
+    """Return users who do as much as each other and differ in what follows what, and how many events."""
+    truth = random.integers(0, 2, USERS)
+    steps = {0: ["search", "view", "cart"], 1: ["view", "search", "view"]}
+    users = []
+    for group in truth:
+        visits = int(random.integers(2, 12))
+        users.append(
+            [
+                (step, 60 if place else 90_000, int(random.integers(168)), 0.0, 0.0)
+                for _ in range(visits)
+                for place, step in enumerate(steps[int(group)])
+            ]
+        )
+    return sequences(*users), truth
+
+
+@pytest.fixture
+def planted() -> tuple[Habits, np.ndarray, np.ndarray]:
+    told, truth = people(np.random.default_rng(3))
+    habits = Habits.fit(told, 0.05)
+    return habits, habits.of(told), truth
+
+
+def test_habits_are_counted_question_by_question() -> None:
+    # A visit on Tuesday at ten, two events; the next after a day, a purchase of four pieces for 20.
+    user = [("view", 0, 34, 0.0, 0.0), ("cart", 70, 34, 0.0, 0.0), ("purchase", 86_400, 58, 20.0, 4.0)]
+    habits = Habits.fit(sequences(user), 0.0)
+    assert habits.kinds == ("", "cart", "purchase", "view")
+    blocks = np.split(habits.of(sequences(user))[0], habits.sizes.cumsum()[:-1])
+    follows, (opens, inside, between, hours, days, pieces, prices) = blocks[:4], blocks[4:]
+    assert [block.sum() for block in follows] == [0, 0, 0, 1]
+    assert follows[3][2 * 1 + 1] == 1  # a cart after a view, of the same words
+    assert opens.tolist() == [0, 0, 1, 1]
+    assert (inside.argmax(), inside.sum()) == (6, 1)  # 64 to 127 seconds
+    assert (between.argmax(), between.sum()) == (16, 1)  # 65,536 to 131,071 seconds
+    assert (len(inside), len(between)) == (PAUSES, PAUSES)
+    assert hours[10] == 2 and hours.sum() == 2 and len(hours) == HOURS
+    assert days[1] == 1 and days[2] == 1 and len(days) == DAYS
+    assert pieces[2] == 1 and pieces.sum() == 1 and len(pieces) == PIECES
+    assert prices[2 + 2] == 1 and prices.sum() == 1 and len(prices) == PRICES  # five a piece: 4 to 7.99
+
+
+def test_half_an_hour_is_one_visit_and_a_second_more_is_two() -> None:
+    def visits(gap: int) -> float:
+        told = sequences([("view", 0, 0, 0.0, 0.0), ("view", gap, 0, 0.0, 0.0)])
+        habits = Habits.fit(told, 0.0)
+        return float(np.split(habits.of(told)[0], habits.sizes.cumsum()[:-1])[len(habits.kinds)].sum())
+
+    assert (visits(1800), visits(1801)) == (1, 2)
+
+
+def test_much_of_the_same_counts_less_and_what_is_new_counts_as_other() -> None:
+    often = sequences([("view", 90_000, 0, 0.0, 0.0)] * 100)
+    few, many = Habits.fit(often, 0.05), Habits.fit(often, 0.0)
+    assert many.of(often).max() == 100
+    assert few.of(often).max() == pytest.approx(100 / (1 + 0.05 * 100))
+    unknown = many.of(sequences([("zoom", 0, 0, 0.0, 0.0), ("a", 0, 0, 0.0, 0.0)]))
+    assert unknown.shape[1] == many.of(often).shape[1]
+    assert unknown[0, : 2 * 2].sum() == 1  # it follows another unknown one
+
+
+def test_nobody_without_events_is_lost() -> None:
+    told = sequences([("view", 0, 0, 0.0, 0.0)], [])
+    counts = Habits.fit(told, 0.05).of(told)
+    assert counts.shape[0] == 2 and counts[1].sum() == 0
+
+
+def test_classes_find_who_differs_in_order_alone(planted: tuple[Habits, np.ndarray, np.ndarray]) -> None:
+    habits, counts, truth = planted
+    found, trials = latent_classes.fit(habits, counts, CONFIG.model_copy(update={"largest_k": 2}))
+    assert adjusted_rand_score(truth, found.labels(counts)) == 1.0
+    assert [trial.k for trial in trials if trial.is_chosen] == [2]
+    stable = bootstrap_jaccard(found, counts, CONFIG, _stability())
+    assert min(stable.values()) == 1.0
+
+
+def test_neither_order_of_users_nor_of_codes_moves_anybody(
+    planted: tuple[Habits, np.ndarray, np.ndarray],
+) -> None:
+    habits, counts, _ = planted
+    order = np.random.default_rng(0).permutation(len(counts))
+    one, _ = latent_classes.fit(habits, counts, CONFIG)
+    other, _ = latent_classes.fit(habits, counts[order], CONFIG)
+    codes = tuple(f"code_{number}" for number in range(len(one.shares)))
+    assert (one.named(codes).place(counts).code[order] == other.named(codes).place(counts[order]).code).all()
+    turned = one.named(codes[::-1]).named(codes)
+    assert set(turned.codes) == set(codes)
+    renamed = one.named(codes[::-1]).place(counts).code
+    assert dict(zip(one.named(codes).place(counts).code, renamed, strict=True)).keys() == set(renamed)
+
+
+def test_placement_tells_the_chance_of_being_wrong() -> None:
+    habits = Habits(("", "view"), 0.0)
+    half = LatentClasses(
+        habits, np.zeros((int(habits.sizes.sum()), 2)), np.log([0.5, 0.5]), ("left", "right")
+    )
+    placed = half.placement(np.array([[0.0, 0.0], [0.0, np.log(3)], [0.0, 900.0]]))
+    assert placed.code.tolist() == ["left", "right", "right"]
+    assert placed.runner_up.tolist() == ["right", "left", "left"]
+    assert placed.distance == pytest.approx([0.5, 0.25, 0.0])
+    assert placed.margin == pytest.approx([0.0, 2 / 3, 1.0])
+
+
+def test_saved_classes_place_as_before(
+    planted: tuple[Habits, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    habits, counts, _ = planted
+    found, _ = latent_classes.fit(habits, counts, CONFIG)
+    found.save(tmp_path)
+    loaded = LatentClasses.load(tmp_path)
+    assert loaded.digest == found.digest and loaded.codes == found.codes
+    assert (loaded.scores(counts) == found.scores(counts)).all()
+
+
+def test_other_numbers_of_classes_are_found_in_the_same_habits(
+    planted: tuple[Habits, np.ndarray, np.ndarray],
+) -> None:
+    habits, counts, truth = planted
+    found, _ = latent_classes.fit(habits, counts, CONFIG.model_copy(update={"smallest_k": 3, "largest_k": 3}))
+    assert adjusted_rand_score(truth, labels_at(found, counts, 2, CONFIG)) == 1.0
+
+
+def test_too_few_users_are_refused() -> None:
+    told = sequences(*[[("view", 0, 0, 0.0, 0.0)]] * 5)
+    habits = Habits.fit(told, 0.05)
+    with pytest.raises(ShoalError, match="5 users are too few for 2 clusters of 10"):
+        latent_classes.fit(habits, habits.of(told), CONFIG)
+
+
+def _stability() -> StabilityConfig:
+    return StabilityConfig(resamples=4)
