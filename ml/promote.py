@@ -153,6 +153,8 @@ def decide_segments(
             f"{found.moved_share:.0%} of the users in another segment, PSI {found.psi:.2f}, "
             f"explains {found.fit} more of {found.later_users} later users"
         )
+        if stability.drift is not None and word != "drift":
+            beside += f"; {stability.drift}"
         return Decision(choice, is_promoted, f"{why}; {beside}", gate=word)
 
     age = (known_through - champion_known_through).days
@@ -161,6 +163,8 @@ def decide_segments(
     if found.fit.low > how.fit_slack:
         why = "drift: the segments in force describe later users worse than new ones would"
         return decided(True, "drift", why)
+    if stability.drift is not None and stability.drift.is_announced:
+        return decided(True, "drift", f"drift: {stability.drift}")
     if found.smallest_share < gate.empty_share:
         why = f"a segment in force holds only {found.smallest_share:.1%} of the users"
         return decided(True, "emptied", why)

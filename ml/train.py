@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.reasons import Model
 from ml.refit import FITS, refit
-from ml.segments import identity, naming, stability
+from ml.segments import drift, identity, naming, stability
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
 from ml.warehouse import Cut, Inputs
@@ -351,11 +351,12 @@ def _behaviour(
     params = {
         key: value
         for key, value in config.dotted().items()
-        if key.startswith(("clusters.", "identity.", "stability."))
+        if key.startswith(("clusters.", "identity.", "stability.", "drift."))
     }
     with tracking.run("segments", f"cluster {paths.shop} {material.as_of}", tags, params, parent) as run:
         champion = promote.in_force(name, material.as_of)
-        before = None if champion is None else _before(material, champion)
+        held = None if champion is None else BehaviourSegments.load(champion.package(), paths.models)
+        before = None if held is None or champion is None else held.before(champion.version, now)
         embedded = classifier.embed(now.sequences)
         segments, trials = BehaviourSegments.make(
             classifier,
@@ -366,6 +367,7 @@ def _behaviour(
             naming.Rules.load(),
             before,
             config.identity,
+            held,
         )
         vectors = segments.vectors(now)
         placed = segments.clusters.place(vectors)
@@ -373,6 +375,9 @@ def _behaviour(
         _log_lineage(run, segments.lineage)
         days = 0 if champion is None else (material.as_of - champion.known_through).days
         found = stability.ask(segments.clusters, vectors, now.features, before, days, config)
+        if held is not None:
+            k = len(segments.clusters.codes)
+            found = replace(found, drift=drift.ask(now, k, config.clusters, config.drift))
         persistence = segments.persistence(now)
         run.log_metrics(found.metrics() | {"stability/persistence": persistence})
         decision = promote.decide_segments(
@@ -416,11 +421,6 @@ def _segments_card(
     names, counts = np.unique(codes.astype("U"), return_counts=True)
     users = {str(name): int(count) for name, count in zip(names, counts, strict=True)}
     return model_card.segments(material, segments, users, trials, decision, persistence)
-
-
-def _before(material: Material, champion: tracking.Version) -> identity.Before:
-    held = BehaviourSegments.load(champion.package(), material.paths.models)
-    return held.before(champion.version, material.now)
 
 
 def _remember_stability(

@@ -150,6 +150,17 @@ class StabilityConfig(Frozen):
     fit_slack: float = 0.01  # share of variance: so much two trainings differ by chance
 
 
+class DriftConfig(Frozen):
+    """When users are said to have changed their habits."""
+
+    weeks: int = Field(default=4, ge=1)  # before the newest one, to compare with
+    min_events: int = 8  # before a week, to know whose habits they are
+    min_users: int = 100  # seen in the newest week; fewer tell nothing
+    resamples: int = Field(default=200, ge=100)
+    deviations: float = 3.0  # of the difference: by chance once in 700 trainings
+    seed: int = 19
+
+
 class GateConfig(Frozen):
     """When a model may serve."""
 
@@ -188,6 +199,7 @@ class Config(Frozen):
     clusters: ClusterConfig = ClusterConfig()
     identity: IdentityConfig = IdentityConfig()
     stability: StabilityConfig = StabilityConfig()
+    drift: DriftConfig = DriftConfig()
     gate: GateConfig = GateConfig()
     judge: JudgeConfig = JudgeConfig()
 

@@ -91,6 +91,16 @@ class Sequences:
             **{name: getattr(self, name)[events] for name in FLAT},
         )
 
+    def where(self, is_kept: NDArray[np.bool_]) -> Sequences:
+        """Return the users with some of their events, (events,); gaps stay those of the whole history."""
+        user = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        sizes = np.bincount(user[is_kept], minlength=len(self))
+        return Sequences(
+            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            texts=self.texts,
+            **{name: getattr(self, name)[is_kept] for name in FLAT},
+        )
+
     def halves(self) -> tuple[Sequences, Sequences]:
         """Return the earlier and the later half of each user's events, the middle one among the later."""
         sizes = np.diff(self.offsets)

@@ -51,6 +51,7 @@ class BehaviourSegments:
         rules: naming.Rules,
         before: identity.Before | None = None,
         how: IdentityConfig | None = None,
+        champion: BehaviourSegments | None = None,
     ) -> tuple[BehaviourSegments, list[Trial]]:
         """Group the users of a cut; name what was not known before from its profile.
 
@@ -60,8 +61,11 @@ class BehaviourSegments:
             (users, 2 H): of the same users.
         before
             The champion's segments, with the same users; None where there are none.
+        champion
+            The model of these.
         """
-        fitted, trials, labels = _divide(cut, embeddings, config)
+        in_force = champion.clusters if champion is not None else None
+        fitted, trials, labels = _divide(cut, embeddings, config, in_force)
         profile = naming.profile(cut.features, labels)
         means = naming.means(cut.features, labels)
         if before is None:
@@ -153,14 +157,18 @@ class BehaviourSegments:
 
 
 def _divide(
-    cut: Cut, embeddings: NDArray[np.float32], config: ClusterConfig
+    cut: Cut,
+    embeddings: NDArray[np.float32],
+    config: ClusterConfig,
+    in_force: Clusters | LatentClasses | None,
 ) -> tuple[Clusters | LatentClasses, list[Trial], NDArray[np.int64]]:
     if config.method == "embeddings":
         clusters, trials = fit(embeddings, config)
         return clusters, trials, clusters.labels(embeddings)
     habits = Habits.fit(cut.sequences, config.evidence)
     counts = habits.of(cut.sequences)
-    classes, trials = latent_classes.fit(habits, counts, config)
+    known = in_force if isinstance(in_force, LatentClasses) else None
+    classes, trials = latent_classes.fit(habits, counts, config, known)
     return classes, trials, classes.labels(counts)
 
 

@@ -192,7 +192,7 @@ def _judged(points: Floats, k: int, fits: list[k_means.Fit], config: ClusterConf
 
 def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
     """Return the finest trial that is as stable as the most stable one, of those without a tiny group."""
-    floor = max(config.min_users, config.min_share * users)
+    floor = least_users(users, config)
     sized = [trial for trial in trials if trial.smallest >= floor]
     if not sized:
         return max(trials, key=lambda trial: trial.smallest)
@@ -200,6 +200,11 @@ def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
     return max(
         (trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k
     )
+
+
+def least_users(users: int, config: ClusterConfig) -> float:
+    """Return how many users a group must have."""
+    return max(config.min_users, config.min_share * users)
 
 
 def _numbered(k: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
-from ml.segments.clusters import Placement, Trial, choose, in_one_order, too_few
+from ml.segments.clusters import Placement, Trial, choose, in_one_order, least_users, too_few
 from ml.segments.habits import Habits
 
 Floats = NDArray[np.float64]
@@ -90,8 +90,16 @@ class LatentClasses:
 
     def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[LatentClasses, float]:
         """Return as many classes fitted on other users, and what of these they leave unexplained."""
-        shares, weights, likelihood = _fitted(points, k, seed, self.habits.sizes)
+        start = np.random.default_rng(seed).dirichlet(np.full(k, 0.3), len(points))
+        shares, weights, likelihood = _fitted(points, start, self.habits.sizes)
         return replace(self, shares=shares, weights=weights, codes=_numbered(k)), -likelihood
+
+    def moved_to(self, points: NDArray[Any]) -> LatentClasses:
+        """Return these classes, nameless, halfway from where they stand to what their users do now."""
+        shares, weights, _ = _fitted(
+            points, self.coordinates(points), self.habits.sizes, np.exp(self.weights.T)
+        )
+        return replace(self, shares=shares, weights=weights, codes=_numbered(len(shares)))
 
     def named(self, codes: tuple[str, ...]) -> LatentClasses:
         """Return the same classes under names, kept in the order of their codes."""
@@ -127,10 +135,19 @@ class LatentClasses:
         return cls(habits, **load_tensors(folder / "classes.safetensors"), codes=tuple(told["codes"]))
 
 
-def fit(habits: Habits, counts: NDArray[Any], config: ClusterConfig) -> tuple[LatentClasses, list[Trial]]:
+def fit(
+    habits: Habits, counts: NDArray[Any], config: ClusterConfig, before: LatentClasses | None = None
+) -> tuple[LatentClasses, list[Trial]]:
     """Choose k and fit; on ``fit_users`` of them where there are more.
 
-    k is chosen as for clusters: the finest division that comes out the same from other starts.
+    k is chosen as for clusters: the finest division that comes out the same from other starts. Where there
+    were classes before, as many go on from those while none of them is emptied: what another start gains in
+    likelihood is little, and moves people.
+
+    Parameters
+    ----------
+    before
+        The classes in force; None where there are none, or of another kind.
 
     Raises
     ------
@@ -152,20 +169,39 @@ def fit(habits: Habits, counts: NDArray[Any], config: ClusterConfig) -> tuple[La
         best = {k: min(fits, key=lambda one: one[1])[0] for k, fits in fitted.items()}
         trials = [_judged(points, best[k], [one for one, _ in fits], config) for k, fits in fitted.items()]
     chosen = choose(trials, len(points), config)
-    return best[chosen.k], [replace(trial, is_chosen=trial.k == chosen.k) for trial in trials]
+    found = best[chosen.k]
+    if before is not None and before.habits == habits and before.codes:
+        with threadpool_limits(limits=1):
+            moved = before.moved_to(points)
+        trial = _judged(points, moved, [moved, best.get(len(moved.codes), moved)], config)
+        if trial.smallest >= least_users(len(points), config):
+            found, chosen = moved, trial
+    tried = [trial for trial in trials if trial.k != chosen.k]
+    return found, sorted([*tried, replace(chosen, is_chosen=True)], key=lambda trial: trial.k)
 
 
-def _fitted(points: NDArray[Any], k: int, seed: int, sizes: Ints) -> tuple[Floats, Floats, float]:
-    """Return log shares (k,), log probabilities (columns, k) and the log likelihood."""
+def _fitted(
+    points: NDArray[Any], belongs: Floats, sizes: Ints, before: Floats | None = None
+) -> tuple[Floats, Floats, float]:
+    """Return log shares (k,), log probabilities (columns, k) and the log likelihood.
+
+    Parameters
+    ----------
+    belongs
+        (users, k): the chance of each class to start from.
+    before
+        (k, columns): probabilities that each class had, which count as much as all that is answered now.
+    """
+    k = belongs.shape[1]
     starts = sizes.cumsum() - sizes
     total = points.sum(axis=0, dtype=np.float64)
     usual = (total + 1e-3) / np.repeat(np.add.reduceat(total + 1e-3, starts), sizes)
-    belongs = np.random.default_rng(seed).dirichlet(np.full(k, 0.3), len(points))
     last = -np.inf
     for _ in range(ROUNDS):
         shares = np.log((belongs.sum(axis=0) + 1) / (len(points) + k))
         answered = belongs.T.astype(np.float32) @ points + PRIOR * usual
-        weights = np.log(answered / np.repeat(np.add.reduceat(answered, starts, axis=1), sizes, axis=1)).T
+        chances = answered / np.repeat(np.add.reduceat(answered, starts, axis=1), sizes, axis=1)
+        weights = np.log(chances if before is None else (chances + before) / 2).T
         belongs, likelihood = _probabilities(points @ weights.astype(np.float32) + shares)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
@@ -173,12 +209,16 @@ def _fitted(points: NDArray[Any], k: int, seed: int, sizes: Ints) -> tuple[Float
     return shares, np.ascontiguousarray(weights, dtype=np.float64), likelihood
 
 
+def likelihoods(scores: NDArray[Any]) -> Floats:
+    """Return the log likelihood of each user, whichever the class, (users,)."""
+    highest = scores.max(axis=1, keepdims=True)
+    return np.asarray(highest[:, 0] + np.log(np.exp(scores - highest).sum(axis=1)))
+
+
 def _probabilities(scores: NDArray[Any]) -> tuple[Floats, float]:
     """Return the chance of each class (users, k), and the log likelihood of all users."""
-    highest = scores.max(axis=1, keepdims=True)
-    chances = np.exp(scores - highest)
-    sums = chances.sum(axis=1, keepdims=True)
-    return chances / sums, float((highest + np.log(sums)).sum())
+    found = likelihoods(scores)
+    return np.exp(scores - found[:, None]), float(found.sum())
 
 
 def _judged(

@@ -20,6 +20,7 @@ from ml.configs import ClusterConfig, Config, StabilityConfig
 from ml.encoder.features import standard_units
 from ml.evaluation.judge import Interval
 from ml.segments.clusters import Clusters, in_one_order
+from ml.segments.drift import Drift
 from ml.segments.identity import Before, crossed, jaccard
 from ml.segments.latent_classes import LatentClasses
 
@@ -58,6 +59,8 @@ class Stability:
     """The mean of the same over users."""
     agreement: Agreement | None
     """None where there is no champion."""
+    drift: Drift | None = None
+    """None where there is no champion, or too few were seen to tell."""
 
     def metrics(self) -> dict[str, float]:
         """Return it as metrics of a run."""
@@ -65,6 +68,7 @@ class Stability:
         if self.agreement is None:
             return found
         told = self.agreement
+        found |= self.drift.metrics() if self.drift is not None else {}
         return found | {
             "champion/ari": told.ari,
             "champion/psi": told.psi,

@@ -160,6 +160,23 @@ def test_other_numbers_of_classes_are_found_in_the_same_habits(
     assert adjusted_rand_score(truth, labels_at(found, counts, 2, CONFIG)) == 1.0
 
 
+def test_classes_go_on_from_those_before_and_start_anew_where_one_is_emptied(
+    planted: tuple[Habits, np.ndarray, np.ndarray],
+) -> None:
+    habits, counts, truth = planted
+    two = CONFIG.model_copy(update={"largest_k": 2})
+    before, _ = latent_classes.fit(habits, counts[::2], two)
+    before = before.named(("left", "right"))
+    moved, trials = latent_classes.fit(habits, counts, CONFIG, before)
+    assert [trial.k for trial in trials] == [2, 3, 4]
+    assert [trial.k for trial in trials if trial.is_chosen] == [2]
+    # Numbers go with those of before, too: nobody has to be matched.
+    assert (moved.labels(counts) == before.labels(counts)).all()
+    alone = counts[truth == 0]
+    anew, trials = latent_classes.fit(habits, alone, two, before)
+    assert np.bincount(anew.labels(alone), minlength=2).min() > 0
+
+
 def test_too_few_users_are_refused() -> None:
     told = sequences(*[[("view", 0, 0, 0.0, 0.0)]] * 5)
     habits = Habits.fit(told, 0.05)

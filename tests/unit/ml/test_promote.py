@@ -13,6 +13,7 @@ from cli import ShoalError, UsageError
 from ml import packages, promote, tracking
 from ml.configs import GateConfig, StabilityConfig
 from ml.evaluation.judge import Interval, Verdict
+from ml.segments.drift import Drift
 from ml.segments.stability import Agreement, Stability
 
 GATE = GateConfig()
@@ -156,9 +157,14 @@ def _stability(**changes: object) -> Stability:
         "fit": Interval(0.0, -0.01, 0.01),
         "later_users": 500,
     }
-    inner = changes.pop("inner", 0.8)
+    inner, changed = changes.pop("inner", 0.8), changes.pop("drift", None)
     agreement = Agreement(**(agreed | changes))  # type: ignore[arg-type]
-    return Stability({"newcomers": inner, "searchers": 0.9}, inner, agreement)  # type: ignore[arg-type,dict-item]
+    codes = {"newcomers": inner, "searchers": 0.9}
+    return Stability(codes, inner, agreement, changed)  # type: ignore[arg-type]
+
+
+def _changed(low: float) -> Drift:
+    return Drift(400, 0.18, 0.03, Interval(0.15, low, 0.2))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +177,9 @@ def _stability(**changes: object) -> Stability:
         ({"ari": 0.49}, 28, "disagrees"),
         ({"ari": 0.49, "fit": Interval(0.05, HOW.fit_slack, 0.09)}, 28, "disagrees"),
         ({"ari": 0.49, "fit": Interval(0.05, HOW.fit_slack + 0.001, 0.09)}, 1, "drift"),
+        # So do people who changed their habits, beyond chance.
+        ({"drift": _changed(0.001)}, 1, "drift"),
+        ({"drift": _changed(0.0)}, 1, "young"),
         # What dissolves by itself is out, whatever else speaks for it.
         ({"inner": 0.49, "fit": Interval(0.05, 0.04, 0.06)}, 28, "unstable"),
     ],
@@ -180,6 +189,7 @@ def test_gate_of_segments_asks_two_questions(changes: dict[str, object], age: in
     told = promote.decide_segments(made, made + timedelta(days=age), _stability(**changes), GATE, HOW)
     assert (told.gate, told.is_promoted) == (gate, gate in ("renewed", "emptied", "drift"))
     assert "adjusted Rand index" in told.reason
+    assert ("18% of the 400 users" in told.reason) is ("drift" in changes)
 
 
 def test_first_segments_serve_and_name_what_is_unstable() -> None:
