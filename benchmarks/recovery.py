@@ -34,6 +34,7 @@ from sklearn.preprocessing import StandardScaler
 import settings
 from cli import ShoalError, answer, main
 from tests.chain import Chain
+from warehouse.snapshot import files
 
 SCHEMES = ("behaviour", "rfm", "value")
 RFM = ("recency_days", "order_count", "net_revenue_amount")
@@ -150,9 +151,9 @@ def _snapshot(root: Path, as_of: date) -> tuple[pd.DataFrame, pd.DataFrame]:
     with duckdb.connect() as connection:
         features = connection.execute(
             "select * from read_parquet($1) where as_of_date = $2",
-            [str(folder / "fct_user_features.parquet"), as_of],
+            [str(files(folder, "fct_user_features")), as_of],
         ).df()
-        order = connection.execute(ORDER_SQL, [str(folder / "fct_user_sequences.parquet"), as_of]).df()
+        order = connection.execute(ORDER_SQL, [str(files(folder, "fct_user_sequences")), as_of]).df()
     features = features.set_index("user_key").drop(columns="as_of_date")
     categories = pd.get_dummies(features[["top_category"]].astype(str))
     numbers = features.select_dtypes(["number", "bool"]).astype(float)

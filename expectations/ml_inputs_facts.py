@@ -12,7 +12,7 @@ import duckdb
 from expectations.facts import create_header, insert_rows, write_identifying_words
 from landing import shops
 from settings import ShopPaths
-from warehouse.snapshot import Snapshot
+from warehouse.snapshot import Snapshot, files
 
 FEATURES, SEQUENCES, LABELS = "fct_user_features", "fct_user_sequences", "fct_user_labels"
 TABLES = (FEATURES, SEQUENCES, LABELS)
@@ -43,7 +43,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, snapshot: S
     write_identifying_words(connection)
     _write_columns(connection, FEATURES, is_previous=False)
     if previous:
-        connection.execute("set variable previous_features = ?", [str(previous[1] / f"{FEATURES}.parquet")])
+        connection.execute("set variable previous_features = ?", [str(files(previous[1], FEATURES))])
         connection.execute(
             "create temp view previous_features as select f.* "
             "from read_parquet(getvariable('previous_features')) as f, border as b "
@@ -67,7 +67,7 @@ def _open_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("create temp table table_fact (table_name varchar, row_count bigint)")
     connection.execute("create temp table column_name (table_name varchar, column_name varchar)")
     for table in TABLES:
-        connection.execute(f'set variable "{table}" = ?', [str(folder / f"{table}.parquet")])
+        connection.execute(f'set variable "{table}" = ?', [str(files(folder, table))])
         connection.execute(
             f'create temp view "{table}" as '  # noqa: S608 - names from TABLES
             f"select * from read_parquet(getvariable('{table}'))"

@@ -202,7 +202,7 @@ class Inputs:
         ShoalError
             As :meth:`cut` does, and for a snapshot of an earlier release, which has no keys.
         """
-        file = self._file("fct_user_sequences")
+        file = self._file("fct_user_sequences", as_of)
         if CONTENT_KEY not in pq.read_schema(file).names:
             raise ShoalError(
                 f"snapshot {self.folder.name} has no {CONTENT_KEY}, an earlier release wrote it: "
@@ -238,7 +238,7 @@ class Inputs:
         with _reader() as connection:
             found = connection.execute(
                 "select max(closes_on) from read_parquet(?) where as_of_date = ?",
-                [self._file("fct_user_labels"), as_of],
+                [self._file("fct_user_labels", as_of), as_of],
             ).fetchone()
         return found[0] if found else None
 
@@ -256,11 +256,16 @@ class Inputs:
         with _reader() as connection:
             return connection.sql(
                 f"select {columns} from read_parquet(?) where as_of_date = ? order by user_key",  # noqa: S608 - our own names
-                params=[self._file(table), as_of],
+                params=[self._file(table, as_of), as_of],
             ).to_arrow_table()
 
-    def _file(self, table: str) -> str:
-        return str(self.folder / f"{table}.parquet")
+    def _file(self, table: str, as_of: date) -> str:
+        file = snapshot.file(self.folder, table, as_of)
+        if not file.exists():
+            raise ShoalError(
+                f"snapshot {self.folder.name} has no {table} of {as_of}: build core for that date first"
+            )
+        return str(file)
 
     def _check_same_users(
         self, table: str, users: NDArray[np.object_], others: pd.Series[Any], as_of: date

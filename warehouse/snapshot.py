@@ -1,7 +1,8 @@
 """The crossing out: one Parquet snapshot of the model inputs, named by the digest of its rows.
 
 Whoever trains or scores reads this and nothing else; equal content has one name, however
-often it is built.
+often it is built. A table is a file per as_of_date, and a date that an earlier snapshot holds
+already is that file under a second name: cuts stand for a week.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ TABLES = {
     "fct_user_labels": "ml_inputs.fct_user_labels",
 }
 
-ORDER = {"fct_user_sequences": "as_of_date, last_event_at, user_key"}
+CONTENT_KEY = "content_key"
+ORDER = {"fct_user_sequences": "last_event_at, user_key"}
 """Who acted lately lies together: of the lists, a day's scoring reads theirs, in few row groups."""
 ROW_GROUP = 4_096
+NEWEST = 8
+"""So many snapshots are looked through for a date that is written already."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,19 @@ class Snapshot:
     manifest: dict[str, Any]
 
     def path(self, table: str) -> Path:
-        """Return the Parquet file of a table."""
-        return self.folder / f"{table}.parquet"
+        """Return the pattern of a table's Parquet files, as DuckDB reads it."""
+        return files(self.folder, table)
+
+
+def files(folder: Path, table: str) -> Path:
+    """Return the pattern of a table's Parquet files; an earlier release wrote one file for all dates."""
+    return folder / f"{table}*.parquet"
+
+
+def file(folder: Path, table: str, as_of: date) -> Path:
+    """Return the Parquet file that holds an as_of_date of a table."""
+    part = folder / f"{table}.{as_of}.parquet"
+    return part if part.exists() else folder / f"{table}.parquet"
 
 
 def read(paths: ShopPaths, as_of: date) -> Snapshot:
@@ -70,11 +85,14 @@ def find(paths: ShopPaths, link: str) -> Snapshot | None:
 
 def export(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, split: Split) -> Snapshot:
     """Write the inputs of the split's days, aside first, and point the split's link at them."""
-    hashes = {name: content_hash(connection, table, split.as_of_dates) for name, table in TABLES.items()}
+    hashes = {
+        name: {str(day): content_hash(connection, table, [day]) for day in split.as_of_dates}
+        for name, table in TABLES.items()
+    }
     manifest = _describe(paths, split, hashes)
     folder = paths.snapshots / manifest["digest"]
     if not folder.exists():
-        _write(connection, folder, split, manifest)
+        _write(connection, paths, folder, split, manifest)
     _point(paths.snapshots / split.link, folder)
     return Snapshot(folder, manifest)
 
@@ -84,12 +102,14 @@ def content_hash(
 ) -> dict[str, Any]:
     """Return row count and hash of a table's rows, whatever their order.
 
-    The sum of 64-bit hashes of whole rows; names and types of the columns are part of it.
-    ``table`` is one of our own names, never input. An empty table hashes by its columns alone.
+    The sum of 64-bit hashes of whole rows; names and types of the columns are part of it. Lists that a
+    ``content_key`` is the hash of are told by that. ``table`` is one of our own names, never input. An empty
+    table hashes by its columns alone.
     """
     described = connection.execute(f"describe {table}").fetchall()
     columns = [(str(name), str(type_)) for name, type_, *_ in described]
-    row_hash = ", ".join(f'"{name}"' for name, _ in columns)
+    has_key = CONTENT_KEY in dict(columns)
+    row_hash = ", ".join(f'"{name}"' for name, type_ in columns if not (has_key and type_.endswith("[]")))
     only = "where list_contains(?, as_of_date)" if as_of_dates is not None else ""
     [(rows, total)] = connection.execute(
         f"select count(*), coalesce(sum(hash({row_hash})::hugeint), 0) from {table} {only}",  # noqa: S608
@@ -100,6 +120,10 @@ def content_hash(
 
 
 def _describe(paths: ShopPaths, split: Split, hashes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    tables = {
+        name: {"rows": sum(day["rows"] for day in days.values()), "by_date": days}
+        for name, days in hashes.items()
+    }
     said = {
         "shop": paths.shop,
         "as_of_date": str(split.as_of_date),
@@ -109,29 +133,52 @@ def _describe(paths: ShopPaths, split: Split, hashes: dict[str, dict[str, Any]])
             "test": str(split.test_cut) if split.test_cut else None,
             "score": str(split.as_of_date),
         },
-        "tables": hashes,
+        "tables": tables,
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
     return {"digest": digest, **said}
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, folder: Path, split: Split, manifest: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    paths: ShopPaths,
+    folder: Path,
+    split: Split,
+    manifest: dict[str, Any],
 ) -> None:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     aside.mkdir(parents=True, mode=0o700)
+    known = _written_already(paths)
     for name, table in TABLES.items():
-        connection.sql(
-            f"select * from {table} where list_contains(?, as_of_date) "  # noqa: S608
-            f"order by {ORDER.get(name, 'as_of_date, user_key')}",
-            params=[split.as_of_dates],
-        ).write_parquet(str(aside / f"{name}.parquet"), compression="zstd", row_group_size=ROW_GROUP)
+        for day in split.as_of_dates:
+            part = aside / f"{name}.{day}.parquet"
+            written = known.get((name, str(day), manifest["tables"][name]["by_date"][str(day)]["hash"]))
+            if written is not None:
+                os.link(written, part)
+                continue
+            connection.sql(
+                f"select * from {table} where as_of_date = ? order by {ORDER.get(name, 'user_key')}",  # noqa: S608
+                params=[day],
+            ).write_parquet(str(part), compression="zstd", row_group_size=ROW_GROUP)
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     try:
         aside.rename(folder)
     except OSError:
         # Another run wrote the same content first: equal by name, so theirs is ours.
         shutil.rmtree(aside)
+
+
+def _written_already(paths: ShopPaths) -> dict[tuple[str, str, str], Path]:
+    """Return the files of the newest snapshots by table, as_of_date and hash."""
+    found = {}
+    for link in sorted(paths.snapshots.glob("latest-*"), reverse=True)[:NEWEST]:
+        snapshot = find(paths, link.name)
+        for name, told in (snapshot.manifest["tables"] if snapshot else {}).items():
+            for day, content in told.get("by_date", {}).items():
+                part = link.resolve() / f"{name}.{day}.parquet"
+                if part.exists():
+                    found[name, day, content["hash"]] = part
+    return found
 
 
 def _point(link: Path, folder: Path) -> None:

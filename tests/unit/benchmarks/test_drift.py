@@ -23,7 +23,7 @@ def test_kept_counts_users_of_both_weeks_only() -> None:
 
 
 def _told(share: float, *announced: int) -> Told:
-    return Told(1, share, 1.0, 1.0, None, announced, ())
+    return Told(1, share, (1.0,), 1.0, 1.0, None, announced, ())
 
 
 def test_drift_counts_as_announced_within_two_weekly_runs() -> None:

@@ -57,9 +57,46 @@ def test_users_lie_as_they_acted_last(tmp_path: Path, monkeypatch: pytest.Monkey
                 "from range(10000) as r (n)"
             )
         written = snapshot.export(connection, ShopPaths("world"), Split(date(2026, 4, 30)))
-    sequences = pq.ParquetFile(written.path("fct_user_sequences"))
+    sequences = pq.ParquetFile(snapshot.file(written.folder, "fct_user_sequences", date(2026, 4, 30)))
     acted = sequences.read()["last_event_at"].to_pylist()
     assert acted == sorted(acted)
     assert sequences.num_row_groups == 3
-    keys = pq.read_table(written.path("fct_user_features"))["user_key"].to_pylist()
-    assert keys == sorted(keys)
+    features = pq.read_table(snapshot.file(written.folder, "fct_user_features", date(2026, 4, 30)))
+    assert features["user_key"].to_pylist() == sorted(features["user_key"].to_pylist())
+
+
+def test_date_that_is_written_already_is_no_second_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    cut, first, second = (date(2026, 4, day) for day in (1, 29, 30))
+    with duckdb.connect() as connection:
+        connection.execute("create schema ml_inputs")
+        for table in snapshot.TABLES.values():
+            connection.execute(
+                f"create table {table} as select day::date as as_of_date, 'ana' as user_key, "
+                "timestamp '2026-01-01' as last_event_at, day::varchar as content_key, [1, 2] as texts "
+                "from unnest(['2026-04-01', '2026-04-29', '2026-04-30']) as days (day)"
+            )
+        one = snapshot.export(connection, ShopPaths("world"), Split(first, 28, None, cut))
+        two = snapshot.export(connection, ShopPaths("world"), Split(second, 28, None, cut))
+        connection.execute(f"update {snapshot.TABLES['fct_user_labels']} set user_key = 'ben'")
+        three = snapshot.export(connection, ShopPaths("world"), Split(second, 28, None, cut))
+    parts = [snapshot.file(found.folder, "fct_user_labels", cut) for found in (one, two, three)]
+    assert [part.name for part in parts] == ["fct_user_labels.2026-04-01.parquet"] * 3
+    assert parts[0].samefile(parts[1]) and not parts[0].samefile(parts[2])
+    assert pq.read_table(parts[2])["user_key"].to_pylist() == ["ben"]
+    newest = [snapshot.file(found.folder, "fct_user_sequences", second) for found in (two, three)]
+    assert newest[0].samefile(newest[1])
+    rows = duckdb.execute("select count(*) from read_parquet(?)", [str(three.path("fct_user_labels"))])
+    assert rows.fetchall() == [(2,)]
+    assert three.manifest["tables"]["fct_user_labels"]["rows"] == 2
+
+
+def test_lists_are_told_by_their_key() -> None:
+    def told(key: str, texts: str) -> dict:
+        with duckdb.connect() as connection:
+            connection.execute(f"create table t as select '{key}' as content_key, {texts} as texts")
+            return snapshot.content_hash(connection, "t")
+
+    assert told("a", "[1]") == told("a", "[2]") != told("b", "[1]")

@@ -6,30 +6,46 @@ name_users as (
         coalesce(events.user_key, devices.user_key) is not null as is_identified,
         events.device_key,
         events.session_id,
-        events.order_id,
-        events.event_type,
+        case when events.event_type in ('purchase', 'order') then events.order_id end as order_id,
+        case when events.event_type in ('purchase', 'order') then events.event_date end as order_date,
         events.occurred_at,
-        events.event_date,
         events.net_amount
     from {{ ref('int_events_sessionized') }} as events
     left join {{ ref('int_devices_stitched') }} as devices
         on {{ is_told_by_device("date '9999-12-31'") }}
 ),
 
+-- What is counted once is counted among a fifth of the rows.
+summarise_visits as (
+    select
+        user_key,
+        device_key,
+        session_id,
+        order_id,
+        max(is_identified) as is_identified,
+        min(occurred_at) as first_seen_at,
+        max(occurred_at) as last_seen_at,
+        min(order_date) as first_order_date,
+        max(order_date) as last_order_date,
+        sum(net_amount) as net_revenue_amount
+    from name_users
+    where user_key is not null
+    group by user_key, device_key, session_id, order_id
+),
+
 summarise_events as (
     select
         user_key,
         max(is_identified) as is_identified,
-        min(occurred_at) as first_seen_at,
-        max(occurred_at) as last_seen_at,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
         count(distinct device_key) as device_count,
         count(distinct session_id) as session_count,
-        count(distinct case when event_type in ('purchase', 'order') then order_id end) as order_count,
-        min(case when event_type in ('purchase', 'order') then event_date end) as first_order_date,
-        max(case when event_type in ('purchase', 'order') then event_date end) as last_order_date,
-        cast(sum(net_amount) as decimal(18, 4)) as net_revenue_amount
-    from name_users
-    where user_key is not null
+        count(distinct order_id) as order_count,
+        min(first_order_date) as first_order_date,
+        max(last_order_date) as last_order_date,
+        cast(sum(net_revenue_amount) as decimal(18, 4)) as net_revenue_amount
+    from summarise_visits
     group by user_key
 ),
 
