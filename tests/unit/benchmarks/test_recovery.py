@@ -86,6 +86,26 @@ def test_found_groups_score_one_and_others_nothing(root: Path) -> None:
     assert by_order.ari_low <= by_order.ari <= by_order.ari_high
 
 
+def test_share_of_the_gap_is_paired_over_users_and_shops() -> None:
+    def agreed(name: str, value: float) -> recovery.Agreement:
+        wobble = np.linspace(-0.05, 0.05, recovery.RESAMPLES)
+        return recovery.Agreement(name, 100, 4, value, 0.0, 1.0, 0.0, value + wobble)
+
+    def shop(ours: float) -> list[recovery.Agreement]:
+        return [
+            agreed(recovery.SERVED, ours),
+            agreed("k-means on one thing", 0.1),
+            agreed("k-means on another", 0.05),
+            agreed("ceiling: told", 0.5),
+        ]
+
+    # Users move all of them alike, so that they don't move the gaps.
+    assert "from k-means on one thing (0.100) to ceiling: told (0.500)" in recovery.closed([shop(0.3)])
+    assert recovery.closed([shop(0.3)]).endswith("closes 50% [50%, 50%]")
+    assert recovery.closed([shop(0.2), shop(0.4)]).endswith("closes 50% [25%, 75%]")
+    assert recovery.closed([shop(0.3)[1:]]) == "a shop has no behaviour scheme"
+
+
 def test_order_shares_of_each_kind_sum_to_one(root: Path) -> None:
     order = recovery.read(root).order
     assert np.isclose(order.filter(like="after_").sum(axis=1), 1).all()
