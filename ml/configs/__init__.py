@@ -156,6 +156,7 @@ class DriftConfig(Frozen):
     weeks: int = Field(default=4, ge=1)  # before the newest one, to compare with
     min_events: int = 8  # before a week, to know whose habits they are
     min_users: int = 100  # seen in the newest week; fewer tell nothing
+    users: int = 40_000  # drawn at most: more say no more
     resamples: int = Field(default=200, ge=100)
     deviations: float = 3.0  # of the difference: by chance once in 700 trainings
     seed: int = 19

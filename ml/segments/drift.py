@@ -68,6 +68,8 @@ class Drift:
 def ask(cut: Cut, k: int, clusters: ClusterConfig, config: DriftConfig) -> Drift | None:
     """Compare the newest week of a cut with the weeks before, at k classes; None where too few were seen."""
     random = np.random.default_rng(config.seed)
+    if len(cut) > config.users:
+        cut = cut.only(np.sort(random.permutation(len(cut))[: config.users]))
     ages = _ages(cut)
     half = np.zeros(len(cut), dtype=bool)
     half[random.permutation(len(cut))[: len(cut) // 2]] = True

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
-from ml.segments.clusters import Placement, Trial, choose, in_one_order, least_users, too_few
+from ml.segments.clusters import AT_ONCE, Placement, Trial, choose, in_one_order, least_users, too_few
 from ml.segments.habits import Habits
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,8 @@ class LatentClasses:
 
     def scores(self, points: NDArray[Any]) -> Floats:
         """Return the log likelihood of each user together with each class, (users, k)."""
-        return np.asarray(points.astype(np.float64) @ self.weights + self.shares)
+        parts = np.array_split(points, max(1, len(points) // AT_ONCE))
+        return np.concatenate([part.astype(np.float64) @ self.weights + self.shares for part in parts])
 
     def points(self, counts: NDArray[Any]) -> NDArray[Any]:
         """Return users where classes tell them apart: among their counts."""

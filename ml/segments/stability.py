@@ -126,14 +126,14 @@ def bootstrap_jaccard(
     from threadpoolctl import threadpool_limits
 
     points = in_one_order(segments.points(vectors))
+    drawn = np.random.default_rng(config.seed).permutation(len(points))[: config.users]
+    points = points[np.sort(drawn)]
     labels = segments.assign(points)
     k, found = len(segments.codes), []
     with threadpool_limits(limits=1):
         for number in range(config.resamples):
             seed = how.seeds[number % len(how.seeds)]
-            rows = np.random.default_rng([seed, number]).integers(
-                0, len(points), min(len(points), config.users)
-            )
+            rows = np.random.default_rng([seed, number]).integers(0, len(points), len(points))
             again, _ = segments.again(points[rows], k, seed)
             found.append(jaccard(crossed(labels, again.assign(points), k, k)).max(axis=1))
     return dict(zip(segments.codes, np.mean(found, axis=0).tolist(), strict=True))
