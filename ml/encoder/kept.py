@@ -13,10 +13,12 @@ from ml.packages import load_tensors, save_tensors
 
 USERS = 1_000_000
 """At most this many are kept, newest first: of embeddings half a gigabyte."""
+PARTS = 16
+"""So many files are put together again: what a day adds is little beside what is kept."""
 
 
 class Kept:
-    """Vectors that one model made, in one safetensors file.
+    """Vectors that one model made, in safetensors files, one for each time that some were added.
 
     Parameters
     ----------
@@ -29,13 +31,16 @@ class Kept:
     """
 
     def __init__(self, folder: Path | None, kind: str, model: str, width: int, dtype: type[Any]) -> None:
-        self.path = None if folder is None else folder / kind / f"{model}.safetensors"
-        self._keys = np.zeros(0, dtype="S32")
-        self._vectors: NDArray[Any] = np.zeros((0, width), dtype)
-        if self.path is not None and self.path.exists():
-            stored = load_tensors(self.path)
-            self._keys, self._vectors = as_keys(stored["keys"]), stored["vectors"]
-        self._order = np.argsort(self._keys)
+        self.path = None if folder is None else folder / kind / model
+        self._files = [] if self.path is None else sorted(self.path.glob("*.safetensors"))
+        parts = [load_tensors(file) for file in reversed(self._files)]  # the newest first
+        self._keys = np.concatenate([np.zeros(0, "S32"), *(as_keys(part["keys"]) for part in parts)])
+        self._vectors: NDArray[Any] = (
+            parts[0]["vectors"]
+            if len(parts) == 1
+            else np.concatenate([np.zeros((0, width), dtype), *(part["vectors"] for part in parts)])
+        )
+        self._order = np.argsort(self._keys, kind="stable")  # what was added last is found first
 
     def find(self, keys: NDArray[np.bytes_] | None, users: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the users' vectors, zero for those of whom ``is_known`` is false."""
@@ -49,13 +54,17 @@ class Kept:
         return vectors, is_known
 
     def add(self, keys: NDArray[np.bytes_], vectors: NDArray[Any]) -> None:
-        """Write what is new before what was known, as much as :data:`USERS` allows."""
+        """Write what is new; with many files, or more users than are kept, all of it in one file."""
         if self.path is None or len(keys) == 0:
             return
-        _, first = np.unique(keys, return_index=True)  # two users may have done the very same
-        kept = max(0, USERS - len(first))
-        names = np.concatenate([keys[first], self._keys[:kept]])
-        save_tensors(
-            self.path,
-            {"keys": as_bytes(names), "vectors": np.concatenate([vectors[first], self._vectors[:kept]])},
-        )
+        keys, first = np.unique(keys, return_index=True)  # two users may have done the very same
+        vectors = vectors[first]
+        number = 1 + max((int(file.stem) for file in self._files), default=0)
+        is_whole = len(self._files) >= PARTS or len(keys) + len(self._keys) > USERS
+        if is_whole:
+            kept = max(0, USERS - len(keys))
+            keys = np.concatenate([keys, self._keys[:kept]])
+            vectors = np.concatenate([vectors, self._vectors[:kept]])
+        save_tensors(self.path / f"{number:06}.safetensors", {"keys": as_bytes(keys), "vectors": vectors})
+        for file in self._files if is_whole else ():
+            file.unlink(missing_ok=True)

@@ -222,7 +222,7 @@ def test_models_lie_in_the_object_store_and_runs_in_postgres(shop: Shop) -> None
     endpoint = f"http://127.0.0.1:{shop.machine.port(8333)}"
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
     stored = {each["Key"] for each in client.list_objects_v2(Bucket="mlflow")["Contents"]}
-    assert any(key.endswith("clusters.safetensors") for key in stored), stored
+    assert any(key.endswith("classes.safetensors") for key in stored), stored
     assert not list((shop.machine.folder / "data" / "mlflow").rglob("*.db"))
     assert _sql(shop, "mlflow", "select count(*) from model_versions") > 0
 

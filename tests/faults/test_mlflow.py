@@ -161,12 +161,12 @@ def test_kept_champion_with_a_changed_byte_is_refused(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", closed_port())
     (weights,) = (trained.paths.models / "champions" / "tiny.behaviour_segments").glob(
-        "*/package/clusters.safetensors"
+        "*/package/classes.safetensors"
     )
     content = weights.read_bytes()
     try:
         weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(ShoalError, match=r"clusters.safetensors is not what was sealed"):
+        with pytest.raises(ShoalError, match=r"classes.safetensors is not what was sealed"):
             score(trained.paths, trained.as_of)
     finally:
         weights.write_bytes(content)

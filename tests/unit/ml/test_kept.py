@@ -1,0 +1,57 @@
+"""What is computed once is found again, and files do not heap up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.encoder import kept
+from ml.encoder.kept import Kept
+
+
+def _keys(*numbers: int) -> np.ndarray:
+    return np.array([f"{number:032}" for number in numbers], dtype="S32")
+
+
+def _open(folder: Path | None) -> Kept:
+    return Kept(folder, "embeddings", "model", 2, np.float16)
+
+
+def test_what_was_added_is_found_by_whoever_opens_it_next(tmp_path: Path) -> None:
+    _open(tmp_path).add(_keys(3, 1), np.array([[3, 3], [1, 1]], np.float16))
+    _open(tmp_path).add(_keys(2), np.array([[2, 2]], np.float16))
+    vectors, is_known = _open(tmp_path).find(_keys(1, 2, 3, 4), 4)
+    assert is_known.tolist() == [True, True, True, False]
+    assert vectors[:, 0].tolist() == [1, 2, 3, 0]
+    assert vectors.dtype == np.float16
+
+
+def test_a_day_writes_what_is_new_and_many_days_are_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "PARTS", 3)
+    files = []
+    for day in range(5):
+        _open(tmp_path).add(_keys(day), np.full((1, 2), day, np.float16))
+        files.append(len(list((tmp_path / "embeddings" / "model").iterdir())))
+    assert files == [1, 2, 3, 1, 2]
+    vectors, is_known = _open(tmp_path).find(_keys(*range(5)), 5)
+    assert is_known.all() and vectors[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_oldest_go_where_more_are_known_than_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "USERS", 3)
+    for key in range(5):
+        _open(tmp_path).add(_keys(key), np.full((1, 2), key, np.float16))
+    _, is_known = _open(tmp_path).find(_keys(*range(5)), 5)
+    assert is_known.tolist() == [False, False, True, True, True]
+
+
+def test_nothing_is_kept_without_a_folder_or_a_key(tmp_path: Path) -> None:
+    _open(None).add(_keys(1), np.ones((1, 2), np.float16))
+    assert not _open(None).find(_keys(1), 1)[1].any()
+    assert not _open(tmp_path).find(None, 2)[1].any()
