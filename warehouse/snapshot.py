@@ -154,7 +154,7 @@ def _write(
             part = aside / f"{name}.{day}.parquet"
             written = known.get((name, str(day), manifest["tables"][name]["by_date"][str(day)]["hash"]))
             if written is not None:
-                os.link(written, part)
+                _link(written, part)
                 continue
             connection.sql(
                 f"select * from {table} where as_of_date = ? order by {ORDER.get(name, 'user_key')}",  # noqa: S608
@@ -179,6 +179,13 @@ def _written_already(paths: ShopPaths) -> dict[tuple[str, str, str], Path]:
                 if part.exists():
                     found[name, day, content["hash"]] = part
     return found
+
+
+def _link(written: Path, part: Path) -> None:
+    try:
+        os.link(written, part)
+    except OSError:  # a file system without links
+        shutil.copyfile(written, part)
 
 
 def _point(link: Path, folder: Path) -> None:

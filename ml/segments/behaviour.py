@@ -165,9 +165,12 @@ def _divide(
     if config.method == "embeddings":
         clusters, trials = fit(embeddings, config)
         return clusters, trials, clusters.labels(embeddings)
-    habits = Habits.fit(cut.sequences, config.evidence)
-    counts = habits.of(cut.sequences)
     known = in_force if isinstance(in_force, LatentClasses) else None
+    if known is not None and known.habits.cover(cut.sequences, config.evidence):
+        habits = known.habits
+    else:
+        habits = Habits.fit(cut.sequences, config.evidence)
+    counts = habits.of(cut.sequences)
     classes, trials = latent_classes.fit(habits, counts, config, known)
     return classes, trials, classes.labels(counts)
 

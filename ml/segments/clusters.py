@@ -32,7 +32,8 @@ class Trial:
 
     k: int
     stability: float
-    """Mean adjusted Rand index between fits from different seeds."""
+    """Mean adjusted Rand index between fits from different seeds; of classes that go on from earlier ones,
+    with the best fit from other starts."""
     smallest: int
     silhouette: float
     is_chosen: bool = False

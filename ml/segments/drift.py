@@ -119,7 +119,10 @@ def strangers(odds: Floats) -> float:
 
 
 def _ages(cut: Cut) -> Floats:
-    """Return how many days before the cut each event lies, (events,)."""
+    """Return how many days before the cut each event lies, (events,).
+
+    As if the last event of a sequence were the last of all: what is in no sequence comes a little later.
+    """
     sequences = cut.sequences
     user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
     moments = sequences.gap_seconds.astype(np.float64).cumsum()

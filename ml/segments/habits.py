@@ -18,6 +18,7 @@ Ints = NDArray[np.int64]
 
 VISIT_GAP_SECONDS = 30 * 60
 """A longer pause begins another visit, as in the warehouse."""
+COVERED = 0.99
 OTHER = ""
 """The kind of an event that was unknown when the habits were named."""
 PAUSES, HOURS, DAYS, PIECES, PRICES = 25, 24, 7, 8, 16
@@ -45,6 +46,14 @@ class Habits:
     def fit(cls, sequences: Sequences, evidence: float) -> Habits:
         """Name the kinds of events."""
         return cls((OTHER, *sorted({str(kind) for kind in sequences.event_type} - {OTHER})), evidence)
+
+    def cover(self, sequences: Sequences, evidence: float) -> bool:
+        """Return whether these habits still tell nearly all that happens, counted as strongly.
+
+        A kind of event that is new and rare is no reason to count anew, and to lose the classes in force.
+        """
+        is_known = np.isin(sequences.event_type.astype("U"), self.kinds)
+        return self.evidence == evidence and bool(is_known.mean() >= COVERED)
 
     @property
     def sizes(self) -> Ints:

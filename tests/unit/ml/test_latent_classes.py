@@ -99,6 +99,14 @@ def test_much_of_the_same_counts_less_and_what_is_new_counts_as_other() -> None:
     assert unknown[0, : 2 * 2].sum() == 1  # it follows another unknown one
 
 
+def test_habits_are_kept_while_new_kinds_are_rare() -> None:
+    usual = [("view", 0, 0, 0.0, 0.0)] * 99
+    habits = Habits.fit(sequences(usual), 0.05)
+    assert habits.cover(sequences([*usual, ("zoom", 0, 0, 0.0, 0.0)]), 0.05)
+    assert not habits.cover(sequences([*usual, *[("zoom", 0, 0, 0.0, 0.0)] * 2]), 0.05)
+    assert not habits.cover(sequences(usual), 0.1)
+
+
 def test_nobody_without_events_is_lost() -> None:
     told = sequences([("view", 0, 0, 0.0, 0.0)], [])
     counts = Habits.fit(told, 0.05).of(told)

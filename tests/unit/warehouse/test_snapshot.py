@@ -93,6 +93,18 @@ def test_date_that_is_written_already_is_no_second_file(
     assert three.manifest["tables"]["fct_user_labels"]["rows"] == 2
 
 
+def test_date_is_copied_where_files_cannot_have_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(snapshot.os, "link", refuse)
+    (tmp_path / "written").write_bytes(b"rows")
+    snapshot._link(tmp_path / "written", tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == b"rows"
+
+
 def test_lists_are_told_by_their_key() -> None:
     def told(key: str, texts: str) -> dict:
         with duckdb.connect() as connection:
