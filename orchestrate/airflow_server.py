@@ -182,8 +182,9 @@ BUSY_SECONDS = 120
 """For so long Airflow's database may be busy with others, who all write to the one SQLite file."""
 
 
-def _is_busy(answer: httpx.Response) -> bool:
-    return answer.is_server_error and "Database error" in answer.text
+def _is_busy(method: str, answer: httpx.Response) -> bool:
+    # A locked SQLite is told in two ways; a question may be asked again whatever its answer was.
+    return answer.is_server_error and (method == "GET" or "Database error" in answer.text)
 
 
 class NotReadyError(ShoalError):
@@ -234,7 +235,7 @@ class Client:
             self._log_in()
             answer = self._http.request(method, f"/api/v2/{path}", **request)
         patience = time.monotonic() + BUSY_SECONDS
-        while _is_busy(answer) and time.monotonic() < patience:
+        while _is_busy(method, answer) and time.monotonic() < patience:
             time.sleep(random.uniform(0.1, 1))  # noqa: S311 - not to meet the same others again
             answer = self._http.request(method, f"/api/v2/{path}", **request)
             if answer.status_code == httpx.codes.CONFLICT:  # the first try had done it all the same

@@ -23,6 +23,13 @@ def test_busy_database_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client(monkeypatch, BUSY, BUSY, httpx.Response(200, json={"a": 1})).get("dags") == {"a": 1}
 
 
+def test_question_is_asked_again_whatever_the_server_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = httpx.Response(500, text="Internal Server Error")
+    assert client(monkeypatch, plain, httpx.Response(200, json={"a": 1})).get("assets/events") == {"a": 1}
+    with pytest.raises(airflow_server.NotReadyError, match="500 Internal Server Error"):
+        client(monkeypatch, plain, httpx.Response(200, json={})).post("dags/x/dagRuns", {})
+
+
 def test_what_the_first_try_did_all_the_same_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client(monkeypatch, BUSY, httpx.Response(409, json={})).post("dags/x/dagRuns", {}) == {}
 
