@@ -117,9 +117,9 @@ class BehaviourSegments:
             placed = self.clusters.place(embedded.vectors)
         return placed, embedded.encoded, embedded.reused
 
-    def _scores(self, classes: LatentClasses, told: Told) -> NDArray[np.float32]:
+    def _scores(self, classes: LatentClasses, told: Told) -> NDArray[np.float64]:
         """Return every user's scores; whose events were met before is neither read nor counted again."""
-        kept = Kept(self.classifier.encoder.folder, "classes", classes.digest, len(classes.codes), np.float32)
+        kept = Kept(self.classifier.encoder.folder, "classes", classes.digest, len(classes.codes), np.float64)
         scores, is_known = kept.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):

@@ -28,6 +28,7 @@ Ints = NDArray[np.int64]
 
 PRIOR = 10.0
 """So many answers of the average user are added to those of each class, to every question."""
+DIGITS = 6
 ROUNDS = 200
 TOLERANCE = 1e-5
 """A round that gains a smaller share of the likelihood is the last."""
@@ -56,9 +57,13 @@ class LatentClasses:
         return hashlib.sha256(content).hexdigest()[:16]
 
     def scores(self, points: NDArray[Any]) -> Floats:
-        """Return the log likelihood of each user together with each class, (users, k)."""
+        """Return the log likelihood of each user together with each class, (users, k).
+
+        Rounded: a product's last digits depend on how many users are multiplied at once.
+        """
         parts = np.array_split(points, max(1, len(points) // AT_ONCE))
-        return np.concatenate([part.astype(np.float64) @ self.weights + self.shares for part in parts])
+        found = [part.astype(np.float64) @ self.weights + self.shares for part in parts]
+        return np.round(np.concatenate(found), DIGITS)
 
     def points(self, counts: NDArray[Any]) -> NDArray[Any]:
         """Return users where classes tell them apart: among their counts."""
@@ -194,16 +199,17 @@ def _fitted(
         (k, columns): probabilities that each class had, which count as much as all that is answered now.
     """
     k = belongs.shape[1]
+    points = points.astype(np.float64)
     starts = sizes.cumsum() - sizes
     total = points.sum(axis=0, dtype=np.float64)
     usual = (total + 1e-3) / np.repeat(np.add.reduceat(total + 1e-3, starts), sizes)
     last = -np.inf
     for _ in range(ROUNDS):
         shares = np.log((belongs.sum(axis=0) + 1) / (len(points) + k))
-        answered = belongs.T.astype(np.float32) @ points + PRIOR * usual
+        answered = belongs.T @ points + PRIOR * usual
         chances = answered / np.repeat(np.add.reduceat(answered, starts, axis=1), sizes, axis=1)
         weights = np.log(chances if before is None else (chances + before) / 2).T
-        belongs, likelihood = _probabilities(points @ weights.astype(np.float32) + shares)
+        belongs, likelihood = _probabilities(points @ weights + shares)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
         last = likelihood
