@@ -63,7 +63,7 @@ class LatentClasses:
         """
         parts = np.array_split(points, max(1, len(points) // AT_ONCE))
         found = [part.astype(np.float64) @ self.weights + self.shares for part in parts]
-        return np.round(np.concatenate(found), DIGITS)
+        return np.asarray(np.round(np.concatenate(found), DIGITS))
 
     def points(self, counts: NDArray[Any]) -> NDArray[Any]:
         """Return users where classes tell them apart: among their counts."""
