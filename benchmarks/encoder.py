@@ -44,12 +44,12 @@ from ml.encoder.packed import packs
 from ml.encoder.stories import ReadingStories, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts
 from ml.encoder.texts import Layers, TextEncoder, TextSource
-from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Vocabulary
+from ml.encoder.tokens import LISTS, Sequences, Vocabulary
 from ml.encoder.training import be_repeatable, held_out, learn
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs, StoredSequences, latest_as_of
 from settings import ShopPaths
-from warehouse.snapshot import ROW_GROUP
+from warehouse.snapshot import CONTENT_KEY, ROW_GROUP
 
 Floats = NDArray[np.float32]
 SEED = 20

@@ -24,9 +24,10 @@ import warehouse
 from cli import ShoalError
 from ml.encoder.features import numeric_columns
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.tokens import CONTENT_KEY, LISTS, Sequences, Told, stored_keys
+from ml.encoder.tokens import LISTS, Sequences, Told, stored_keys
 from settings import ShopPaths
 from warehouse import snapshot, steps
+from warehouse.snapshot import CONTENT_KEY
 
 SLACK = timedelta(hours=36)
 """as_of_date is a business day somewhere on earth, times are UTC: its last moment lies within this."""

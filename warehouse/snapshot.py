@@ -29,6 +29,7 @@ TABLES = {
 }
 
 CONTENT_KEY = "content_key"
+"""The column that holds the hash of a row's lists."""
 ORDER = {"fct_user_sequences": "last_event_at, user_key"}
 """Who acted lately lies together: of the lists, a day's scoring reads theirs, in few row groups."""
 ROW_GROUP = 4_096

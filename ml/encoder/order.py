@@ -62,7 +62,7 @@ class _Moments:
 
     @classmethod
     def of(cls, sequences: Sequences) -> _Moments:
-        user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+        user = sequences.user
         is_first = np.ones(len(user), dtype=bool)
         is_first[1:] = user[1:] != user[:-1]
         is_new = is_first | (sequences.gap_seconds > 0)

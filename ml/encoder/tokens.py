@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ml.configs import TokenConfig
 from ml.encoder.keys import digest_of
+from warehouse.snapshot import CONTENT_KEY
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -80,40 +81,40 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def user(self) -> Ints:
+        """Return whose each event is, (events,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
     def only(self, rows: Ints) -> Sequences:
         """Return some of the users, in the order in which ``rows`` names them."""
         sizes = np.diff(self.offsets)[rows]
         events = _ranges(self.offsets[rows], sizes)
-        return Sequences(
-            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            texts=self.texts,
-            keys=None if self.keys is None else self.keys[rows],
-            **{name: getattr(self, name)[events] for name in FLAT},
-        )
+        return self._told(sizes, events, None if self.keys is None else self.keys[rows])
 
     def where(self, is_kept: NDArray[np.bool_]) -> Sequences:
         """Return the users with some of their events, (events,); gaps stay those of the whole history."""
-        user = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        sizes = np.bincount(user[is_kept], minlength=len(self))
-        return Sequences(
-            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            texts=self.texts,
-            **{name: getattr(self, name)[is_kept] for name in FLAT},
-        )
+        return self._told(np.bincount(self.user[is_kept], minlength=len(self)), is_kept)
 
     def halves(self) -> tuple[Sequences, Sequences]:
         """Return the earlier and the later half of each user's events, the middle one among the later."""
-        sizes = np.diff(self.offsets)
-        parts = ((self.offsets[:-1], sizes // 2), (self.offsets[:-1] + sizes // 2, sizes - sizes // 2))
-        first, second = (
-            Sequences(
-                offsets=np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
-                texts=self.texts,
-                **{name: getattr(self, name)[_ranges(begin, size)] for name in FLAT},
-            )
-            for begin, size in parts
+        sizes, begins = np.diff(self.offsets), self.offsets[:-1]
+        first, second = sizes // 2, sizes - sizes // 2
+        return (
+            self._told(first, _ranges(begins, first)),
+            self._told(second, _ranges(begins + first, second)),
         )
-        return first, second
+
+    def _told(
+        self, sizes: Ints, events: Ints | NDArray[np.bool_], keys: NDArray[np.bytes_] | None = None
+    ) -> Sequences:
+        """Return users of whom so many events each are told, flat and in order."""
+        return Sequences(
+            offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            texts=self.texts,
+            keys=keys,
+            **{name: getattr(self, name)[events] for name in FLAT},
+        )
 
     def changed(self, **columns: Any) -> Sequences:
         """Return sequences in which something else was done: what was kept of these users no longer holds."""
@@ -152,7 +153,6 @@ class Told(Protocol):
         """Yield some of the users, and which they are, few enough at once."""
 
 
-CONTENT_KEY = "content_key"
 LISTS = (
     "event_types",
     "texts",
@@ -275,7 +275,7 @@ def tokenise(sequences: Sequences, vocabulary: Vocabulary, config: TokenConfig) 
 def token_starts(sequences: Sequences, merge: bool) -> tuple[Ints, Ints]:
     """Return each token's first event and its user."""
     count = len(sequences.text)
-    user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+    user = sequences.user
     if count == 0:
         return np.zeros(0, np.int64), user
     is_start = np.ones(count, dtype=bool)

@@ -124,7 +124,7 @@ def _ages(cut: Cut) -> Floats:
     As if the last event of a sequence were the last of all: what is in no sequence comes a little later.
     """
     sequences = cut.sequences
-    user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+    user = sequences.user
     moments = sequences.gap_seconds.astype(np.float64).cumsum()
     last = moments[sequences.offsets[1:][user] - 1]
     return cut.features["recency_days"].to_numpy(dtype=np.float64)[user] + (last - moments) / 86400

@@ -64,7 +64,7 @@ class Habits:
     def of(self, sequences: Sequences) -> NDArray[np.float32]:
         """Return the counts, (users, columns)."""
         counts = np.zeros((len(sequences), int(self.sizes.sum())), dtype=np.float32)
-        user = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
+        user = sequences.user
         begin = 0
         for size, (events, answers) in zip(self._widths(), self._answers(sequences, user), strict=True):
             np.add.at(counts, (user[events], begin + answers), 1)

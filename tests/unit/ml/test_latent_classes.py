@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import adjusted_rand_score
 
 from cli import ShoalError
 from ml.configs import ClusterConfig, StabilityConfig
 from ml.encoder.tokens import Sequences
 from ml.segments import latent_classes
-from ml.segments.habits import DAYS, HOURS, PAUSES, PIECES, PRICES, Habits
+from ml.segments.habits import DAYS, HOURS, PAUSES, PIECES, PRICES, VISIT_GAP_SECONDS, Habits
 from ml.segments.latent_classes import LatentClasses
 from ml.segments.stability import bootstrap_jaccard, labels_at
+from warehouse import dbt
 
 CONFIG = ClusterConfig(smallest_k=2, largest_k=4, seeds=(11, 12, 13))
 USERS = 240
@@ -78,6 +80,11 @@ def test_habits_are_counted_question_by_question() -> None:
     assert days[1] == 1 and days[2] == 1 and len(days) == DAYS
     assert pieces[2] == 1 and pieces.sum() == 1 and len(pieces) == PIECES
     assert prices[2 + 2] == 1 and prices.sum() == 1 and len(prices) == PRICES  # five a piece: 4 to 7.99
+
+
+def test_a_visit_is_what_the_warehouse_calls_one() -> None:
+    declared = yaml.safe_load((dbt.PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert declared["vars"]["session_gap_minutes"] * 60 == VISIT_GAP_SECONDS
 
 
 def test_half_an_hour_is_one_visit_and_a_second_more_is_two() -> None:

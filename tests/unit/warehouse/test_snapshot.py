@@ -20,6 +20,13 @@ def content(connection: duckdb.DuckDBPyConnection, rows: str) -> dict:
     return snapshot.content_hash(connection, "t")
 
 
+def plant(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """Give every table of a snapshot the same rows."""
+    connection.execute("create schema ml_inputs")
+    for table in snapshot.TABLES.values():
+        connection.execute(f"create table {table} as {rows}")
+
+
 def test_content_hash_ignores_order_and_sees_every_change() -> None:
     with duckdb.connect() as connection:
         one = content(connection, "(1, 'a'), (2, 'b')")
@@ -48,14 +55,11 @@ def test_missing_snapshot_names_the_command(tmp_path: Path, monkeypatch: pytest.
 def test_users_lie_as_they_acted_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
     with duckdb.connect() as connection:
-        connection.execute("create schema ml_inputs")
-        for table in snapshot.TABLES.values():
-            connection.execute(
-                f"create table {table} as "
-                "select date '2026-04-30' as as_of_date, md5(n::varchar) as user_key, "
-                "timestamp '2026-01-01' + to_hours(n * 7919 % 10000) as last_event_at "
-                "from range(10000) as r (n)"
-            )
+        plant(
+            connection,
+            "select date '2026-04-30' as as_of_date, md5(n::varchar) as user_key, "
+            "timestamp '2026-01-01' + to_hours(n * 7919 % 10000) as last_event_at from range(10000) as r (n)",
+        )
         written = snapshot.export(connection, ShopPaths("world"), Split(date(2026, 4, 30)))
     sequences = pq.ParquetFile(snapshot.file(written.folder, "fct_user_sequences", date(2026, 4, 30)))
     acted = sequences.read()["last_event_at"].to_pylist()
@@ -71,13 +75,12 @@ def test_date_that_is_written_already_is_no_second_file(
     monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
     cut, first, second = (date(2026, 4, day) for day in (1, 29, 30))
     with duckdb.connect() as connection:
-        connection.execute("create schema ml_inputs")
-        for table in snapshot.TABLES.values():
-            connection.execute(
-                f"create table {table} as select day::date as as_of_date, 'ana' as user_key, "
-                "timestamp '2026-01-01' as last_event_at, day::varchar as content_key, [1, 2] as texts "
-                "from unnest(['2026-04-01', '2026-04-29', '2026-04-30']) as days (day)"
-            )
+        plant(
+            connection,
+            "select day::date as as_of_date, 'ana' as user_key, timestamp '2026-01-01' as last_event_at, "
+            "day::varchar as content_key, [1, 2] as texts "
+            "from unnest(['2026-04-01', '2026-04-29', '2026-04-30']) as days (day)",
+        )
         one = snapshot.export(connection, ShopPaths("world"), Split(first, 28, None, cut))
         two = snapshot.export(connection, ShopPaths("world"), Split(second, 28, None, cut))
         connection.execute(f"update {snapshot.TABLES['fct_user_labels']} set user_key = 'ben'")
