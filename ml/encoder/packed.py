@@ -129,14 +129,16 @@ class PackedBert:
         Its weights are copied.
     dtype
         What products are computed in.
+    count
+        How many of the layers, from the first on; None means all.
     """
 
-    def __init__(self, bert: BertModel, dtype: torch.dtype) -> None:
+    def __init__(self, bert: BertModel, dtype: torch.dtype, count: int | None = None) -> None:
         config = bert.config
         self.heads, self.width, self.dtype = config.num_attention_heads, config.hidden_size, dtype
         self.rows = min(ROWS, max(128, INNER_STATES // config.intermediate_size))
         self.epsilon, self.activation = config.layer_norm_eps, config.hidden_act
-        self.layers = [self._layer(layer) for layer in bert.encoder.layer]
+        self.layers = [self._layer(layer) for layer in bert.encoder.layer[:count]]
 
     def _layer(self, layer: Any) -> _Layer:
         attention, output = layer.attention.self, layer.attention.output

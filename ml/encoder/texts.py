@@ -44,19 +44,20 @@ class TextSource(Protocol):
 
 
 class Layers:
-    """A text BERT over word pieces, many texts end to end."""
+    """A text BERT, or its first layers, over word pieces, many texts end to end."""
 
-    def __init__(self, bert: BertModel) -> None:
+    def __init__(self, bert: BertModel, count: int | None = None) -> None:
         on_device: Any = nn.Module.to(bert, devices.DEVICE)
         self.embeddings = on_device.embeddings.eval()
-        self.packed = PackedBert(on_device, fast_type())
+        self.packed = PackedBert(on_device, fast_type(), count)
         self.width = self.packed.width
 
     @torch.inference_mode()
-    def read(self, pieces: list[list[int]], told: str) -> Iterator[tuple[Pack, torch.Tensor]]:
+    def read(self, pieces: list[list[int]], told: str = "") -> Iterator[tuple[Pack, torch.Tensor]]:
         """Yield packs of texts with the last layer's states of their pieces, (rows, H)."""
         found = packs([len(ids) for ids in pieces], self.packed.rows)
-        for pack in track(found, told, console=console, transient=True, disable=not console.is_terminal):
+        is_quiet = not (told and console.is_terminal)
+        for pack in track(found, told, console=console, transient=True, disable=is_quiet):
             ids = np.zeros((2, pack.rows), dtype=np.int64)  # word pieces and their places
             flat = [piece for index in pack.members for piece in pieces[index]]
             ids[0, : len(flat)] = flat

@@ -77,7 +77,7 @@ def _reading(cut: Cut) -> Task:
     text = TextEncoder(TextConfig(), None)
     pieces = text.pieces(tell(cut.sequences, silence(cut.features)), 32)
     is_validation = np.arange(len(cut)) % 4 == 0
-    return ReadingStories(with_head(text), pieces, cut.outcomes.is_high_value, is_validation)
+    return ReadingStories(with_head(text, 3), pieces, cut.outcomes.is_high_value, is_validation)
 
 
 @pytest.mark.parametrize("make", [_fine_tuning, _pretraining, _reading])

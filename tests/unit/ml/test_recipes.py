@@ -13,12 +13,12 @@ import torch
 from transformers import BertConfig, BertModel
 
 from cli import ShoalError
-from ml.configs import Config, with_changes
+from ml.configs import Config, TextConfig, with_changes
 from ml.encoder import finetuning, recipes
 from ml.encoder.classifier import Classifier, settled
-from ml.encoder.stories import StoryClassifier, silence, tell
+from ml.encoder.stories import ReadingStories, StoryClassifier, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts, TfidfTexts
-from ml.encoder.texts import checkpoint_path
+from ml.encoder.texts import TextEncoder, checkpoint_path
 from ml.encoder.tokens import Vocabulary
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs
@@ -90,20 +90,55 @@ def test_story_tells_the_newest_event_first(cut: Cut) -> None:
     assert oldest in told.split("; ")[-1]
 
 
-def test_story_score_does_not_depend_on_who_is_beside(cut: Cut, checkpoint: str) -> None:
-    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story={"steps": 2, "max_tokens": 48})
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_story_score_does_not_depend_on_who_is_beside(cut: Cut, checkpoint: str, pooling: str) -> None:
+    story = {"steps": 2, "max_tokens": 48, "pooling": pooling}
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story=story)
     assert cut.outcomes is not None
     fitted, _ = StoryClassifier.fit(cut.users, cut.sequences, cut.features, cut.outcomes, config, None)
-    stories = fitted.score(cut.sequences, cut.features)
-    padded = torch.sigmoid(_plain_logits(fitted, cut)).numpy()
-    assert np.abs(stories - padded).max() < 0.01  # bfloat16 against float32
-
-
-def _plain_logits(fitted: StoryClassifier, cut: Cut) -> torch.Tensor:
     pieces = fitted.text.pieces(tell(cut.sequences, silence(cut.features)), 48)
-    model = fitted.model.float()
+    alone = torch.sigmoid(_logits_of_each(fitted.model.float(), pieces, pooling)).numpy()
+    assert np.abs(fitted.score(cut.sequences, cut.features) - alone).max() < 0.01  # bfloat16 against float32
+
+
+@pytest.mark.parametrize(("trained_layers", "pooling"), [(1, "mean"), (1, "first"), (2, "mean")])
+def test_reading_the_last_layers_alone_says_what_the_whole_bert_does(
+    cut: Cut, checkpoint: str, trained_layers: int, pooling: str
+) -> None:
+    text = TextEncoder(TextConfig(checkpoint=checkpoint), None)
+    pieces = text.pieces(tell(cut.sequences, silence(cut.features)), 48)
+    model = with_head(text, trained_layers).eval()
+    assert cut.outcomes is not None
+    task = ReadingStories(model, pieces, cut.outcomes.is_high_value, np.zeros(len(cut), bool), pooling)
+    members = np.arange(12)
+    with torch.no_grad():
+        whole = _logits_of_each(model, pieces[:12], pooling)
+        assert (task.logits(members) - whole).abs().max() < 0.02  # bfloat16 against float32
+
+
+def _logits_of_each(model: Any, pieces: list[list[int]], pooling: str) -> torch.Tensor:
+    """Return what the plain BERT says of each story by itself."""
+    found = []
     with torch.inference_mode():
-        return torch.stack([model(input_ids=torch.tensor([one])).logits[0, 1] for one in pieces])
+        for one in pieces:
+            ids = torch.tensor([one])
+            if pooling == "first":
+                found.append(model(input_ids=ids).logits[0, 1])
+            else:
+                found.append(model.classifier(model.bert(input_ids=ids).last_hidden_state.mean(1))[0, 1])
+    return torch.stack(found)
+
+
+def test_layers_that_do_not_learn_stay_as_they_were(cut: Cut, checkpoint: str) -> None:
+    story = {"steps": 3, "evaluate_every": 3, "max_tokens": 48, "trained_layers": 1}
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story=story)
+    assert cut.outcomes is not None
+    fitted, _ = StoryClassifier.fit(cut.users, cut.sequences, cut.features, cut.outcomes, config, None)
+    before = fitted.text.bert().state_dict()
+    after = fitted.model.bert.state_dict()
+    moved = {name for name in after if name in before and not torch.equal(after[name], before[name])}
+    last = len(fitted.model.bert.encoder.layer) - 1
+    assert moved and all(name.startswith(f"encoder.layer.{last}.") for name in moved)
 
 
 class KilledError(Exception):
