@@ -1,28 +1,59 @@
 {{ config(materialized='table') }}
 
--- Small segments first, then small moves within each: what is left out of a row is never fewer users than the limit.
+-- Small segments first, as in their profiles, then who came or went, then small moves and what would betray them.
+{%- set pair = ['scheme', 'from_date', 'to_date'] %}
 with
 read_moves as (
-    select * from {{ ref('int_segment_moves_counted') }}
+    select
+        scheme,
+        from_date,
+        to_date,
+        from_code as from_end,
+        to_code as to_end,
+        from_code in ('NEW', 'IDENTIFIED') as is_from_nowhere,
+        to_code in ('ABSENT', 'IDENTIFIED', 'ERASED') as is_to_nowhere,
+        cause,
+        users,
+        net_amount
+    from {{ ref('int_segment_moves_counted') }}
 ),
 
-{{ fold_small('read_moves', 'from_code', ['scheme', 'from_date', 'to_date']) }},
+{{ fold_small('read_moves', 'from_end', pair + ['is_from_nowhere']) }},
 
-label_moves as (
+{{ fold_small('fold_from_end', 'to_end', pair + ['is_to_nowhere']) }},
+
+keep_nowhere as (
+    select
+        scheme,
+        from_date,
+        to_date,
+        case when is_from_nowhere then from_end else folded_from_end end as from_code,
+        case when is_to_nowhere then to_end else folded_to_end end as to_code,
+        cause,
+        users,
+        net_amount
+    from fold_to_end
+),
+
+{{ fold_small('keep_nowhere', 'from_code', pair) }},
+
+{{ fold_small('fold_from_code', 'to_code', pair) }},
+
+sum_folded as (
     select
         scheme,
         from_date,
         to_date,
         folded_from_code as from_code,
-        to_code || '|' || cause as move,
-        to_code,
+        folded_to_code as to_code,
         cause,
-        users,
-        net_amount
-    from fold_from_code
+        sum(users) as users,
+        sum(net_amount) as net_amount
+    from fold_to_code
+    group by scheme, from_date, to_date, folded_from_code, folded_to_code, cause
 ),
 
-{{ fold_small('label_moves', 'move', ['scheme', 'from_date', 'to_date', 'from_code']) }},
+{{ hide_moves('sum_folded') }},
 
 sum_moves as (
     select
@@ -30,18 +61,18 @@ sum_moves as (
         from_date,
         to_date,
         from_code,
-        case when folded_move = '_other' then '_other' else to_code end as to_code,
-        case when folded_move = '_other' then 'none' else cause end as cause,
+        case when is_hidden then '_other' else to_code end as to_code,
+        case when is_hidden then 'none' else cause end as cause,
         sum(users) as users,
         sum(net_amount) as net_amount
-    from fold_move
+    from hide_moves
     group by
         scheme,
         from_date,
         to_date,
         from_code,
-        case when folded_move = '_other' then '_other' else to_code end,
-        case when folded_move = '_other' then 'none' else cause end
+        case when is_hidden then '_other' else to_code end,
+        case when is_hidden then 'none' else cause end
 ),
 
 find_names as (
