@@ -14,6 +14,7 @@ import settings
 from cli import console
 from ml import kept, tracking
 from ml.high_value import HighValue
+from ml.reasons import TOP
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.identity import Origin
@@ -87,6 +88,7 @@ def _place(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "distance": np.round(placed.distance, 6),
                 "runner_up_code": placed.runner_up,
                 "margin": np.round(placed.margin, 6),
+                **_reasons(placed.reasons),
                 "code_by_previous_model": by_last,
                 "model_version": version.version,
             }
@@ -117,7 +119,7 @@ def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "percentile": np.round(value.percentiles(scored.scores, day.users), 6),
                 "expected_value": expected,
                 "horizon_days": model.horizon_days,
-                **{f"reason_{rank + 1}": scored.reasons[:, rank] for rank in range(3)},
+                **_reasons(scored.reasons),
             }
         )
     )
@@ -131,12 +133,18 @@ def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "distance": None,
                 "runner_up_code": model.tiers.runner_up(scored.scores),
                 "margin": np.round(model.tiers.margin(scored.scores), 6),
+                **_reasons(scored.reasons),
                 "code_by_previous_model": by_last,
                 "model_version": version.version,
             }
         )
     )
     frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
+
+
+def _reasons(told: NDArray[np.object_] | None) -> dict[str, NDArray[np.object_] | None]:
+    """Return reasons, (users, 3), as columns."""
+    return {f"reason_{rank + 1}": None if told is None else told[:, rank] for rank in range(TOP)}
 
 
 def _tiers_by(model: HighValue, day: Day) -> NDArray[np.object_]:

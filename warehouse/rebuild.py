@@ -78,7 +78,7 @@ def _load_predictions(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -
         files = [str(paths.history / "ml" / table / day / f"{run}.parquet") for day, run in runs.items()]
         if files:
             total += connection.execute(
-                f"insert into ml.{table} by name select * from read_parquet(?)",  # noqa: S608
+                f"insert into ml.{table} by name select * from read_parquet(?, union_by_name = true)",  # noqa: S608
                 [files],
             ).fetchall()[0][0]
     return total

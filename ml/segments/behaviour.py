@@ -112,21 +112,29 @@ class BehaviourSegments:
         """Place every user of a day; also say how many embeddings were computed and how many reused."""
         embedded = self.classifier.embed(day.sequences)
         if isinstance(self.clusters, LatentClasses):
-            placed = self.clusters.placement(self._scores(self.clusters, day.sequences))
+            placed = self._placed(self.clusters, day.sequences)
         else:
             placed = self.clusters.place(embedded.vectors)
         return placed, embedded.encoded, embedded.reused
 
-    def _scores(self, classes: LatentClasses, told: Told) -> NDArray[np.float64]:
-        """Return every user's scores; whose events were met before is neither read nor counted again."""
-        kept = Kept(self.classifier.encoder.folder, "classes", classes.digest, len(classes.codes), np.float64)
-        scores, is_known = kept.find(told.keys, len(told))
+    def _placed(self, classes: LatentClasses, told: Told) -> Placement:
+        """Place every user, with reasons; whose events were met before is neither read nor counted again."""
+        k = len(classes.codes)
+        kept = Kept(
+            self.classifier.encoder.folder,
+            "placed",
+            classes.digest,
+            k + latent_classes.TOP,
+            np.float64,
+        )
+        found, is_known = kept.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):
-            scores[rows] = classes.scores(classes.habits.of(sequences))
+            counts = classes.habits.of(sequences)
+            found[rows, :k], found[rows, k:] = classes.scores(counts), classes.reasons(counts)
         if told.keys is not None:
-            kept.add(told.keys[missing], scores[missing])
-        return scores
+            kept.add(told.keys[missing], found[missing])
+        return replace(classes.placement(found[:, :k]), reasons=classes.told(found[:, k:]))
 
     def save(self, folder: Path) -> str:
         """Write a sealed package and return its digest."""

@@ -22,6 +22,7 @@ COVERED = 0.99
 OTHER = ""
 """The kind of an event that was unknown when the habits were named."""
 PAUSES, HOURS, DAYS, PIECES, PRICES = 25, 24, 7, 8, 16
+WEEK = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 LOWEST_PRICE = -2
 """Prices are told apart by doublings, from a quarter of the shop's currency on."""
 
@@ -74,6 +75,31 @@ class Habits:
         weight = 1 / (1 + self.evidence * totals)
         return np.asarray(counts * np.repeat(weight, self.sizes, axis=1), dtype=np.float32)
 
+    def words(self) -> list[str]:
+        """Return what each column counts, in words.
+
+        >>> words = Habits(("", "cart", "view"), 0.1).words()
+        >>> words[16], words[11], words[19]
+        ('view, then view of another thing', 'cart, then view of the same thing', 'begins with cart')
+        """
+        kinds = [kind.replace("_", " ") or "other" for kind in self.kinds]
+        told = [
+            f"{before}, then {after} of {which} thing"
+            for before in kinds
+            for after in kinds
+            for which in ("another", "the same")
+        ]
+        told += [f"begins with {kind}" for kind in kinds]
+        told += [f"goes on after about {_duration(2.0 ** (step + 0.5))}" for step in range(PAUSES)]
+        told += [f"comes back after about {_duration(2.0 ** (step + 0.5))}" for step in range(PAUSES)]
+        told += [f"comes at {hour}:00" for hour in range(HOURS)]
+        told += [f"comes on {day}" for day in WEEK]
+        told += ["buys 1 piece at once"]
+        told += [f"buys {2**step} to {2 ** (step + 1) - 1} pieces at once" for step in range(1, PIECES)]
+        prices = [2.0**step for step in range(LOWEST_PRICE, LOWEST_PRICE + PRICES)]
+        told += [f"pays {price:g} to {2 * price:g} apiece" for price in prices]
+        return told
+
     def _widths(self) -> list[int]:
         """Return the columns of each question; what follows which kind is one question here."""
         steps = 2 * len(self.kinds) ** 2
@@ -101,6 +127,18 @@ class Habits:
         yield is_bought, _doublings(pieces, 0, PIECES)[is_bought]
         prices = np.where(is_bought, sequences.amount, 1) / pieces
         yield is_bought, _doublings(prices, LOWEST_PRICE, PRICES)[is_bought]
+
+
+def _duration(seconds: float) -> str:
+    """Return a length of time in the largest unit of which there is one.
+
+    >>> [_duration(2.0**power) for power in (1.5, 6.5, 12.5, 20.5)]
+    ['3 seconds', '1.5 minutes', '1.6 hours', '17 days']
+    """
+    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def _doublings(values: NDArray[np.generic], lowest: int, count: int) -> Ints:

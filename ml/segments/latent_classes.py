@@ -29,6 +29,7 @@ Ints = NDArray[np.int64]
 PRIOR = 10.0
 """So many answers of the average user are added to those of each class, to every question."""
 DIGITS = 6
+TOP, NOTHING = 3, -1
 ROUNDS = 200
 TOLERANCE = 1e-5
 """A round that gains a smaller share of the likelihood is the last."""
@@ -93,6 +94,22 @@ class LatentClasses:
         lead = scores[rows, order[:, 0]] - scores[rows, order[:, 1]]
         chance = _probabilities(scores)[0][rows, order[:, 0]]
         return Placement(names[order[:, 0]], 1 - chance, names[order[:, 1]], 1 - np.exp(-lead))
+
+    def reasons(self, counts: NDArray[Any]) -> Ints:
+        """Return what speaks most for each user's class and against the next, (users, 3), strongest first.
+
+        Numbers of columns; :data:`NOTHING` where less was done that speaks for it.
+        """
+        order = np.argsort(-self.scores(counts), axis=1, kind="stable")
+        leads = (self.weights[:, order[:, 0]] - self.weights[:, order[:, 1]]).T
+        moved = np.round(counts * leads, DIGITS)
+        strongest = np.argsort(-moved, axis=1, kind="stable")[:, :TOP]
+        return np.where(np.take_along_axis(moved, strongest, axis=1) > 0, strongest, NOTHING)
+
+    def told(self, reasons: NDArray[Any]) -> NDArray[np.object_]:
+        """Return reasons in words."""
+        words = np.array([*self.habits.words(), ""], dtype=object)  # NOTHING is the last
+        return np.asarray(words[reasons.astype(np.int64)])
 
     def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[LatentClasses, float]:
         """Return as many classes fitted on other users, and what of these they leave unexplained."""

@@ -80,6 +80,9 @@ def predictions(features: pd.DataFrame, day: date, run_id: str) -> dict[str, pd.
             distance=0.1,
             runner_up_code=CODES[0],
             margin=0.3,
+            reason_1="a",
+            reason_2="b",
+            reason_3=None,
             code_by_previous_model=None,
         ),
         "segment_definitions": frame(

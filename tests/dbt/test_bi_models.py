@@ -57,7 +57,8 @@ CATALOGUE_PRICE = {DAY_0: "5", DAY_1: "5", DAY_2: "8"}
 LEG_1 = """
 create schema intermediate; create schema core; create schema ml_inputs;
 create table intermediate.int_user_rule_segments
-    (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double);
+    (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double,
+    reason_1 varchar, reason_2 varchar, reason_3 varchar);
 create table intermediate.int_users_eligible (as_of_date date, user_key varchar);
 create table intermediate.int_products_known (
     as_of_date date, product_id varchar, is_product boolean, price_amount decimal(18, 4), category varchar
@@ -178,7 +179,8 @@ class Chain:
     def _write_user(self, connection, day, user, code) -> None:
         connection.execute("insert into intermediate.int_users_eligible values (?, ?)", [day, user])
         connection.execute(
-            "insert into intermediate.int_user_rule_segments values (?, ?, 'rfm', ?, 0.5)", [day, user, code]
+            "insert into intermediate.int_user_rule_segments values (?, ?, 'rfm', ?, 0.5, 'a', 'b', null)",
+            [day, user, code],
         )
         recency, orders, gross, net, abandoned, category = FEATURES[user]
         connection.execute(
@@ -214,6 +216,7 @@ class Chain:
                 0.1,
                 "searchers",
                 0.3,
+                *("begins with search", "", ""),
                 None,
                 MODEL_VERSIONS[day],
                 day,

@@ -224,6 +224,24 @@ def test_a_shop_without_prices_ranks_by_pieces_and_without_lines_by_orders(
     assert [user for (user,) in found] == big
 
 
+@pytest.mark.parametrize(
+    ("user", "scheme", "reasons"),
+    [
+        ("nina", "rfm", ("days since the last order 31", "number of orders 1", "net revenue 0.00")),
+        ("dora", "rfm", ("no order yet", None, None)),
+        ("nina", "lifecycle", ("number of orders 1", "interest in the last 90 days 1.0", None)),
+    ],
+)
+def test_a_rule_tells_what_it_asked(
+    ask: Query, user: str, scheme: str, reasons: tuple[str | None, ...]
+) -> None:
+    query = """
+        select reason_1, reason_2, reason_3 from intermediate.int_user_rule_segments
+        where user_key = ? and scheme = ? and as_of_date = ?
+    """
+    assert ask(query, user, scheme, LAST) == [reasons]
+
+
 def test_windows_end_where_they_say(ask: Query) -> None:
     """As of 30 April the last 30 days begin on 1 April: dora's search of 25 March is outside."""
     assert features(ask, "dora", LAST, "search_count_last_30_days", "event_count_last_90_days") == (0, 2)

@@ -13,6 +13,10 @@
     xxhash64({{ columns | join(', ') }})
 {%- endmacro %}
 
+{% macro as_text(value) -%}
+    cast({{ value }} as {{ dbt.type_string() }})
+{%- endmacro %}
+
 {#- A list of rows, ordered by their first column; the order must have no ties. Sorting whole rows once costs half of
 ordering one list per column. -#}
 {% macro ordered_rows(columns) -%}

@@ -6,20 +6,32 @@ read_measures as (
         users.as_of_date,
         users.user_key,
         measures.order_count,
-        -- A shop that tells no prices is measured by pieces, one that tells no lines by orders.
-        case
-            when max(measures.gross_revenue_amount) over (partition by users.as_of_date) > 0
-                then measures.net_revenue_amount
-            when max(measures.item_count) over (partition by users.as_of_date) > 0
-                then measures.item_count
-            else measures.order_count
-        end as worth,
+        max(measures.gross_revenue_amount) over (partition by users.as_of_date) > 0 as has_prices,
+        max(measures.item_count) over (partition by users.as_of_date) > 0 as has_lines,
+        measures.net_revenue_amount,
+        measures.item_count,
         measures.interest_score_last_90_days,
         {{ days_between('measures.last_order_date', 'users.as_of_date') }} as days_since_last_order
     from {{ ref('int_users_eligible') }} as users
     inner join {{ ref('int_users_measured') }} as measures
         on users.as_of_date = measures.as_of_date and users.user_key = measures.user_key
     where {{ is_made('users') }}
+),
+
+-- A shop that tells no prices is measured by pieces, one that tells no lines by orders.
+weigh_users as (
+    select
+        *,
+        case
+            when has_prices then net_revenue_amount
+            when has_lines then item_count
+            else order_count
+        end as worth,
+        case
+            when has_prices then 'net revenue ' || {{ as_text('cast(net_revenue_amount as decimal(18, 2))') }}
+            when has_lines then 'pieces bought ' || {{ as_text('cast(item_count as bigint)') }}
+        end as worth_told
+    from read_measures
 ),
 
 -- Ties rank with their lowest, so that one order is never frequent merely because most have one.
@@ -29,7 +41,7 @@ rank_buyers as (
         percent_rank() over (partition by as_of_date order by days_since_last_order desc) as recency_rank,
         percent_rank() over (partition by as_of_date order by order_count) as frequency_rank,
         percent_rank() over (partition by as_of_date order by worth) as monetary_rank
-    from read_measures
+    from weigh_users
     where order_count > 0
 ),
 
@@ -55,8 +67,8 @@ classify_buyers as (
 
 assign_rfm as (
     select
-        read_measures.user_key,
-        read_measures.as_of_date,
+        weigh_users.user_key,
+        weigh_users.as_of_date,
         'rfm' as scheme,
         case
             when buyers.user_key is null then 'not_bought'
@@ -69,16 +81,25 @@ assign_rfm as (
             when buyers.is_frequent then 'small_buyers_to_keep'
             else 'small_buyers_gone_quiet'
         end as segment_code,
-        buyers.score
-    from read_measures
+        buyers.score,
+        coalesce(
+            'days since the last order ' || {{ as_text('weigh_users.days_since_last_order') }}, 'no order yet'
+        ) as reason_1,
+        case
+            when buyers.user_key is not null then 'number of orders ' || {{ as_text('weigh_users.order_count') }}
+        end as reason_2,
+        case when buyers.user_key is not null then weigh_users.worth_told end as reason_3
+    from weigh_users
     left join classify_buyers as buyers
-        on read_measures.as_of_date = buyers.as_of_date and read_measures.user_key = buyers.user_key
+        on weigh_users.as_of_date = buyers.as_of_date and weigh_users.user_key = buyers.user_key
 ),
 
 match_lifecycle_rules as (
     select
         read_measures.user_key,
         read_measures.as_of_date,
+        read_measures.order_count,
+        read_measures.interest_score_last_90_days,
         rules.segment_code,
         rules.stage
     from read_measures
@@ -94,7 +115,11 @@ assign_lifecycle as (
         as_of_date,
         'lifecycle' as scheme,
         segment_code,
-        cast(stage as double) as score
+        cast(stage as double) as score,
+        'number of orders ' || {{ as_text('order_count') }} as reason_1,
+        'interest in the last 90 days '
+        || {{ as_text('cast(interest_score_last_90_days as decimal(18, 1))') }} as reason_2,
+        cast(null as {{ dbt.type_string() }}) as reason_3
     from match_lifecycle_rules
     qualify row_number() over (partition by as_of_date, user_key order by stage desc) = 1
 ),

@@ -156,6 +156,25 @@ def test_placement_tells_the_chance_of_being_wrong() -> None:
     assert placed.margin == pytest.approx([0.0, 2 / 3, 1.0])
 
 
+def test_reasons_are_what_was_done_that_speaks_for_the_class_and_against_the_next() -> None:
+    habits = Habits(("", "cart", "view"), 0.0)
+    words = habits.words()
+    assert len(words) == habits.sizes.sum()
+    begins, evening = words.index("begins with view"), words.index("comes at 21:00")
+    weights = np.zeros((len(words), 3))
+    weights[begins, 1], weights[evening, 1], weights[evening, 2] = 2.0, 1.0, 0.5
+    classes = LatentClasses(habits, weights, np.log(np.full(3, 1 / 3)), ("a", "b", "c"))
+    counts = np.zeros((3, len(words)))
+    counts[0, [begins, evening]] = 1, 10  # ten evenings lead by 5 over c, one beginning by 2
+    counts[1, evening] = 1
+    told = classes.told(classes.reasons(counts))
+    assert told.tolist() == [
+        ["comes at 21:00", "begins with view", ""],
+        ["comes at 21:00", "", ""],
+        ["", "", ""],
+    ]
+
+
 def test_saved_classes_place_as_before(
     planted: tuple[Habits, np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:

@@ -240,6 +240,13 @@ def test_every_user_has_one_row_per_scheme_and_three_reasons(trained: synthetic.
             "select count(*) from ml.user_scores where '' in (reason_1, reason_3) or expected_value is null"
         )
         assert silent.fetchall() == [(0,)]
+        # Who did little has fewer.
+        told = connection.sql(
+            "select scheme, count(nullif(reason_1, '')), count(nullif(reason_3, '')) from ml.user_segments "
+            "group by 1 order by 1"
+        ).fetchall()
+        assert [row[:2] for row in told] == [("behaviour", USERS), ("value", USERS)]
+        assert all(thrice > USERS / 2 for *_, thrice in told)
         known = connection.sql("from ml.segment_definitions select distinct scheme, segment_code").fetchall()
         used = connection.sql("from ml.user_segments select distinct scheme, segment_code").fetchall()
     assert [row[:2] for row in deciles] == [(decile, USERS // 10) for decile in range(1, 11)]
