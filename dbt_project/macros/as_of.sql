@@ -7,10 +7,10 @@
 {#- What was known of somebody on each as_of_date. One select per date, not a join with the dates: what DuckDB expects of
 such a join is so few rows that it hashes the log instead of what the log is joined to. Where a date is made from an
 earlier one, `only` may be what is known of the users that have changed since ("changed"), or what makes them another
-than they were ("news"): all of those that are told anew, and of the others what happened since. Dates that stand
-are then left out. -#}
-{% macro known_on_each_date(relation, only=none) -%}
-    {%- for as_of_date in (made_dates() if only else var('as_of_dates')) %}
+than they were ("news"): all of those that are told anew, and of the others what happened since. With `days`, of no
+more than the last so many. Dates that stand are then left out. -#}
+{% macro known_on_each_date(relation, only=none, days=none) -%}
+    {%- for as_of_date in (made_dates() if only or days else var('as_of_dates')) %}
     {%- set carried_from = var('carried').get(as_of_date) if only else none %}
     {%- set told_by = 'coalesce(rows_known.user_key, rows_known.device_key)' %}
     select
@@ -19,6 +19,9 @@ are then left out. -#}
     from {{ relation }} as rows_known
     where
         rows_known.event_date <= date '{{ as_of_date }}'
+        {%- if days %}
+        and rows_known.event_date > cast(date '{{ as_of_date }}' - interval {{ days }} days as date)
+        {%- endif %}
         and {{ is_known_as_of('rows_known', "date '" ~ as_of_date ~ "'") }}
         and {{ told_by }} is not null
         {%- if carried_from and only == 'news' %}

@@ -29,6 +29,24 @@ something became known of them in between. Where a macro says "carried", it is t
     {%- endif -%}
 {% endmacro %}
 
+{#- Of dates that stand alone all rows, of carried ones those of users (or visitors) that are counted anew. -#}
+{% macro is_counted_anew(changed, rows='events', key='user_key') -%}
+    {%- set is_changed = '(' ~ rows ~ '.as_of_date, ' ~ rows ~ '.' ~ key ~ ') in (select as_of_date, ' ~ key
+        ~ ' from ' ~ changed ~ ')' -%}
+    {%- if not var('carried') -%}
+        true
+    {%- elif are_all_carried() -%}
+        {{ is_changed }}
+    {%- else -%}
+        ({{ rows }}.as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried) or {{ is_changed }})
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Whether each date is made from an earlier one. -#}
+{% macro are_all_carried() -%}
+    {{ return(var('carried') | length == made_dates() | length) }}
+{%- endmacro %}
+
 {#- The rows of an earlier as_of_date of users that have not changed since, as those of the new one. Both keys come
 first in all tables that are carried. -#}
 {% macro carry_unchanged(changed) -%}

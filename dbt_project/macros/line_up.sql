@@ -1,6 +1,6 @@
 {#-
-Lists of users' latest events, in parts: DuckDB holds all lists of a statement in memory until they are written, a gigabyte
-for some three million events.
+Lists of users' latest events, one as_of_date after the other and large logs in parts: DuckDB holds all lists of a statement
+in memory until they are written, a gigabyte for some three million events.
 -#}
 
 {#- The lists of a sequence, and what of an event each holds. -#}
@@ -12,31 +12,40 @@ for some three million events.
     }) }}
 {%- endmacro %}
 
-{#- In how many parts the log is taken, at so many events at once; news alone are always few enough. -#}
+{#- In how many parts the log is taken, at so many events at once. -#}
 {% macro parts_of_log(events_at_once) -%}
-    {%- set are_all_carried = var('carried') | length == made_dates() | length -%}
     {#- The docs are also written where nothing was built yet. -#}
     {%- set is_building = execute and flags.WHICH in ('build', 'run') -%}
-    {%- if are_all_carried or not is_building -%}{{ return(1) }}{%- endif -%}
+    {%- if are_all_carried() or not is_building -%}{{ return(1) }}{%- endif -%}
     {%- set found = run_query('select count(*) from ' ~ ref('int_events_merged')) -%}
     {{ return(1 + found.rows[0][0] // events_at_once) }}
 {%- endmacro %}
 
-{#- The first part is what the model selects. -#}
-{% macro line_up_other_parts() %}
-    {%- set parts = parts_of_log(var('events_lined_up_at_once')) -%}
-    {%- for part in range(1, parts) %}
-    insert into {{ this }} {{ line_up(part, parts) }};
+{#- The dates and parts that a model of all users is made in; news alone are always few enough. The first is what the model
+selects. -#}
+{% macro statements(events_at_once) -%}
+    {%- set parts_of_all, found = parts_of_log(events_at_once), [] -%}
+    {%- for as_of_date in made_dates() -%}
+        {%- set parts = 1 if as_of_date in var('carried') else parts_of_all -%}
+        {%- for part in range(parts) -%}{%- do found.append((as_of_date, part, parts)) -%}{%- endfor -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}
+
+{% macro line_up_others() %}
+    {%- for as_of_date, part, parts in statements(var('events_lined_up_at_once'))[1:] %}
+    insert into {{ this }} {{ line_up(as_of_date, part, parts) }};
     {%- endfor %}
 {% endmacro %}
 
-{% macro line_up(part, parts) %}
+{% macro line_up(as_of_date, part, parts) %}
 {%- set length = var('sequence_length') %}
 {%- set lists = sequence_lists() %}
 
 with
+{% if as_of_date not in var('carried') -%}
 -- Most of the events of those who come often are too old to be listed: what is not sorted costs nothing. One more than
--- is listed, to measure the first gap from.
+-- is listed, to measure the first gap from. News alone are few.
 find_first_moments as (
     select
         events.as_of_date,
@@ -45,7 +54,8 @@ find_first_moments as (
     from {{ ref('int_events_retold') }} as events
     left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
     where
-        coalesce(event_types.is_in_sequence, true)
+        events.as_of_date = date '{{ as_of_date }}'
+        and coalesce(event_types.is_in_sequence, true)
         {%- if parts > 1 %}
         and {{ part_of('events.user_key', parts) }} = {{ part }}
         {%- endif %}
@@ -53,6 +63,7 @@ find_first_moments as (
     having count(*) > {{ length + 1 }}
 ),
 
+{% endif -%}
 word_latest_events as (
     select
         events.as_of_date,
@@ -72,17 +83,22 @@ word_latest_events as (
         cast(events.net_amount as double) as net_amount,
         coalesce(cast(events.quantity as double), 0) as quantity
     from {{ ref('int_events_retold') }} as events
+    {%- if as_of_date not in var('carried') %}
     left join find_first_moments as firsts
         on events.as_of_date = firsts.as_of_date and events.user_key = firsts.user_key
+    {%- endif %}
     left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
     left join {{ ref('int_products_known') }} as products
         on events.as_of_date = products.as_of_date and events.product_id = products.product_id
     where
-        coalesce(event_types.is_in_sequence, true)
+        events.as_of_date = date '{{ as_of_date }}'
+        and coalesce(event_types.is_in_sequence, true)
         {%- if parts > 1 %}
         and {{ part_of('events.user_key', parts) }} = {{ part }}
         {%- endif %}
+        {%- if as_of_date not in var('carried') %}
         and (firsts.user_key is null or events.occurred_at >= firsts.first_moment)
+        {%- endif %}
 ),
 
 line_up_events as (
@@ -113,7 +129,7 @@ read_moments as (
     from cut_to_length
 ),
 
-{% if var('carried') -%}
+{% if as_of_date in var('carried') -%}
 -- Users that are only told more of go on from the lists of the earlier date.
 read_earlier_lists as (
     select
@@ -140,14 +156,15 @@ take_apart as (
         {%- set told = list_column('listed.events', column) %}
         {%- if list == 'gap_seconds' %}
         {%- set first_moment = 'list_extract(listed.moments, 1)' %}
-        {%- set first_gap = seconds_between('earlier.last_listed_at', first_moment) if var('carried') else 0 %}
+        {%- set first_gap = seconds_between('earlier.last_listed_at', first_moment) if as_of_date in var('carried') else 0 %}
         {%- set told = gaps_between('listed.moments', 'cast(coalesce(' ~ first_gap ~ ', 0) as bigint)') %}
         {%- endif %}
-        {{ last_elements(both_lists('earlier.' ~ list, told) if var('carried') else told, length) }} as {{ list }}
+        {%- set told = both_lists('earlier.' ~ list, told) if as_of_date in var('carried') else told %}
+        {{ last_elements(told, length) }} as {{ list }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     from read_moments as listed
-    {%- if var('carried') %}
+    {%- if as_of_date in var('carried') %}
     left join read_earlier_lists as earlier
         on listed.as_of_date = earlier.as_of_date and listed.user_key = earlier.user_key
     {%- endif %}

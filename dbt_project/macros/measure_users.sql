@@ -3,18 +3,8 @@ Counts, sums and dates of users, one as_of_date after the other and large logs i
 users of a statement in memory, and those of 20 million events on three dates were too many for 2.7 GiB.
 -#}
 
-{#- The dates and parts that `int_users_measured` is made in. The first is what the model selects. -#}
-{% macro statements_to_measure() -%}
-    {%- set parts = parts_of_log(var('events_measured_at_once')) -%}
-    {%- set statements = [] -%}
-    {%- for as_of_date in made_dates() -%}
-        {%- for part in range(parts) -%}{%- do statements.append((as_of_date, part, parts)) -%}{%- endfor -%}
-    {%- endfor -%}
-    {{ return(statements) }}
-{%- endmacro %}
-
 {% macro measure_other_users() %}
-    {%- for as_of_date, part, parts in statements_to_measure()[1:] %}
+    {%- for as_of_date, part, parts in statements(var('events_measured_at_once'))[1:] %}
     insert into {{ this }} {{ measure_users(as_of_date, part, parts) }};
     {%- endfor %}
 {% endmacro %}

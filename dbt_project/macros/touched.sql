@@ -15,7 +15,7 @@ whole build has succeeded, so a build that was killed repeats the same work.
 {#- The text under which a key is noted as touched. -#}
 {% macro unit_key(columns) -%}
     {%- if columns | length == 1 -%}
-        cast({{ columns[0] }} as {{ dbt.type_string() }})
+        {{ as_text(columns[0]) }}
     {%- else -%}
         {{ surrogate_key(columns) }}
     {%- endif -%}
@@ -33,9 +33,17 @@ whole build has succeeded, so a build that was killed repeats the same work.
             select {{ unit }} as unit_key from {{ this }}
             where file_id in (select file_id from {{ source('ops', 'touched_file') }})
         ) as touched_units;
+        {{- touch_days_of_keys(table_name, columns) if table_name == 'events' }}
         delete from {{ this }} where {{ is_touched_key(table_name, columns) }}
     {%- endif -%}
 {% endmacro %}
+
+{#- The days of a touched key's other versions are touched with it: whoever looks for touched rows reads these days. -#}
+{% macro touch_days_of_keys(table_name, columns) %}
+        insert into {{ source('ops', 'touched_day') }}
+        select distinct '{{ table_name }}' as table_name, event_date from {{ ref('stg_shop__' ~ table_name) }}
+        where {{ is_touched_key(table_name, columns) }};
+{%- endmacro %}
 
 {% macro is_touched_key(table_name, columns) -%}
     {{ unit_key(columns) }} in (
@@ -56,6 +64,17 @@ whole build has succeeded, so a build that was killed repeats the same work.
     ({{ rows }}.source_table, {{ rows }}.source_key) in (
         select table_name, unit_key from {{ source('ops', 'touched_key') }}
     )
+{%- endmacro %}
+
+{#- Of the shop's log, by far the most, only touched days are read. -#}
+{% macro is_touched_in_log(rows) -%}
+    {{ rows }}.source_table = 'events'
+    and {{ rows }}.event_date in ({{ touched_event_days() }})
+    and {{ has_touched_key(rows) }}
+{%- endmacro %}
+
+{% macro is_touched_beside_log(rows) -%}
+    {{ rows }}.source_table <> 'events' and {{ has_touched_key(rows) }}
 {%- endmacro %}
 
 {% macro has_touched_order(rows) -%}
@@ -81,7 +100,7 @@ Beyond it nothing can change, since more than the gap lies between it and the ne
         insert into {{ source('ops', 'touched_span') }}
         with
         find_touched_events as (
-            {%- for is_touched in [has_touched_key, has_touched_order] %}
+            {%- for is_touched in [is_touched_in_log, is_touched_beside_log, has_touched_order] %}
             select known_events.visitor_key, known_events.occurred_at from {{ this }} as known_events
             where known_events.visitor_key is not null and {{ is_touched('known_events') }}
             union all

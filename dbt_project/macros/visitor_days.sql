@@ -25,8 +25,6 @@
 {#- The days of which events are new, gone, or known otherwise. -#}
 {% macro touched_event_days() -%}
     select event_date from {{ source('ops', 'touched_day') }} where table_name = 'events'
-    union
-    select event_date from {{ ref('stg_shop__events') }} where {{ is_touched_key('events', ['event_id']) }}
 {%- endmacro %}
 
 {% macro forget_touched_event_days() %}

@@ -68,6 +68,16 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
     "unique_column_green": ("(select count(*) from ({{ test_unique(twins, 'y') }}) as t)", 0),
     "unique_red": ("(select count(*) from ({{ test_unique_combination(twins, ['x']) }}) as t)", 1),
     "unique_green": ("(select count(*) from ({{ test_unique_combination(twins, ['x', 'y']) }}) as t)", 0),
+    "keys_lost_red": (
+        "(select count(*) from ({{ test_same_keys(twins, 'y', twins, 'y = 1') }}) as t)",
+        1,
+    ),
+    "keys_twice_red": (
+        "(select count(*) from ("
+        "{{ test_same_keys(twins, 'x', '(select y as x from ' ~ twins ~ ')', 'true') }}) as t)",
+        1,
+    ),
+    "keys_green": ("(select count(*) from ({{ test_same_keys(twins, 'y', twins, 'true') }}) as t)", 0),
     "range_red": ("(select count(*) from ({{ test_accepted_range(twins, 'y', min_value=2) }}) as t)", 1),
     "range_green": (
         "(select count(*) from ({{ test_accepted_range(twins, 'y', min_value=1, max_value=2) }}) as t)",

@@ -26,11 +26,13 @@ count_customers as (
     select
         as_of_date,
         device_key,
-        count(distinct user_key) as customer_count
+        count(distinct user_key) as customer_count,
+        min(user_key) as first_user_key
     from see_what_was_known
     group by as_of_date, device_key
 ),
 
+-- Most devices are one customer's for all time; only the others have to be put in order.
 keep_private_devices as (
     select
         see_what_was_known.as_of_date,
@@ -42,7 +44,7 @@ keep_private_devices as (
         on
             see_what_was_known.as_of_date = count_customers.as_of_date
             and see_what_was_known.device_key = count_customers.device_key
-    where count_customers.customer_count <= {{ var('max_customers_per_device') }}
+    where count_customers.customer_count between 2 and {{ var('max_customers_per_device') }}
 ),
 
 -- Two customers at the very same moment: the smaller key, since something must decide, always the same way.
@@ -78,6 +80,15 @@ open_intervals as (
             timestamp '9999-12-31 00:00:00'
         ) as valid_to
     from keep_changes_of_hands
+    union all
+    select
+        as_of_date,
+        device_key,
+        first_user_key as user_key,
+        timestamp '0001-01-01 00:00:00' as valid_from,
+        timestamp '9999-12-31 00:00:00' as valid_to
+    from count_customers
+    where customer_count = 1
 )
 
 select * from open_intervals

@@ -41,18 +41,6 @@ keep_first_of_each_day as (
         min(linked_at) as linked_at
     from gather_evidence
     group by device_key, user_key, event_date, delivered_on, superseded_on
-),
-
-number_evidence as (
-    select
-        {{ surrogate_key(['device_key', 'user_key', 'event_date', 'delivered_on', 'superseded_on']) }} as link_key,
-        device_key,
-        user_key,
-        linked_at,
-        event_date,
-        delivered_on,
-        superseded_on
-    from keep_first_of_each_day
 )
 
-select * from number_evidence
+select * from keep_first_of_each_day

@@ -15,28 +15,26 @@ count_choices as (
     from stitch_devices as events
     inner join {{ ref('int_products_known') }} as products
         on events.as_of_date = products.as_of_date and events.product_id = products.product_id
-    where products.category is not null
+    where products.category is not null and {{ is_counted_anew(ref('int_users_changed')) }}
     group by events.as_of_date, events.user_key, products.category
     union all
     select
-        as_of_date,
-        user_key,
+        days.as_of_date,
+        days.user_key,
         'channel' as kind,
-        channel as choice,
-        sum(event_count) as choice_count
-    from {{ ref('int_user_days') }}
-    where channel is not null and {{ is_made() }}
-    group by as_of_date, user_key, channel
+        days.channel as choice,
+        sum(days.event_count) as choice_count
+    from {{ ref('int_user_days') }} as days
+    where
+        days.channel is not null
+        and {{ is_made('days') }}
+        and {{ is_counted_anew(ref('int_users_changed'), 'days') }}
+    group by days.as_of_date, days.user_key, days.channel
 ),
 
 keep_favourites as (
     select *
     from count_choices
-    {%- if var('carried') %}
-    where
-        as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried)
-        or (as_of_date, user_key) in (select as_of_date, user_key from {{ ref('int_users_changed') }})
-    {%- endif %}
     qualify row_number() over (
         partition by as_of_date, user_key, kind order by choice_count desc, choice asc
     ) = 1

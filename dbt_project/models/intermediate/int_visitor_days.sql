@@ -1,5 +1,4 @@
 {{ config(materialized='incremental', pre_hook="{{ forget_touched_event_days() }}") }}
--- depends_on: {{ ref('stg_shop__events') }}
 
 -- What visitors did, counted by day: what an as_of_date has to know of most events, in a fifth of the rows, and kept,
 -- so that a new day costs a day. Orders, payments, refunds and reviews are few and counted by whoever asks.

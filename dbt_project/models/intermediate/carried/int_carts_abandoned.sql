@@ -1,17 +1,27 @@
+{{ config(materialized='incremental', pre_hook="{{ forget_all_but_carried() }}") }}
+-- depends_on: {{ ref('int_users_recounted') }}
+
 -- Products that a user put into the cart in the last 90 days, and whether a purchase of the product followed.
 with
 find_carts as (
     select
-        as_of_date,
-        user_key,
-        product_id,
+        events.as_of_date,
+        events.user_key,
+        events.product_id,
         min(case
-            when event_type = 'cart' and {{ days_between('event_date', 'as_of_date') }} < 90 then occurred_at
+            when
+                events.event_type = 'cart'
+                and {{ days_between('events.event_date', 'events.as_of_date') }} < 90
+                then events.occurred_at
         end) as first_cart_at,
-        max(case when event_type = 'purchase' then occurred_at end) as last_purchase_at
-    from {{ ref('int_events_stitched') }}
-    where event_type in ('cart', 'purchase') and product_id is not null and {{ is_made() }}
-    group by as_of_date, user_key, product_id
+        max(case when events.event_type = 'purchase' then events.occurred_at end) as last_purchase_at
+    from {{ ref('int_events_stitched') }} as events
+    where
+        events.event_type in ('cart', 'purchase')
+        and events.product_id is not null
+        and {{ is_made('events') }}
+        and {{ is_counted_anew(ref('int_users_recounted')) }}
+    group by events.as_of_date, events.user_key, events.product_id
 ),
 
 count_carts as (
@@ -28,3 +38,7 @@ count_carts as (
 )
 
 select * from count_carts
+{%- if var('carried') %}
+union all
+{{ carry_unchanged(ref('int_users_recounted')) }}
+{%- endif %}

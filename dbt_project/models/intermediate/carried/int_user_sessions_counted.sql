@@ -2,6 +2,9 @@
 
 -- Visits of the last 30 days, of all users whose counts are made anew.
 with
+-- A day more than is counted, for whoever came back within the gap after midnight.
+{{ stitch_events(known_on_each_date(ref('int_events_merged'), days=31)) }},
+
 {% if var('carried') -%}
 find_visitors as (
     select as_of_date, user_key as visitor_key from {{ ref('int_users_recounted') }}
@@ -17,7 +20,6 @@ find_visitors as (
 ),
 
 {% endif -%}
--- A day more than is counted, for whoever came back within the gap after midnight.
 mark_sessions as (
     select
         events.as_of_date,
@@ -29,18 +31,11 @@ mark_sessions as (
             ) + interval {{ var('session_gap_minutes') }} minutes,
             true
         ) as is_session_start
-    from {{ ref('int_events_stitched') }} as events
+    from stitch_devices as events
     left join {{ ref('event_types') }} as event_types on events.event_type = event_types.event_type
     where
-        {{ is_made('events') }}
-        and {{ days_between('events.event_date', 'events.as_of_date') }} <= 30
-        and coalesce(event_types.is_visit, true)
-        {%- if var('carried') %}
-        and (
-            events.as_of_date not in (select as_of_date from ({{ carried_dates() }}) as carried)
-            or (events.as_of_date, events.visitor_key) in (select as_of_date, visitor_key from find_visitors)
-        )
-        {%- endif %}
+        coalesce(event_types.is_visit, true)
+        and {{ is_counted_anew('find_visitors', key='visitor_key') }}
 ),
 
 count_sessions as (

@@ -6,8 +6,9 @@ name_users as (
         coalesce(events.user_key, devices.user_key) is not null as is_identified,
         events.device_key,
         events.session_id,
-        case when events.event_type in ('purchase', 'order') then events.order_id end as order_id,
-        case when events.event_type in ('purchase', 'order') then events.event_date end as order_date,
+        events.event_type in ('purchase', 'order') as is_order,
+        events.order_id,
+        events.event_date,
         events.occurred_at,
         events.net_amount
     from {{ ref('int_events_sessionized') }} as events
@@ -15,35 +16,40 @@ name_users as (
         on {{ is_told_by_device("date '9999-12-31'") }}
 ),
 
--- What is counted once is counted among a fifth of the rows.
+-- A visit is one device's: what is counted of users is counted among a fifth of the rows.
 summarise_visits as (
     select
         user_key,
-        device_key,
         session_id,
-        order_id,
+        max(device_key) as device_key,
         max(is_identified) as is_identified,
         min(occurred_at) as first_seen_at,
         max(occurred_at) as last_seen_at,
-        min(order_date) as first_order_date,
-        max(order_date) as last_order_date,
         sum(net_amount) as net_revenue_amount
     from name_users
     where user_key is not null
-    group by user_key, device_key, session_id, order_id
+    group by user_key, session_id, case when session_id is null then device_key end
 ),
 
-summarise_events as (
+summarise_orders as (
+    select
+        user_key,
+        count(distinct order_id) as order_count,
+        min(event_date) as first_order_date,
+        max(event_date) as last_order_date
+    from name_users
+    where is_order and user_key is not null
+    group by user_key
+),
+
+summarise_users as (
     select
         user_key,
         max(is_identified) as is_identified,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
         count(distinct device_key) as device_count,
-        count(distinct session_id) as session_count,
-        count(distinct order_id) as order_count,
-        min(first_order_date) as first_order_date,
-        max(last_order_date) as last_order_date,
+        count(session_id) as session_count,
         cast(sum(net_revenue_amount) as decimal(18, 4)) as net_revenue_amount
     from summarise_visits
     group by user_key
@@ -63,16 +69,17 @@ describe_users as (
         users.last_seen_at,
         coalesce(users.device_count, 0) as device_count,
         coalesce(users.session_count, 0) as session_count,
-        coalesce(users.order_count, 0) as order_count,
-        users.first_order_date,
-        users.last_order_date,
+        coalesce(orders.order_count, 0) as order_count,
+        orders.first_order_date,
+        orders.last_order_date,
         coalesce(users.net_revenue_amount, 0) as net_revenue_amount,
         customers.registered_at,
         customers.country,
         customers.language,
         customers.has_marketing_consent,
         customers.has_profiling_consent
-    from summarise_events as users
+    from summarise_users as users
+    left join summarise_orders as orders on users.user_key = orders.user_key
     full outer join read_latest_customers as customers on users.user_key = customers.user_key
 )
 
