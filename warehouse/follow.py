@@ -44,23 +44,31 @@ def load_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None
 def note_touched(connection: duckdb.DuckDBPyConnection) -> int:
     """Note the files whose state differs from what was processed; return how many.
 
-    Keys and spans that a killed build noted stay noted: more can be touched than has to be,
-    never less.
+    What a killed build noted stays noted, files, days, keys and spans: more can be touched than has to be,
+    never less. It may have read a file that was withdrawn since.
     """
     connection.execute("begin")
-    connection.execute("delete from ops.touched_file")
     connection.execute("""
-        insert into ops.touched_file
-        select coalesce(files.file_id, processed.file_id), files.file_id is not null
+        create or replace temp table noted as
+        select coalesce(files.file_id, processed.file_id) as file_id
         from (select * from ops.landing_ledger where status = 'accepted') as files
         full outer join ops.processed_file as processed on files.file_id = processed.file_id
         where files.file_id is null or processed.file_id is null or files.decided_at <> processed.decided_at
+        union
+        select file_id from ops.touched_file
     """)
-    connection.execute("delete from ops.touched_day")
+    connection.execute("delete from ops.touched_file")
+    connection.execute("""
+        insert into ops.touched_file
+        select file_id, file_id in (select file_id from ops.landing_ledger where status = 'accepted')
+        from noted
+    """)
     connection.execute("""
         insert into ops.touched_day
         select distinct table_name, event_date from ops.landing_ledger_table
         where file_id in (select file_id from ops.touched_file)
+        except
+        select * from ops.touched_day
     """)
     connection.execute("commit")
     return len(connection.execute("select file_id from ops.touched_file").fetchall())

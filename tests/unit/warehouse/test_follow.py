@@ -68,6 +68,19 @@ def test_withdrawn_and_decided_again_files_are_touched(
     assert quiet != withdrawn
 
 
+def test_file_that_a_killed_build_read_and_that_was_withdrawn_since_is_taken_out(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths
+) -> None:
+    file_id = drop(paths, "a")
+    assert touched(connection, paths) == [(file_id, True)]
+    # The build dies here, with the file's rows in staging.
+    ledger.set_status(paths, [file_id], "withdrawn", ["a test"])
+    assert touched(connection, paths) == [(file_id, False)]
+    assert connection.execute("select * from ops.touched_day").fetchall() == [("events", DAY)]
+    follow.mark_processed(connection, "digest", [])
+    assert touched(connection, paths) == []
+
+
 def test_what_arrives_during_a_build_waits_for_the_next(
     connection: duckdb.DuckDBPyConnection, paths: ShopPaths
 ) -> None:
