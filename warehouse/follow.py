@@ -21,7 +21,10 @@ CARRIED_FOR = timedelta(days=7)
 """An as_of_date is made from one that lies at most this far back: further back, most users have changed."""
 
 CARRIED = (
-    *("int_devices_stitched", "int_carts_abandoned", "int_users_measured", "int_users_preferred"),
+    "int_devices_stitched",
+    "int_carts_abandoned",
+    "int_users_measured",
+    "int_users_preferred",
     "int_user_sequences",
 )
 """The tables of which an as_of_date's rows are made from those of the one before."""

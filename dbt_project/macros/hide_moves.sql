@@ -12,8 +12,8 @@ CTEs that end with `hide_moves`: the rows of `moves`, with `is_hidden`.
 -#}
 {% macro hide_moves(moves) -%}
 {%- set pair = ['scheme', 'from_date', 'to_date'] -%}
-{%- set same_pair = "small_moves.scheme = others.scheme and small_moves.from_date = others.from_date
-            and small_moves.to_date = others.to_date" -%}
+{%- set move = pair + ['from_code', 'to_code', 'cause'] -%}
+{%- set of_move = 'small_moves.' ~ move | join(', small_moves.') -%}
 find_small_moves as (
     select * from {{ moves }}
     where users < {{ var('smallest_group') }}
@@ -22,33 +22,20 @@ find_small_moves as (
 -- Who leaves the same segment; for another cause to the same one, if possible: then no column is to be hidden.
 rank_beside as (
     select
-        small_moves.scheme,
-        small_moves.from_date,
-        small_moves.to_date,
-        small_moves.from_code,
-        small_moves.to_code,
-        small_moves.cause,
+        {{ of_move }},
         others.to_code as beside_code,
         others.cause as beside_cause,
-        others.users >= {{ var('smallest_group') }} as is_enough,
         row_number() over (
-            partition by
-                small_moves.scheme, small_moves.from_date, small_moves.to_date,
-                small_moves.from_code, small_moves.to_code, small_moves.cause
+            partition by {{ of_move }}
             order by
                 others.users >= {{ var('smallest_group') }} desc, others.to_code = small_moves.to_code desc,
                 others.to_code = others.from_code asc, others.users asc, others.to_code asc, others.cause asc
         ) as place,
-        max(others.users) over (
-            partition by
-                small_moves.scheme, small_moves.from_date, small_moves.to_date,
-                small_moves.from_code, small_moves.to_code, small_moves.cause
-        ) as most_users
+        max(others.users) over (partition by {{ of_move }}) as most_users
     from find_small_moves as small_moves
     inner join {{ moves }} as others
         on
-            {{ same_pair }}
-            and small_moves.from_code = others.from_code
+            {{ are_equal('small_moves', 'others', pair + ['from_code']) }}
             and (small_moves.to_code <> others.to_code or small_moves.cause <> others.cause)
 ),
 
@@ -60,33 +47,21 @@ choose_beside as (
 -- Who comes to the same segment from elsewhere.
 rank_above as (
     select
-        small_moves.scheme,
-        small_moves.from_date,
-        small_moves.to_date,
-        small_moves.from_code,
-        small_moves.to_code,
-        small_moves.cause,
+        {{ of_move }},
         small_moves.beside_code,
         others.from_code as above_code,
         others.cause as above_cause,
         row_number() over (
-            partition by
-                small_moves.scheme, small_moves.from_date, small_moves.to_date,
-                small_moves.from_code, small_moves.to_code, small_moves.cause, small_moves.beside_code
+            partition by {{ of_move }}, small_moves.beside_code
             order by
                 others.users >= {{ var('smallest_group') }} desc, others.from_code = small_moves.beside_code asc,
                 others.to_code = others.from_code asc, others.users asc, others.from_code asc, others.cause asc
         ) as place,
-        max(others.users) over (
-            partition by
-                small_moves.scheme, small_moves.from_date, small_moves.to_date,
-                small_moves.from_code, small_moves.to_code, small_moves.cause, small_moves.beside_code
-        ) as most_users
+        max(others.users) over (partition by {{ of_move }}, small_moves.beside_code) as most_users
     from choose_beside as small_moves
     inner join {{ moves }} as others
         on
-            {{ same_pair }}
-            and small_moves.to_code = others.to_code
+            {{ are_equal('small_moves', 'others', pair + ['to_code']) }}
             and small_moves.from_code <> others.from_code
     where small_moves.beside_code <> small_moves.to_code
 ),
@@ -97,21 +72,19 @@ choose_above as (
 ),
 
 list_hidden as (
-    select {{ pair | join(', ') }}, from_code, to_code, cause from find_small_moves
+    select {{ move | join(', ') }} from find_small_moves
     union
-    select {{ pair | join(', ') }}, from_code, to_code, cause from {{ moves }} where to_code = '_other'
+    select {{ move | join(', ') }} from {{ moves }} where to_code = '_other'
     union
     select {{ pair | join(', ') }}, from_code, beside_code as to_code, beside_cause as cause from choose_beside
     union
     select {{ pair | join(', ') }}, above_code as from_code, to_code, above_cause as cause from choose_above
     union
-    select moves.scheme, moves.from_date, moves.to_date, moves.from_code, moves.to_code, moves.cause
+    select {{ 'moves.' ~ move | join(', moves.') }}
     from {{ moves }} as moves
     inner join choose_above as crossed
         on
-            moves.scheme = crossed.scheme
-            and moves.from_date = crossed.from_date
-            and moves.to_date = crossed.to_date
+            {{ are_equal('moves', 'crossed', pair) }}
             and moves.from_code = crossed.above_code
             and moves.to_code = crossed.beside_code
 ),
@@ -122,12 +95,13 @@ hide_moves as (
         hidden.scheme is not null as is_hidden
     from {{ moves }} as moves
     left join list_hidden as hidden
-        on
-            moves.scheme = hidden.scheme
-            and moves.from_date = hidden.from_date
-            and moves.to_date = hidden.to_date
-            and moves.from_code = hidden.from_code
-            and moves.to_code = hidden.to_code
-            and moves.cause = hidden.cause
+        on {{ are_equal('moves', 'hidden', move) }}
 )
+{%- endmacro %}
+
+{#- Whether two tables agree in some columns. -#}
+{% macro are_equal(one, other, columns) -%}
+    {%- for column in columns -%}
+        {{ one }}.{{ column }} = {{ other }}.{{ column }}{{ ' and ' if not loop.last }}
+    {%- endfor -%}
 {%- endmacro %}

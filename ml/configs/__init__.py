@@ -88,7 +88,7 @@ class StoryConfig(BudgetConfig):
     """Behaviour told as text, read by the checkpoint with a classification head.
 
     ``pooling: first`` with every layer trained is ``BertForSequenceClassification`` as it is fine-tuned
-    everywhere (Devlin et al. 2019, A.3); what stands here learns as much in a tenth of the time.
+    everywhere (Devlin et al. 2019, A.3); what stands here learns as much in an eighth of the time.
     """
 
     steps: int = Field(default=150, ge=1)

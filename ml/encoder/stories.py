@@ -211,7 +211,7 @@ def _pooled(model: Any, states: Tensor, pooling: str, is_real: Tensor | None = N
 def with_head(text: TextEncoder, trained_layers: int) -> Any:
     """Return the checkpoint with a fresh pooler and head: two classes, of which the second is trained.
 
-    Attention drops nothing: on a processor that alone would be a third of the time.
+    Attention drops nothing: PyTorch's fused attention for processors can't.
     """
     encoder = text.bert()
     settings = copy.deepcopy(encoder.config)

@@ -19,6 +19,7 @@ from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
 from ml.encoder.kept import Kept
 from ml.encoder.tokens import Told
+from ml.reasons import TOP
 from ml.segments import identity, latent_classes, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
 from ml.segments.habits import Habits
@@ -120,18 +121,13 @@ class BehaviourSegments:
     def _placed(self, classes: LatentClasses, told: Told) -> Placement:
         """Place every user, with reasons; whose events were met before is neither read nor counted again."""
         k = len(classes.codes)
-        kept = Kept(
-            self.classifier.encoder.folder,
-            "placed",
-            classes.digest,
-            k + latent_classes.TOP,
-            np.float64,
-        )
+        kept = Kept(self.classifier.encoder.folder, "placed", classes.digest, k + TOP, np.float64)
         found, is_known = kept.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):
             counts = classes.habits.of(sequences)
-            found[rows, :k], found[rows, k:] = classes.scores(counts), classes.reasons(counts)
+            found[rows, :k] = scores = classes.scores(counts)
+            found[rows, k:] = classes.reasons(counts, scores)
         if told.keys is not None:
             kept.add(told.keys[missing], found[missing])
         return replace(classes.placement(found[:, :k]), reasons=classes.told(found[:, k:]))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
+from ml.reasons import TOP
 from ml.segments.clusters import AT_ONCE, Placement, Trial, choose, in_one_order, least_users, too_few
 from ml.segments.habits import Habits
 
@@ -29,7 +30,7 @@ Ints = NDArray[np.int64]
 PRIOR = 10.0
 """So many answers of the average user are added to those of each class, to every question."""
 DIGITS = 6
-TOP, NOTHING = 3, -1
+NOTHING = -1
 ROUNDS = 200
 TOLERANCE = 1e-5
 """A round that gains a smaller share of the likelihood is the last."""
@@ -95,12 +96,12 @@ class LatentClasses:
         chance = _probabilities(scores)[0][rows, order[:, 0]]
         return Placement(names[order[:, 0]], 1 - chance, names[order[:, 1]], 1 - np.exp(-lead))
 
-    def reasons(self, counts: NDArray[Any]) -> Ints:
+    def reasons(self, counts: NDArray[Any], scores: Floats) -> Ints:
         """Return what speaks most for each user's class and against the next, (users, 3), strongest first.
 
         Numbers of columns; :data:`NOTHING` where less was done that speaks for it.
         """
-        order = np.argsort(-self.scores(counts), axis=1, kind="stable")
+        order = np.argsort(-scores, axis=1, kind="stable")
         leads = (self.weights[:, order[:, 0]] - self.weights[:, order[:, 1]]).T
         moved = np.round(counts * leads, DIGITS)
         strongest = np.argsort(-moved, axis=1, kind="stable")[:, :TOP]

@@ -17,7 +17,6 @@ from warehouse import dbt
 LEAST = 10
 SEGMENTS = ("a", "b", "c", "d", "e")
 CAUSES = ("behaviour", "model", "none")
-PAIR = ["scheme", "from_date", "to_date"]
 MODEL = dbt.PROJECT / "models/marts/bi/segment_migration.sql"
 
 
@@ -93,7 +92,7 @@ class Attack:
         self.sums: list[int] = []
         before, after = profile(moves, "from_code"), profile(moves, "to_code")
         shown = {*rows["from_code"]} - {"_other"}
-        for code in ({*starts} | {"_other"}) - ({*starts} - shown):
+        for code in {*shown, "_other"}:
             of_row = rows[rows["from_code"] == code]
             members = {code} if code != "_other" else {*starts} - shown
             seen = {(row.to_code, row.cause): row.users for row in of_row.itertuples()}

@@ -1,5 +1,5 @@
 {#- Fails where a column does not hold the very keys of another table's rows, each as often: none lost, none twice. Keys
-are counted and their hashes added up, which costs a quarter of telling whether each is there once. -#}
+are counted and their hashes added up, which costs half of telling whether each is there once. -#}
 {% test same_keys(model, column_name, to, condition) %}
     select *
     from ({{ sum_of_keys(model, column_name) }}) as found

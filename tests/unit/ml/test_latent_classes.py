@@ -167,7 +167,7 @@ def test_reasons_are_what_was_done_that_speaks_for_the_class_and_against_the_nex
     counts = np.zeros((3, len(words)))
     counts[0, [begins, evening]] = 1, 10  # ten evenings lead by 5 over c, one beginning by 2
     counts[1, evening] = 1
-    told = classes.told(classes.reasons(counts))
+    told = classes.told(classes.reasons(counts, classes.scores(counts)))
     assert told.tolist() == [
         ["comes at 21:00", "begins with view", ""],
         ["comes at 21:00", "", ""],
