@@ -85,8 +85,9 @@ run. In csv, text that a spreadsheet would run begins with an apostrophe.
 """,
     "export": """\
 Writes tables of the version in force, all of schema bi unless --table names some, and logs it in
-ops.export_log. Group-level tables fold groups of fewer than 10 users into _other. --groups leaves out
-every table with a user_key.
+ops.export_log. Group-level tables fold groups of fewer than 10 users into _other: they are for the
+analysts' workplace. --groups writes what may leave the company instead: segments by week, users rounded
+to 5 and money to three digits, no figure that a handful of users has changed, and no user.
 
   parquet    one file per table
   csv        UTF-8 as Excel reads it; text that a spreadsheet would run begins with an apostrophe
@@ -154,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     export = _verb(verbs, "export", _export, "write tables as Parquet, CSV or XLSX, or into a Postgres")
     export.add_argument("form", choices=("parquet", "csv", "xlsx", "postgres"))
     export.add_argument("--table", action="append", default=[], help="a table of schema bi; may be repeated")
-    export.add_argument("--groups", action="store_true", help="only tables that know no user")
+    export.add_argument("--groups", action="store_true", help="what may leave the company, coarse")
     export.add_argument(
         "--out", type=Path, help="a folder, or for one table a file (default: exports/<version> of the shop)"
     )

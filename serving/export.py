@@ -1,8 +1,8 @@
 """Exports: a version's tables as Parquet, CSV or XLSX files, or as schema ``bi`` of a Postgres.
 
-All of an export is read from one version. Nothing is told of few users (:mod:`serving.small_groups`).
-What was written, from which version and what was folded is kept in ``ops/export_log.jsonl``, a table of the
-next version.
+All of an export is read from one version. Nothing is told of few users (:mod:`serving.small_groups`); what
+leaves the company is coarser still (:mod:`serving.groups`). What was written, from which version and what was
+folded is kept in ``ops/export_log.jsonl``, a table of the next version.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import journal
 import settings
 from cli import ShoalError, UsageError
-from serving import versions
+from serving import groups, versions
 from serving.groups import OTHER
 from serving.query import connect, defused
 from serving.small_groups import GROUP_TABLES, shown
@@ -128,7 +128,11 @@ class Export:
 
 
 def export(
-    paths: ShopPaths, form: str, names: Sequence[str] = (), out: Path | None = None, groups: bool = False
+    paths: ShopPaths,
+    form: str,
+    names: Sequence[str] = (),
+    out: Path | None = None,
+    is_for_others: bool = False,
 ) -> Export:
     """Write tables of the version in force, and log it.
 
@@ -141,8 +145,8 @@ def export(
     out
         A folder, or for one table a file with the form's ending; ``exports/<version>`` of the shop if None.
         Postgres takes none.
-    groups
-        Leave out every table with a user_key.
+    is_for_others
+        Write what may leave the company, the tables of ``groups.duckdb``, and nothing else.
 
     Raises
     ------
@@ -155,11 +159,10 @@ def export(
     if folder is None:
         raise ShoalError(f"nothing has been published for shop {paths.shop}: run python -m serving publish")
     manifest = versions.find(paths, folder.name).manifest
-    with connect(paths, folder.name) as connection:
+    database = groups.DATABASE if is_for_others else versions.DATABASE
+    with connect(paths, folder.name, database) as connection:
         source = Source(connection, folder.name, manifest["as_of_date"])
         tables = [source.table(name) for name in names or source.names()]
-        if groups:
-            tables = [table for table in tables if not table.has_user_keys]
         if form == "postgres":
             from serving import postgres
 
@@ -257,7 +260,7 @@ FORMS = (*WRITERS, "postgres")
 
 
 def _keys() -> dict[str, tuple[str, ...]]:
-    return {table.name: table.key for table in BI_TABLES}
+    return {groups.TABLE: groups.KEY} | {table.name: table.key for table in BI_TABLES}
 
 
 def _log(paths: ShopPaths, form: str, target: str, source: Source, tables: list[Table]) -> None:

@@ -1,7 +1,8 @@
 """What may leave the company: segments by week, so coarse that no release, and no two, betray a few people.
 
-Each version carries ``groups.duckdb`` with one table, ``segment_weekly``, and no user. Of each week the first
-published snapshot is released, once, and never changed (``history/groups/<monday>.parquet``):
+Each version carries ``groups.duckdb`` with one table, ``bi.segment_weekly``, and no user; it is what
+``python -m serving export --groups`` writes. Of each week the first published snapshot is released, once, and
+never changed (``history/groups/<monday>.parquet``):
 
 - Told are the rows of ``bi.segment_profile_daily``, in which a segment of under :data:`LEAST` users is folded
   into ``_other``, so that a scheme adds up to all users, as far as rounding goes.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LEAST = 10
 """Users in a group that may be told (law 11)."""
 DATABASE = "groups.duckdb"
+TABLE, KEY = "segment_weekly", ("week", "scheme", "segment_code")
 OTHER = "_other"
 KEPT_WEEKS = 104
 
@@ -131,13 +133,12 @@ def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, fold
     path = str(folder / DATABASE).replace("'", "''")
     connection.execute(f"attach '{path}' as groups (storage_version 'v1.0.0')")
     connection.register("released", rows)
-    connection.execute(
-        "create table groups.segment_weekly as from released order by week, scheme, segment_code"
-    )
+    connection.execute("create schema groups.bi")
+    connection.execute(f"create table groups.bi.{TABLE} as from released order by {', '.join(KEY)}")
     connection.unregister("released")
     for name, told in DESCRIPTIONS.items():
         said = told.replace("'", "''")
-        connection.execute(f"comment on column groups.segment_weekly.{name} is '{said}'")
+        connection.execute(f"comment on column groups.bi.{TABLE}.{name} is '{said}'")
     connection.execute("detach groups")
 
 

@@ -32,17 +32,19 @@ NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @contextmanager
-def connect(paths: ShopPaths, version: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    paths: ShopPaths, version: str | None = None, database: str = DATABASE
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the version in force, read-only and locked down; ``bi`` is the default schema.
 
-    Who asks more than once and wants one answer names the version.
+    Who asks more than once and wants one answer names the version; ``database`` is one of its files.
 
     Raises
     ------
     ShoalError
         When nothing has been published, or the version is gone.
     """
-    connection = _open(paths) if version is None else _open_version(paths, version)
+    connection = _open(paths) if version is None else _open_version(paths, version, database)
     try:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("set search_path = 'bi'")
@@ -66,9 +68,8 @@ def _open(paths: ShopPaths) -> duckdb.DuckDBPyConnection:
     )
 
 
-def _open_version(paths: ShopPaths, version: str) -> duckdb.DuckDBPyConnection:
-    database = find(paths, version).database
-    return duckdb.connect(str(database), read_only=True)
+def _open_version(paths: ShopPaths, version: str, database: str) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(str(find(paths, version).folder / database), read_only=True)
 
 
 def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None = None) -> int:

@@ -23,7 +23,7 @@ HIDDEN = {
         ("buyers", "orders", "net_revenue_amount", "non_product_net_revenue_amount", "retention_share"),
     )
 }
-"""A count of users, and the columns that tell of them: empty where they are one to nine."""
+"""A count of some of the users, and what tells of them: empty where they, or the others, are one to nine."""
 
 
 def shown(table: str, columns: Iterable[str]) -> str:
@@ -36,4 +36,7 @@ def _value(table: str, name: str) -> str:
     count, hidden = HIDDEN.get(table, ("", ()))
     if name not in hidden:
         return quoted(name)
-    return f"case when {quoted(count)} between 1 and {LEAST - 1} then null else {quoted(name)} end"
+    few = " or ".join(
+        f"{some} between 1 and {LEAST - 1}" for some in (quoted(count), f"users - {quoted(count)}")
+    )
+    return f"case when {few} then null else {quoted(name)} end"

@@ -128,18 +128,23 @@ def test_the_log_is_a_table_of_the_next_version(
     assert rows == [("dim_segment", 6, "csv")]
 
 
-def test_groups_alone_know_no_user(published: ShopPaths, tmp_path: Path) -> None:
-    export(published, "parquet", out=tmp_path, groups=True)
-    files = list(tmp_path.glob("*.parquet"))
-    assert "segment_profile_daily.parquet" in {file.name for file in files}
-    assert all("user_key" not in parquet.read_schema(file).names for file in files)
-    (profiles,) = (
-        record
-        for record in journal.read(published.ops / "export_log.jsonl")
-        if record["table"] == "segment_profile_daily"
-    )
-    # Three users in all, in either scheme: nothing can be told of them.
-    assert (profiles["row_count"], profiles["left_out_count"]) == (0, 3 * 2)
+def test_what_leaves_the_company_is_coarse_and_knows_no_user(working: Warehouse, tmp_path: Path) -> None:
+    working.build(DAY)
+    crowd(working, "rfm", {"champions": 43, "promising": 4, "not_bought": 301})
+    crowd(working, "lifecycle", {"loyal": 43, "purchased": 4, "aware": 301})
+    publish(working.paths, DAY)
+    export(working.paths, "csv", out=tmp_path / "out", is_for_others=True)
+    (file,) = (tmp_path / "out").iterdir()
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert file.name == "segment_weekly.csv"
+    told = {row["segment_code"]: row["users"] for row in rows}
+    assert told == {"champions": "45", "not_bought": "300", "loyal": "45", "aware": "300"}
+    assert {row["week"] for row in rows} == {"2026-02-23"} and "user_key" not in rows[0]
+    (noted,) = journal.read(working.paths.ops / "export_log.jsonl")
+    assert (noted["table"], noted["row_count"], noted["has_user_keys"]) == ("segment_weekly", 4, False)
+    with pytest.raises(UsageError, match=r"no table bi.user_segment_daily: choose of segment_weekly"):
+        export(working.paths, "csv", ["user_segment_daily"], tmp_path / "out", is_for_others=True)
 
 
 def test_files_are_for_their_owner_only_and_whole(published: ShopPaths, tmp_path: Path) -> None:

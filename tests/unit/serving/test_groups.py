@@ -64,8 +64,8 @@ class Releases:
     def released(self) -> list[dict[str, Any]]:
         groups.write_database(self.connection, self.paths, self.paths.root)
         with duckdb.connect(str(self.paths.root / groups.DATABASE), read_only=True) as connection:
-            rows = connection.execute("select * from segment_weekly order by all").fetchall()
-            columns = [name for name, *_ in connection.execute("describe segment_weekly").fetchall()]
+            rows = connection.execute("select * from bi.segment_weekly order by all").fetchall()
+            columns = [name for name, *_ in connection.execute("describe bi.segment_weekly").fetchall()]
         (self.paths.root / groups.DATABASE).unlink()
         return [dict(zip(columns, row, strict=True)) for row in rows]
 

@@ -27,8 +27,13 @@ def seen(table: str, columns: dict[str, str], values: str) -> list[tuple]:
         return connection.sql(shown(table, columns)).fetchall()
 
 
-@pytest.mark.parametrize(("buyers", "is_hidden"), [(0, False), (1, True), (9, True), (10, False)])
-def test_a_month_in_which_one_to_nine_customers_bought_is_hidden(buyers: int, is_hidden: bool) -> None:
+@pytest.mark.parametrize(
+    ("buyers", "is_hidden"),
+    [(0, False), (1, True), (9, True), (10, False), (40, False), (41, True), (49, True), (50, False)],
+)
+def test_a_month_in_which_one_to_nine_customers_bought_or_did_not_is_hidden(
+    buyers: int, is_hidden: bool
+) -> None:
     values = f"('2026-03-01', 1, 50, {buyers}, {buyers}, 5, 0, {buyers} / 50)"
     ((_, _, users, *told),) = seen("customer_cohort_monthly", COHORT, values)
     assert users == 50
