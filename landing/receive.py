@@ -113,6 +113,14 @@ def _settled(
     return still, moving, closed
 
 
+def _under_name(held: LedgerFile, name: str) -> LedgerFile:
+    """Tell of a held file, or of its content under another name."""
+    if name == held.file_name:
+        return held
+    reason = f"it has the content of {held.file_name}, which is held"
+    return held.model_copy(update={"file_name": name, "reasons": (reason,)})
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of :func:`receive` under way."""
@@ -220,23 +228,24 @@ class Call:
 
     def _undecided(self, files: Sequence[IncomingFile]) -> Iterator[IncomingFile]:
         decided = {file.file_id: file for file in ledger.files(self.place.paths)}
-        contents = {
-            (file.content_hash, scope)
-            for file in decided.values()
+        contents: dict[tuple[str, object], LedgerFile] = {
+            (file.content_hash, scope): file
+            for file in sorted(decided.values(), key=lambda file: file.status == "accepted")
             if file.status in ("accepted", "held") and file.rows_in
             for scope in (None, file.delivered_on or "row")
         }
         for file in files:
             known = decided.get(file.file_id)
-            status = known and known.status
-            if status == "withdrawn":
+            if known is None or known.status in ("refused", "waiting"):
+                known = contents.get((file.content_hash, self._scope(file)))
+            if known is None:
+                yield file
+            elif known.status == "withdrawn":
                 self.report.withdrawn.append(file.name)
-            elif known and status == "held":
-                self.report.still_held.append(known)
-            elif status == "accepted" or (file.content_hash, self._scope(file)) in contents:
+            elif known.status == "accepted":
                 self.report.already_landed.append(file.name)
             else:
-                yield file
+                self.report.still_held.append(_under_name(known, file.name))
 
     def _chunks(self, arrivals: Sequence[Arrival]) -> Iterator[Chunk]:
         """Group files of one source, format and header, in the order of the first of each group."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -104,13 +104,14 @@ class QuarantineRule(_Frozen):
 class CsvFormat(_Frozen):
     """How the shop writes csv; a byte order mark is believed whatever encoding is stated.
 
-    ``quote`` stands twice for itself within quotes, and is empty where nothing is ever quoted.
+    ``delimiter`` has up to four characters, ``quote`` one, which stands twice for itself within quotes;
+    it is empty where nothing is ever quoted.
     ``header`` names the columns of files that have no header line.
     ``final_line_break`` is false for a shop whose last line never ends with one: else such a file
     counts as torn, and waits.
     """
 
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", min_length=1, max_length=4)
     quote: str = Field(default='"', max_length=1)
     encoding: str = "utf-8"
     header: tuple[str, ...] = ()
@@ -211,6 +212,8 @@ class Source(_Frozen):
         )  # parses every expression: broken ones are met here
         if self.csv.header and unnamed:
             raise ValueError(f"columns {unnamed} are read, but not in csv.header: name them there")
+        if refused := _unclear(sorted(self.reads)):
+            raise ValueError(refused)
         if copied := self._copied_identifiers():
             raise ValueError(f"{copied} would show who somebody is: make the id by `key_of: [...]`")
         if all(mapping.first_per for mapping in self.tables.values()):
@@ -401,7 +404,7 @@ def columns_read(expression: str) -> frozenset[str]:
 
     Examples
     --------
-    >>> sorted(columns_read('-"Quantity" * lower(price)'))
+    >>> sorted(columns_read('"Quantity" || lower(price)'))
     ['Quantity', 'price']
 
     Raises
@@ -432,6 +435,20 @@ def _require_sense(expression: str, columns: frozenset[str]) -> None:
 def quoted(name: str) -> str:
     """Return a name as an SQL identifier, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _unclear(columns: Sequence[str]) -> str | None:
+    """Say which column SQL would take for another: it knows no capitals, and two names are ours."""
+    known: dict[str, str] = {}
+    for name in columns:
+        if what := {"row_number": "row", "file_index": "file"}.get(name.lower()):
+            return (
+                f"column {name!r} is called as the number that landing gives a {what}: let the shop call it "
+                f"otherwise, or, in jsonl, map its pointer '/{name}' (our own number is `sql: row_number`)"
+            )
+        if (other := known.setdefault(name.lower(), name)) != name:
+            return f"columns {other!r} and {name!r} differ by case alone: map one of them"
+    return None
 
 
 @cache

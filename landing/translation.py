@@ -26,7 +26,8 @@ from landing.masks import MASKS
 from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
-    r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z| UTC|[+-]\d{2}(:?\d{2})?)?)?"
+    r"\d{4}-\d{2}-\d{2}([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
+    r"(Z| UTC|[+-]((0\d|1[0-3])(:?[0-5]\d)?|14(:?00)?))?)?"  # no clock is further off than 14 hours
 )
 ZONE_PATTERN = r"[T ].*(Z| UTC|[+-]\d{2}(:?\d{2})?)$"
 INTEGER_PATTERN = r"[+-]?\d{1,18}(\.0*)?"
@@ -98,10 +99,14 @@ class Translation:
         timestamps = [name for name, column in self.contract.columns.items() if column.type == "timestamp"]
         beside |= {first_per(source): quoted(source) for source in self.mapping.first_per}
         sql = [
-            "with texts as (select file_index, row_number, delivered_on, due_by",
+            "with arrived as (",
+            # A shop's own column may be called delivered_on; none begins with a blank.
+            'select file_index, delivered_on as " delivered_on", due_by as " due_by" from file',
+            "), texts as (",
+            'select file_index, row_number, " delivered_on" as delivered_on, " due_by" as due_by',
             *(f", {text} as {quoted(name)}" for name, text in self._texts(query)),
             *(f", {value} as {quoted(name)}" for name, value in beside.items()),
-            "from named join file using (file_index)",
+            "from named join arrived using (file_index)",
             f"where ({self.mapping.where}\n)" if self.mapping.where else "",
             "), cast_times as (select *",
             *(f", try_cast({quoted(name)} as timestamp) as {_cast_of(name)}" for name in timestamps),

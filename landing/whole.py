@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from zipfile import BadZipFile, ZipFile
 
 import duckdb
 
+from landing import readers
 from landing.incoming import READ_BYTES, IncomingFile
 from landing.readers import UnreadableError
-from landing.shops import Source
+from landing.shops import CsvFormat, Source
 
 UNPACKED_BYTES = 256 << 20
 """What any file may unpack to; beyond it the ratio counts."""
@@ -56,9 +58,8 @@ def look(file: IncomingFile, connection: duckdb.DuckDBPyConnection) -> Look:
         return Look(f"no {file.name}.done lies beside it yet", file.has_nul)
     if file.path.name.lower().endswith(".gz"):
         return _look_into_gzip(file)
-    torn = {"csv": _csv_torn, "jsonl": _jsonl_torn}.get(file.format)
-    if torn:
-        return Look(torn(file), file.has_nul)
+    if file.format in ("csv", "jsonl"):
+        return Look(_text_torn(file, _end(file.path, LAST_LINE_BYTES)), file.has_nul)
     if file.format == "parquet":
         return Look(_parquet_torn(file, connection), has_nul=False)
     return Look(_workbook_torn(file), has_nul=False)
@@ -75,17 +76,19 @@ def _look_into_gzip(file: IncomingFile) -> Look:
     if not file.size:
         return Look("it is empty so far", has_nul=False)
     size, has_nul = 0, False
+    last: deque[bytes] = deque(maxlen=LAST_LINE_BYTES // READ_BYTES + 1)
     try:
         with gzip.open(file.path, "rb") as packed:
             while block := packed.read(READ_BYTES):
                 size += len(block)
                 has_nul = has_nul or b"\0" in block
+                last.append(block)
                 _refuse_bomb(file.size, size)
     except EOFError:
         return Look("its gzip end is missing", has_nul)
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UnreadableError("damaged: its gzip content is not what was packed; deliver it again") from error
-    return Look(None, has_nul)
+    return Look(_text_torn(file, b"".join(last)), has_nul)
 
 
 def _refuse_bomb(packed: int, unpacked: int) -> None:
@@ -96,11 +99,19 @@ def _refuse_bomb(packed: int, unpacked: int) -> None:
         )
 
 
-def _csv_torn(file: IncomingFile) -> str | None:
-    if not file.size:  # without a header line, a day without a sale has nothing to say
-        return None if file.source.csv.header else "it is empty so far"
-    is_ended = _end(file.path, 4).rstrip(b"\0").endswith((b"\n", b"\r"))
-    if is_ended or file.source.done_marker or not file.source.csv.final_line_break:
+def _text_torn(file: IncomingFile, end: bytes) -> str | None:
+    """Say why a text is unfinished, by its last bytes as they are once unpacked."""
+    dialect = file.source.csv
+    if not end and file.format == "csv":  # without a header line, a day without a sale has nothing to say
+        return None if dialect.header else "it is empty so far"
+    if file.source.done_marker:
+        return None
+    text = readers.decoded_end(file.path, dialect, end)
+    return _csv_torn(text, dialect) if file.format == "csv" else _jsonl_torn(text)
+
+
+def _csv_torn(end: str, dialect: CsvFormat) -> str | None:
+    if end.rstrip("\0").endswith(("\n", "\r")) or not dialect.final_line_break:
         return None
     return (
         "its last line does not end, so the rest may be missing; if the shop never ends it, say "
@@ -108,13 +119,12 @@ def _csv_torn(file: IncomingFile) -> str | None:
     )
 
 
-def _jsonl_torn(file: IncomingFile) -> str | None:
-    end = _end(file.path, LAST_LINE_BYTES)
-    last = end.rsplit(b"\n", 1)[-1].strip()
-    if not last or file.source.done_marker or file.has_nul:
+def _jsonl_torn(end: str) -> str | None:
+    last = end.rsplit("\n", 1)[-1].strip()
+    if not last:
         return None
     try:
-        json.loads(last)
+        json.loads(last, strict=False)  # a NUL within a value costs its row, later
     except (ValueError, RecursionError):
         return "its last line is not finished"
     return None

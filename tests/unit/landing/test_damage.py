@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import duckdb
+import openpyxl
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 import cli
@@ -30,6 +34,25 @@ def events(day: str, count: int = 20, **changes: str) -> str:
 
 def march(day: int) -> str:
     return f"2024-03-{day:02d}"
+
+
+def workbook(day: str) -> bytes:
+    book, content = openpyxl.Workbook(), io.BytesIO()
+    for line in events(day).splitlines():
+        book.active.append(line.split(","))
+    book.save(content)
+    return content.getvalue()
+
+
+def parquet_bomb() -> bytes:
+    content, same = io.BytesIO(), pyarrow.repeat(pyarrow.scalar(0, pyarrow.int8()), 11_000_000)
+    pyarrow.parquet.write_table(pyarrow.table({"event_id": same}), content)
+    return content.getvalue()
+
+
+def json_lines(day: str) -> str:
+    rows = (VIEW | {"event_id": f"{day}-{n}", "occurred_at": day} for n in range(20))
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 DAMAGE: dict[str, tuple[bytes, str, str]] = {
@@ -90,6 +113,35 @@ DAMAGE: dict[str, tuple[bytes, str, str]] = {
     f"reviews_{march(1)}.csv": (REVIEWS.replace("score", "stars").encode(), "accepted", ""),
     f"reviews_{march(2)}.csv": (b"review,when\n1,2\n", "refused", "'reviewed_at' is missing"),
     f"reviews_{march(3)}.csv": ((REVIEWS + f"r1,{march(3)},5\n").encode(), "waiting", ".done"),
+    f"events_{march(24)}.csv": (  # beside more files than two per thread
+        events(march(24)).replace(HEADER, f'{HEADER}q,view,{march(24)},"c1,1\n').encode(),
+        "accepted",
+        "broken_quotes",
+    ),
+    f"events_{march(25)}.csv.gz": (gzip.compress(events(march(25))[:-3].encode()), "waiting", "last line"),
+    f"events_{march(26)}.xlsx": (workbook(march(26)), "accepted", ""),
+    f"events_{march(27)}.xlsx": (workbook(march(27))[:-30], "waiting", "zip directory"),
+    f"events_{march(27)}.parquet": (parquet_bomb(), "refused", "11,000,000 rows"),
+    f"events_{march(28)}.csv": (
+        (events(march(28)) + f"\0,view,{march(28)},c1,1\n").encode(),
+        "accepted",
+        "nul_character",
+    ),
+    f"events_{march(29)}.csv": (
+        (events(march(29)) + f"{'x' * 3_000_000},view,{march(29)},c1,1\n").encode(),
+        "accepted",
+        "oversized_row",
+    ),
+    f"events_{march(30)}.jsonl": (
+        (json_lines(march(30)) + "[" * 100_000 + "]" * 100_000 + "\n").encode(),
+        "accepted",
+        "invalid_json",
+    ),
+    f"events_{march(31)}.csv": (
+        (events(march(31)) + f"never,view,{march(31)} 02:30:00,c1,1\n").encode(),
+        "accepted",
+        "skipped_hour",
+    ),
     "events_today.csv": (events(march(21)).encode(), "refused", "--delivered-on"),
 }
 DUPLICATE, LINK, OTHER = f"events_{march(22)}.csv", f"events_{march(23)}.csv", "notes.txt"
@@ -137,9 +189,10 @@ def test_each_kind_of_damage_is_told_and_nothing_is_lost(folder, paths, landed, 
     for file in files.values():
         assert file.rows_in == file.rows_good + file.rows_quarantined + file.rows_duplicate
     counted = [file for file in files.values() if file.status == "accepted"]
-    # Seven days of 20, ten more on the fifth, the early row of the sixth; not the bad one of the seventh.
-    assert len(landed("events")) == sum(file.rows_good for file in counted) == 7 * 20 + 10 + 1 - 1
-    assert sum(day.rows_written for file in counted for day in file.tables) == 7 * 20 + 10 + 1 - 1
+    # Thirteen days of 20, ten more on the fifth, the early row of the sixth; not the bad one of the seventh.
+    expected = 13 * 20 + 10 + 1 - 1
+    assert len(landed("events")) == sum(file.rows_good for file in counted) == expected
+    assert sum(day.rows_written for file in counted for day in file.tables) == expected
 
     assert ledger.complete_days("corner") == {
         file.delivered_on for file in counted if file.source == "events"

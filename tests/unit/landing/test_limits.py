@@ -300,6 +300,46 @@ def test_an_encoding_that_nobody_stated_is_never_guessed(land, landed, paths, dr
     assert file.status in ("held", "refused", "waiting")
 
 
+CHINESE = "手机, 中文商品: 茶杯 红色"
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl"])
+@pytest.mark.parametrize("stated", ["gbk", "big5", "gb18030", "latin-1", "cp1252"])
+def test_utf_8_where_another_encoding_is_stated_is_refused(shop_with, drops, landed, ending, stated):
+    text = f'product_id,title\np1,"{CHINESE}"\n'
+    if ending == "jsonl":
+        text = json.dumps({"product_id": "p1", "title": CHINESE}, ensure_ascii=False) + "\n"
+    content = text.encode()
+    path = drops / f"products_{DAY}.{ending}"
+    path.write_bytes(gzip.compress(content) if ending == "csv.gz" else content)
+    assert f"its text is UTF-8, and {stated} is stated" in refusal(receive(stating(shop_with, stated), drops))
+    assert landed("products") == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "title"),
+    [
+        ("gbk", CHINESE),
+        ("gbk", "女"),  # C5 AE is an Ů as well, and so is each of these a letter of UTF-8
+        ("gbk", "女女女女"),
+        ("gbk", "女屁暖努"),
+        ("latin-1", "Zoë"),
+        ("cp1252", "“blue” – €"),
+        ("gbk", "plain"),
+    ],
+)
+def test_what_may_be_as_stated_is_read_as_stated(shop_with, drops, landed, stated, title):
+    (drops / f"products_{DAY}.csv").write_bytes(f'product_id,title\np1,"{title}"\n'.encode(stated))
+    receive(stating(shop_with, stated), drops)
+    assert [found["title"] for found in landed("products")] == [title]
+
+
+def stating(shop_with, encoding: str):
+    source = {"name": "products", "files": ["products_*"], "tables": ["products"]}
+    events = {"name": "events", "files": ["events_*"], "tables": ["events"]}
+    return shop_with(sources=[source | {"csv": {"encoding": encoding}}, events])
+
+
 def test_an_unreadable_last_character_costs_its_row(shop_with, drops, landed, paths):
     source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": {"encoding": "gbk"}}
     data = (HEADER + row("e1")).encode("gbk") + b"e2,view,2024-03-01,\xff\xff\n"

@@ -17,7 +17,7 @@ import duckdb
 import openpyxl
 import pytest
 
-from landing import chunk, contracts, empty, ledger, pseudonyms, quarantine
+from landing import chunk, contracts, empty, ledger, pseudonyms, quarantine, readers, repair
 from landing.receive import receive
 from settings import ROOT, ShopPaths
 
@@ -169,6 +169,25 @@ def test_the_same_content_under_another_name_is_a_duplicate_delivery(write_csv, 
     assert [file.file_name for file in report.landed] == [f"events_{DAY}.csv"]
     assert report.already_landed == ["events_2024-03-02.csv"]
     assert land().already_landed == [f"events_{DAY}.csv", "events_2024-03-02.csv"]
+
+
+def test_held_content_under_another_name_is_held_as_well(write_csv, land, corner, view, drops, paths):
+    first = write_csv(f"events_{DAY}.csv", [view | {"event_type": "buy"}])
+    write_csv("events_2024-03-02.csv", [view | {"event_type": "buy"}])
+    for _ in range(2):
+        report = land()
+        held = [file.file_name for file in report.held]
+        assert sorted(held) == [f"events_{DAY}.csv", "events_2024-03-02.csv"]
+        assert report.already_landed == [] and report.stops(corner)
+    first.unlink()
+    report = land()
+    (held,) = report.held
+    assert held.file_name == "events_2024-03-02.csv" and report.stops(corner)
+    assert held.reasons[0] == f"it has the content of events_{DAY}.csv, which is held"
+    assert {file.batch_id for file in ledger.files(paths)} == {held.batch_id}
+    repair.accept(paths, held.batch_id, "as the shop says")
+    report = land()
+    assert (report.already_landed, report.stops(corner)) == (["events_2024-03-02.csv"], False)
 
 
 def test_the_same_file_in_two_folders_is_landed_once(write_csv, drops, land, landed, view):
@@ -384,6 +403,24 @@ def test_other_endings_of_delimited_text_are_read_as_csv(drops, shop_with, lande
     assert [row["event_type"] for row in landed("events")] == ["view"]
 
 
+@pytest.mark.parametrize("delimiter", ["::", "|~|", "||||", "·"])
+@pytest.mark.parametrize("broken", ["", "e9::view\n", 'e9::view::"\n'])
+def test_a_delimiter_may_have_several_characters(drops, shop_with, landed, paths, delimiter, broken):
+    header = "event_id::event_type::occurred_at::customer_id::page\n"
+    text = f'{header}e1::view::{DAY}::c1::"a::""b"":\n: c"\n{broken}e2::view::{DAY}::c1::x:y\n'
+    text += f"e3::view::{DAY}::c1::::::\n"  # surplus that says nothing
+    path = drops / f"events_{DAY}.csv"
+    path.write_text(text.replace("::", delimiter), encoding="utf-8")
+    dialect = {"delimiter": delimiter}
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"], "csv": dialect}
+    (file,) = receive(shop_with(sources=[source]), drops).landed
+    assert counts(file) == (3 + bool(broken), 3, int(bool(broken)), 0)
+    pages = [f'a{delimiter}"b":\n: c', "x:y", None]
+    assert [row["page"] for row in landed("events")] == pages
+    for row in quarantine.stored(paths, file.file_id) if broken else ():
+        assert row["raw"] in (["e9", "view"], [broken.strip().replace("::", delimiter)])
+
+
 @pytest.mark.parametrize("broken", ["", "e9\tview\n"])
 def test_a_csv_that_quotes_nothing_is_read_as_stated(drops, shop_with, landed, broken):
     header = "event_id\tevent_type\toccurred_at\tcustomer_id\tpage\n"
@@ -406,6 +443,49 @@ def test_parquet_is_read_natively(drops, land, landed):
     rows = landed("events")
     assert [row["price_amount"] for row in rows] == [Decimal("9.9000"), None]
     assert {row["occurred_at"] for row in rows} == {datetime(2024, 3, 1, 9)}
+
+
+@pytest.mark.parametrize("kind", ["double", "float"])
+def test_an_id_that_came_as_a_number_with_decimals_is_the_same_id(drops, land, landed, view, kind):
+    largest = 2.0**53 - 1 if kind == "double" else 2.0**24
+    values = ", ".join(f"({number}::{kind})" for number in (17850.0, largest, -3.0, 0.5, "'nan'", "'inf'"))
+    duckdb.execute(
+        f"copy (select 'e' as event_id, 'view' as event_type, '{DAY}' as occurred_at, id as customer_id, "
+        f"'d' as device_id from (values {values}) as rows(id)) to '{drops / f'events_{DAY}.parquet'}'"
+    )
+    land()
+    texts = ["17850", str(int(largest)), "-3", "0.5", "inf"]
+    secret = pseudonyms.key(ShopPaths("corner"))
+    keys = [pseudonyms.of(secret, "customer", text) for text in texts]
+    assert [row["user_key"] for row in landed("events") if row["user_key"]] == keys
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (17850.0, "17850"),
+        (17850, "17850"),
+        (0.5, "0.5"),
+        (1e16, "1e+16"),
+        (float("inf"), "inf"),
+        (True, "True"),
+    ],
+)
+def test_a_whole_number_of_a_workbook_is_written_without_decimals(cell, text):
+    assert readers._cell_text(cell) == text
+
+
+def test_text_that_parquet_calls_binary_is_read_as_utf_8_or_quarantined(drops, land, landed, paths):
+    columns = f"'view' as event_type, '{DAY}' as occurred_at, 'c1' as customer_id, name as page"
+    names = r"(values (1, 'M\xC3\xBCller'::blob), (2, null), (3, 'M\xFCller'::blob)) as rows(event_id, name)"
+    path = drops / f"events_{DAY}.parquet"
+    duckdb.execute(f"copy (select event_id, {columns} from {names}) to '{path}' (format parquet)")
+    (file,) = land().landed
+    assert counts(file) == (3, 2, 1, 0)
+    assert [row["page"] for row in landed("events")] == ["Müller", None]
+    assert [(row["row_number"], row["reasons"]) for row in quarantine.rows(paths)] == [
+        (3, ["unreadable_characters"])
+    ]
 
 
 def test_broken_lines_cost_themselves_and_no_other(drops, land, landed, paths):
@@ -570,6 +650,41 @@ def test_in_a_history_tables_without_a_time_take_the_day_of_their_row(shop_with,
     receive(shop, drops)
     days = [(row["event_date"], row["delivered_on"], row["row_number"]) for row in landed("customers")]
     assert days == [(date(2024, 2, 1), date(2024, 2, 1), 1), (date(2024, 3, 1), date(2024, 3, 1), 3)]
+
+
+OURS = ("delivered_on", "file_id", "due_by", "Delivered_On")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize("column", OURS)
+def test_a_column_of_the_shop_may_be_called_as_one_of_ours(shop_with, drops, landed, column, ending):
+    row = {"id": "o1", "who": "c1", column: f"{DAY} 10:00:00"}
+    text = json.dumps(row) if ending == "jsonl" else f"id,who,{column}\no1,c1,{row[column]}"
+    (drops / f"orders_2024-03-02.{ending}").write_text(text + "\n", encoding="utf-8")
+    status = {"sql": f"case when {column} like '2024%' then 'completed' end"}
+    mapped = {"order_id": "id", "customer_id": "who", "ordered_at": column, "order_status": status}
+    source = {
+        "name": "orders",
+        "files": ["orders_*"],
+        "quarantine": [{"where": f"{column} is null", "reason": "no_day"}],
+        "tables": {"orders": {"where": f"{column} like '2024%'", "columns": mapped}},
+    }
+    shop = shop_with(sources=[source], required=["orders"], daily=["orders"])
+    (file,) = receive(shop, drops).landed
+    assert counts(file) == (1, 1, 0, 0)
+    (order,) = landed("orders")
+    assert (order["ordered_at"], order["delivered_on"]) == (datetime(2024, 3, 1, 9), date(2024, 3, 2))
+    assert order["order_status"] == "completed"
+
+
+def test_where_a_columns_name_is_taken_json_has_a_pointer(shop_with, drops, landed):
+    columns = {"order_id": "/row_number", "ordered_at": "/file_index"}
+    (drops / f"orders_{DAY}.jsonl").write_text(
+        json.dumps({"row_number": "o7", "file_index": f"{DAY} 10:00:00"}) + "\n", encoding="utf-8"
+    )
+    source = {"name": "orders", "files": ["orders_*"], "tables": {"orders": {"columns": columns}}}
+    receive(shop_with(sources=[source], required=["orders"], daily=["orders"]), drops)
+    assert [order["order_id"] for order in landed("orders")] == ["o7"]
 
 
 # --- kills

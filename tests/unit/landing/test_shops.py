@@ -75,6 +75,23 @@ BROKEN_SOURCES = [
         {"tables": {"events": {"as_contract": True, "columns": {"page": {"from": "a", "constant": "b"}}}}},
         "exactly one",
     ),
+    (
+        {"tables": {"events": {"as_contract": True, "columns": {"page": "row_number"}}}},
+        "column 'row_number' is called as the number that landing gives a row",
+    ),
+    (
+        {"tables": {"events": {"as_contract": True, "columns": {"page": {"key_of": ["File_Index"]}}}}},
+        "column 'File_Index' is called as the number that landing gives a file",
+    ),
+    (
+        {"tables": {"events": {"as_contract": True, "where": "FILE_INDEX = 1"}}},
+        "or, in jsonl, map its pointer '/FILE_INDEX'",
+    ),
+    (
+        {"tables": {"events": {"as_contract": True, "columns": {"page": "Title", "query": "title"}}}},
+        "columns 'Title' and 'title' differ by case alone",
+    ),
+    ({"tables": ["events"], "csv": {"delimiter": "five!"}}, "csv.delimiter"),
     ({"tables": ["events"], "csv": {"encoding": "klingon"}}, "encoding 'klingon' is unknown: use"),
     ({"tables": ["events"], "csv": {"encoding": "base64"}}, "encoding 'base64' is unknown: use"),
     ({"tables": {"products": {"as_contract": True}}}, "no source delivers events or orders"),

@@ -37,6 +37,9 @@ BAD_EVENTS = [
     ({"occurred_at": "2024-02-30 10:00:00"}, "unreadable:occurred_at"),
     ({"occurred_at": "2024-03-01 24:00:00"}, "unreadable:occurred_at"),
     ({"occurred_at": "infinity"}, "unreadable:occurred_at"),
+    ({"occurred_at": "2024-03-01T10:00:00+14:01"}, "unreadable:occurred_at"),  # no clock is so far off
+    ({"occurred_at": "2024-03-01T10:00:00-1900"}, "unreadable:occurred_at"),
+    ({"occurred_at": "2024-03-01T10:00:00+05:60"}, "unreadable:occurred_at"),
     ({"occurred_at": "2000-01-01 00:59:59"}, "below_min:occurred_at"),  # 1999 in UTC
     ({"occurred_at": "2024-03-02 00:00:00"}, "future:occurred_at"),
     ({"quantity": "-1"}, "below_min:quantity"),
@@ -57,6 +60,10 @@ GOOD_EVENTS = [
     {"occurred_at": "2024-03-01 23:59:59"},
     {"occurred_at": "2024-03-01T10:00:00.123Z"},
     {"occurred_at": "2024-03-01 10:00"},
+    {"occurred_at": "2024-03-01T10:00:00+14:00"},
+    {"occurred_at": "2024-03-01T10:00:00-12:59"},
+    {"occurred_at": "2024-03-01T10:00:00+0545"},
+    {"occurred_at": "2024-03-01T10:00:00-12"},
     {"quantity": "0"},
     {"quantity": "1000000"},
     {"quantity": ""},

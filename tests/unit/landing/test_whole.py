@@ -46,6 +46,11 @@ def workbook() -> bytes:
     return content.getvalue()
 
 
+def jsonl(page: str) -> str:
+    row = dict(zip(HEADER.strip().split(","), ROW.strip().split(","), strict=True)) | {"page": page}
+    return json.dumps(row, ensure_ascii=False)
+
+
 TORN = {
     f"events_{DAY}.csv": lambda: ((HEADER + ROW).encode(), -4, "last line does not end"),  # 100. of 100.00
     f"events_{DAY}.csv.gz": lambda: (gzip.compress((HEADER + ROW).encode()), -3, "gzip end is missing"),
@@ -76,6 +81,49 @@ def test_a_torn_file_waits_and_is_taken_once_it_is_whole(shoal, paths, drops, na
     (file,) = ledger.files(paths)
     assert (file.status, file.file_name) == ("accepted", name)
     assert file.rows_good == file.rows_in >= 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "reason"),
+    [
+        ("csv.gz", HEADER + ROW, "last line does not end"),  # 100. of 100.00
+        ("jsonl.gz", jsonl("茶"), "last line is not finished"),
+        ("jsonl.gz", jsonl("茶") + "\n" + jsonl("x" * 1_000_000), "last line is not finished"),
+    ],
+    ids=["csv", "jsonl", "a long line of jsonl"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_text_that_was_torn_before_it_was_packed_waits(land, drops, landed, ending, text, reason, encoding):
+    path = drops / f"events_{DAY}.{ending}"
+    path.write_bytes(gzip.compress(text[:-4].encode(encoding)))
+    (waiting,) = land().waiting
+    assert reason in waiting.reasons[0] and landed("events") == []
+    path.write_bytes(gzip.compress(text.encode(encoding)))
+    (file,) = land().landed
+    assert file.rows_in == file.rows_good + file.rows_quarantined >= 1
+
+
+def test_a_gzip_of_nothing_waits(land, drops):
+    (drops / f"events_{DAY}.csv.gz").write_bytes(gzip.compress(b""))
+    assert [file.reasons for file in land().waiting] == [("it is empty so far",)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig", "gbk"])
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_torn_line_of_json_waits_in_any_encoding(shop_with, drops, encoding, lines):
+    source = {"name": "events", "files": ["events_*"], "tables": ["events"]}
+    dialect = {} if encoding in ("utf-16", "utf-8-sig") else {"csv": {"encoding": encoding}}
+    shop = shop_with(sources=[source | dialect])
+    text = "\n".join([jsonl("手机, 茶杯")] * lines)
+    path = drops / f"events_{DAY}.jsonl"
+    for end in (-1, -2, -12):
+        path.write_bytes(text[:end].encode(encoding))
+        assert len(receive(shop, drops).waiting) == 1
+    path.write_bytes(text.encode(encoding)[:-1])
+    assert len(receive(shop, drops).waiting) == 1
+    path.write_bytes(text.encode(encoding))
+    (file,) = receive(shop, drops).landed
+    assert file.rows_good == 1
 
 
 @pytest.mark.parametrize("name", [f"events_{DAY}.{end}" for end in ("csv", "csv.gz", "parquet", "xlsx")])
