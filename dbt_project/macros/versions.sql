@@ -32,12 +32,21 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
     coalesce({{ version }}, cast(delivered_on as timestamp) + interval 1 day)
 {%- endmacro %}
 
+{#- Of two files of one day the one that counts is named later: `_2` after `_1`. Their order of landing says nothing. -#}
+{% macro order_files() -%}
+    select
+        file_id,
+        row_number() over (order by max(file_name), file_id) as file_order
+    from {{ source('ops', 'landing_ledger') }}
+    group by file_id
+{%- endmacro %}
+
 {#- Versions of a key: the newest has the highest version, else the latest delivery, else the lowest row of its file.
 Nearly every key has one row, which is its one version; only the others are sorted. They are found by a hash: keys that
 share one are sorted in vain. -#}
 {% macro version_by_key(relation, key, version=none) -%}
 {%- set by_key = key | join(', ') -%}
-{%- set arrival = 'delivered_on, file_id, row_number' -%}
+{%- set arrival = 'delivered_on, file_order, file_id, row_number' -%}
 {#- What is read three times is materialised where it is a CTE: fine for the touched rows, not for all. -#}
 {%- set rows = 'read_touched_rows' if is_incremental() else relation -%}
 find_crowded_hashes as (
@@ -45,6 +54,9 @@ find_crowded_hashes as (
     from {{ rows }}
     group by {{ row_hash(key) }}
     having count(*) > 1
+),
+order_files_by_name as (
+    {{ order_files() }}
 ),
 rank_by_version as (
     select
@@ -56,6 +68,7 @@ rank_by_version as (
             order by {% if version %}{{ version_or_arrival(version) }}, {% endif %}{{ arrival }}
         ) as newness
     from {{ rows }}
+    left join order_files_by_name using (file_id)
     where {{ row_hash(key) }} in (select key_hash from find_crowded_hashes)
 ),
 drop_late_old_versions as (
@@ -100,23 +113,31 @@ close_versions as (
 
 {#-
 Versions of rows that are replaced together: an order's lines by the next delivery of the order (a delivery is one
-file; the last of a day counts), or a whole snapshot (all files of a day) when `unit` is empty. A row ends with the
-first delivery of its unit that lacks it, deletes it or says something else. Where a delivery tells a key twice, the
-highest version counts, else the lowest row. A snapshot of which rows lie in the quarantine is not whole: what it lacks
-may be among them, and goes on.
+file; of a day the one that is named last counts), or a whole snapshot (all files of a day) when `unit` is empty. A row
+ends with the first delivery of its unit that lacks it, deletes it or says something else. Where a delivery tells a key
+twice, the highest version counts, else the lowest row. A snapshot of which rows lie in the quarantine is not whole:
+what it lacks may be among them, and goes on.
 -#}
 {% macro version_by_delivery(relation, key, unit=[], version=none) -%}
 {%- set by_key = key | join(', ') -%}
 {%- set unit_and_day = (unit + ['delivered_on']) | join(', ') -%}
+order_files_by_name as (
+    {{ order_files() }}
+),
+read_named_rows as (
+    select *
+    from read_touched_rows
+    left join order_files_by_name using (file_id)
+),
 find_deliveries as (
     select
         {{ unit_and_day }},
-        max(file_id) as last_file_id,
+        max(file_order) as last_file_order,
         {% if unit %}false{% else %}max(file_id in (
             select file_id from {{ source('ops', 'quarantine') }}
             where table_name = '{{ relation.identifier | replace('stg_shop__', '') }}'
         )){% endif %} as is_partial
-    from read_touched_rows
+    from read_named_rows
     group by {{ unit_and_day }}
 ),
 rank_deliveries as (
@@ -133,16 +154,16 @@ keep_last_of_each_day as (
         landed_rows.*,
         rank_deliveries.next_whole_on,
         {{ row_hash(content_columns(relation)) }} as content_hash
-    from read_touched_rows as landed_rows
+    from read_named_rows as landed_rows
     inner join rank_deliveries using ({{ unit_and_day }})
     {%- if unit %}
-    where landed_rows.file_id = rank_deliveries.last_file_id
+    where landed_rows.file_order is not distinct from rank_deliveries.last_file_order
     {%- endif %}
     qualify row_number() over (
         partition by {{ by_key }}, delivered_on
         order by
             {% if version %}{{ version_or_arrival(version) }} desc, {% endif -%}
-            landed_rows.file_id desc, landed_rows.row_number desc
+            landed_rows.file_order desc, landed_rows.file_id desc, landed_rows.row_number desc
     ) = 1
 ),
 find_ends as (

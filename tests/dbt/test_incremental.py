@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import warehouse
-from landing import ledger
+from landing import empty, ledger
 from settings import ShopPaths
 from tests import world
 from tests.dbt import landed
 from tests.dbt.conftest import land_world, tables_of, use_shop_folder
 from tests.dbt.days import run_only
-from warehouse import dbt, follow, snapshot
+from warehouse import dbt, follow, horizon, ops, snapshot
 from warehouse.build import build_core, choose_split, variables
 
 pytestmark = pytest.mark.slow
@@ -120,6 +120,37 @@ def _event(event_id: str, at: str, customer: str, device: str) -> dict:
         "customer_id": customer,
         "device_id": device,
     }
+
+
+def test_of_two_files_of_a_day_the_one_that_is_named_later_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither says which is newer, and their order of landing must not."""
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    days = [date(2026, 4, number) for number in range(1, 9)]
+    for day in days:
+        for part in (2, 1):
+            order = {"order_id": f"o{day.day}", "ordered_at": f"{day} 10:00:00"}
+            landed.deliver(
+                paths, day, "orders", [order | {"channel": f"part {part}"}], name=f"o_{day}_{part}"
+            )
+            line = {"line_number": part, "product_id": "mug", "quantity": part, "unit_price_amount": 1}
+            landed.deliver(paths, day, "order_lines", [order | line], name=f"l_{day}_{part}")
+    empty.write(paths)
+    tables = ("int_orders_deduplicated", "int_order_lines_deduplicated")
+    with warehouse.lock(paths, "a test"):
+        with warehouse.open_locked(paths) as connection:
+            ops.create(connection)
+            follow.load_ledger(connection, paths)
+            follow.note_touched(connection)
+        said = variables(paths, horizon.choose(days[0], days[-1]))
+        dbt.invoke(paths, ["run", "--select", *(f"+{name}" for name in tables)], said)
+    with warehouse.connect(paths, "a test", read_only=True) as connection:
+        orders, lines = (
+            connection.execute(f"select distinct {column} from intermediate.{table}").fetchall()
+            for table, column in zip(tables, ("channel", "line_number"), strict=True)
+        )
+    assert (orders, lines) == ([("part 2",)], [(2,)])
 
 
 def test_snapshot_of_equal_content_has_one_name(world_paths: ShopPaths) -> None:
