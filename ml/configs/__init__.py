@@ -130,6 +130,13 @@ class ClusterConfig(Frozen):
     min_share: float = 0.02
     min_users: int = 10  # no group that BI would have to fold
     stability_slack: float = 0.05  # as stable as the best, within this, counts as stable
+    min_difference: float = 0.1  # deviations: what is nearer to everybody in all named features is no group
+    resamples: int = Field(default=3, ge=1)  # per k, to report; what is chosen is asked more of (stability)
+
+    @property
+    def offers_choice(self) -> bool:
+        """Return whether there is more than one k to try."""
+        return self.smallest_k < self.largest_k
 
 
 class IdentityConfig(Frozen):

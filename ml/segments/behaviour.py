@@ -118,6 +118,14 @@ class BehaviourSegments:
             placed = self.clusters.place(embedded.vectors)
         return placed, embedded.encoded, embedded.reused
 
+    def codes(self, day: Day) -> pd.Series[str]:
+        """Return the segment of every user of a day, by user."""
+        if isinstance(self.clusters, LatentClasses):
+            placed = self._placed(self.clusters, day.sequences)
+        else:
+            placed = self.clusters.place(self.classifier.embed(day.sequences).vectors)
+        return pd.Series(placed.code, index=day.users)
+
     def _placed(self, classes: LatentClasses, told: Told) -> Placement:
         """Place every user, with reasons; whose events were met before is neither read nor counted again."""
         k = len(classes.codes)
@@ -167,7 +175,7 @@ def _divide(
     in_force: Clusters | LatentClasses | None,
 ) -> tuple[Clusters | LatentClasses, list[Trial], NDArray[np.int64]]:
     if config.method == "embeddings":
-        clusters, trials = fit(embeddings, config)
+        clusters, trials = fit(embeddings, config, cut.features)
         return clusters, trials, clusters.labels(embeddings)
     known = in_force if isinstance(in_force, LatentClasses) else None
     if known is not None and known.habits.cover(cut.sequences, config.evidence):
@@ -175,7 +183,7 @@ def _divide(
     else:
         habits = Habits.fit(cut.sequences, config.evidence)
     counts = habits.of(cut.sequences)
-    classes, trials = latent_classes.fit(habits, counts, config, known)
+    classes, trials = latent_classes.fit(habits, counts, config, known, cut.features)
     return classes, trials, classes.labels(counts)
 
 

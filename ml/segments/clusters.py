@@ -6,18 +6,20 @@ and then frozen: daily scoring places users, it never refits (and never imports 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
-from ml.segments import k_means
+from ml.segments import k_means, naming
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,7 +38,36 @@ class Trial:
     with the best fit from other starts."""
     smallest: int
     silhouette: float
+    bootstrap: float | None = None
+    """Mean adjusted Rand index with fits on resamples, over users that those left out. None, as the next,
+    where one k was asked for."""
+    held_out: float | None = None
+    """What those fits explain of the same users: of their variance, or of classes the log likelihood per
+    answer."""
+    difference: float | None = None
+    """How far the plainest group lies from everybody (:func:`ml.segments.naming.plainest`). None where no
+    features are known."""
     is_chosen: bool = False
+
+
+class Division(Protocol):
+    """Groups that place users who were not there when they were made."""
+
+    def assign(self, points: NDArray[Any]) -> Ints:
+        """Return the number of each user's group."""
+        ...
+
+    def explains(self, points: NDArray[Any]) -> float:
+        """Return how well the groups describe users."""
+        ...
+
+
+class Reported(TypedDict, total=False):
+    """What users left out of resamples, and plain features, tell of a trial."""
+
+    bootstrap: float
+    held_out: float
+    difference: float
 
 
 @dataclass(frozen=True)
@@ -91,6 +122,11 @@ class Clusters:
         """Return the number of the cluster of each point."""
         return np.asarray(distances(points, self.centroids).argmin(axis=1))
 
+    def explains(self, points: NDArray[Any]) -> float:
+        """Return the share of variance that the clusters explain."""
+        nearest = distances(points, self.centroids).min(axis=1)
+        return float(1 - (nearest**2).sum() / max((points**2).sum(), 1e-12))
+
     def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[Clusters, float]:
         """Return as many clusters fitted on other points of the same space, and their inertia."""
         found = k_means.fit(points, k, seed)
@@ -122,12 +158,19 @@ class Clusters:
         return cls(**load_tensors(folder / "clusters.safetensors"), codes=codes)
 
 
-def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list[Trial]]:
+def fit(
+    embeddings: NDArray[Any], config: ClusterConfig, features: pd.DataFrame | None = None
+) -> tuple[Clusters, list[Trial]]:
     """Choose k and cluster.
 
     The finest division wins that is as stable as the most stable one (within
-    ``stability_slack``) and has no cluster under ``min_users`` or ``min_share``. Where no k
-    passes, the one with the largest smallest cluster is taken.
+    ``stability_slack``), has no cluster under ``min_users`` or ``min_share``, and none that is like
+    everybody. Where no k has clusters of the size, the one with the largest smallest cluster is taken.
+
+    Parameters
+    ----------
+    features
+        (users, features): of the same users, by which clusters are to be told apart.
 
     Raises
     ------
@@ -139,9 +182,16 @@ def fit(embeddings: NDArray[Any], config: ClusterConfig) -> tuple[Clusters, list
     too_few(len(embeddings), config)
     with threadpool_limits(limits=1):  # several threads add up in changing order: other sums, other clusters
         space = _space(embeddings, config.components)
-        points = in_one_order(space.coordinates(embeddings))
-        fitted = {k: _fits(points, k, config) for k in range(config.smallest_k, config.largest_k + 1)}
-        trials = [_judged(points, k, fits, config) for k, fits in fitted.items()]
+        points = space.coordinates(embeddings)
+        order = one_order(points)
+        points, known = points[order], None if features is None else features.iloc[order]
+        fitted: dict[int, list[k_means.Fit]] = {}
+
+        def judge(k: int) -> Trial:
+            fitted[k] = _fits(points, k, config)
+            return _judged(points, k, fitted[k], space, config, known)
+
+        trials = tried(judge, config)
     chosen = choose(trials, len(points), config)
     best = min(fitted[chosen.k], key=lambda one: one.inertia)
     clusters = replace(space, centroids=best.centroids, codes=_numbered(chosen.k))
@@ -157,13 +207,31 @@ def too_few(users: int, config: ClusterConfig) -> None:
         )
 
 
+def tried(judge: Callable[[int], Trial], config: ClusterConfig) -> list[Trial]:
+    """Judge each k; coarser ones than asked for while every one leaves a group under ``min_users``.
+
+    Whoever asks for one k gets it.
+    """
+    trials = [judge(k) for k in range(config.smallest_k, config.largest_k + 1)]
+    for k in range(config.smallest_k - 1 if config.offers_choice else 1, 1, -1):
+        if max(trial.smallest for trial in trials) >= config.min_users:
+            break
+        trials.insert(0, judge(k))
+    return trials
+
+
 def distances(points: Floats, centroids: Floats) -> Floats:
     """Return Euclidean distances of points to centroids, both in one space, (points, centroids)."""
     return np.stack([np.linalg.norm(points - centroid, axis=1) for centroid in centroids], axis=1)
 
 
 def in_one_order(points: NDArray[Any]) -> NDArray[Any]:
-    """Sort points by what they are: seeds draw rows by number, and other orders gave other clusters.
+    """Sort points by what they are: seeds draw rows by number, and other orders gave other clusters."""
+    return points[one_order(points)]
+
+
+def one_order(points: NDArray[Any]) -> Ints:
+    """Return the rows of points in an order that does not depend on how they came.
 
     By their places on one line in no direction of note, which two points share if they are equal, and else
     as good as never.
@@ -172,7 +240,7 @@ def in_one_order(points: NDArray[Any]) -> NDArray[Any]:
     parts = np.array_split(points, max(1, len(points) // AT_ONCE))
     # Summed row by row: a matrix product's last digit depends on where a row stands.
     places = np.concatenate([(part * direction).sum(axis=1) for part in parts])
-    return points[np.argsort(places, kind="stable")]
+    return np.argsort(places, kind="stable")
 
 
 def _space(embeddings: NDArray[Any], components: int) -> Clusters:
@@ -190,7 +258,14 @@ def _fits(points: Floats, k: int, config: ClusterConfig) -> list[k_means.Fit]:
     return [k_means.fit(points, k, seed) for seed in config.seeds]
 
 
-def _judged(points: Floats, k: int, fits: list[k_means.Fit], config: ClusterConfig) -> Trial:
+def _judged(
+    points: Floats,
+    k: int,
+    fits: list[k_means.Fit],
+    space: Clusters,
+    config: ClusterConfig,
+    features: pd.DataFrame | None,
+) -> Trial:
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
     best = min(fits, key=lambda one: one.inertia)
@@ -201,18 +276,64 @@ def _judged(points: Floats, k: int, fits: list[k_means.Fit], config: ClusterConf
         stability=float(np.mean(agreement)),
         smallest=int(np.bincount(best.labels, minlength=k).min()),
         silhouette=float(silhouette_score(points[sample], best.labels[sample])),
+        **reported(
+            points,
+            replace(space, centroids=best.centroids),
+            lambda drawn, seed: space.again(drawn, k, seed)[0],
+            config,
+            features,
+        ),
     )
 
 
+def reported(
+    points: NDArray[Any],
+    best: Division,
+    again: Callable[[NDArray[Any], int], Division],
+    config: ClusterConfig,
+    features: pd.DataFrame | None,
+) -> Reported:
+    """Return how groups do on users that were left out of a resample, and how far the plainest lies.
+
+    Parameters
+    ----------
+    again
+        Makes as many groups of other points, from a seed.
+    features
+        (users, features): of the same users.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    found: Reported = {}
+    if features is not None:
+        found["difference"] = naming.plainest(features, best.assign(points))
+    if not config.offers_choice:
+        return found
+    agreed, explained = [], []
+    for number in range(config.resamples):
+        seed = config.seeds[number % len(config.seeds)]
+        rows = np.random.default_rng([seed, number]).integers(0, len(points), len(points))
+        left_out = points[np.setdiff1d(np.arange(len(points)), rows)]
+        other = again(points[rows], seed)
+        agreed.append(adjusted_rand_score(best.assign(left_out), other.assign(left_out)))
+        explained.append(other.explains(left_out))
+    return {**found, "bootstrap": float(np.mean(agreed)), "held_out": float(np.mean(explained))}
+
+
 def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
-    """Return the finest trial that is as stable as the most stable one, of those without a tiny group."""
+    """Return the finest trial that is as stable as the most stable one.
+
+    Of those without a tiny group; and without one that is like everybody, where a k has none.
+    """
     floor = least_users(users, config)
     sized = [trial for trial in trials if trial.smallest >= floor]
     if not sized:
         return max(trials, key=lambda trial: trial.smallest)
-    most = max(trial.stability for trial in sized)
+    told = [trial for trial in sized if trial.difference is None or trial.difference >= config.min_difference]
+    told = told or sized
+    most = max(trial.stability for trial in told)
     return max(
-        (trial for trial in sized if trial.stability >= most - config.stability_slack), key=lambda t: t.k
+        (trial for trial in told if trial.stability >= most - config.stability_slack), key=lambda t: t.k
     )
 
 

@@ -8,20 +8,31 @@ has no say: a class is how its users do what they do. Fitted by expectation and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 from ml.reasons import TOP
-from ml.segments.clusters import AT_ONCE, Placement, Trial, choose, in_one_order, least_users, too_few
+from ml.segments.clusters import (
+    AT_ONCE,
+    Placement,
+    Trial,
+    choose,
+    least_users,
+    one_order,
+    reported,
+    too_few,
+    tried,
+)
 from ml.segments.habits import Habits
 
 Floats = NDArray[np.float64]
@@ -112,6 +123,14 @@ class LatentClasses:
         words = np.array([*self.habits.words(), ""], dtype=object)  # NOTHING is the last
         return np.asarray(words[reasons.astype(np.int64)])
 
+    def explains(self, points: NDArray[Any]) -> float:
+        """Return the log likelihood per answer; 0 where nobody answered anything."""
+        return (
+            float(likelihoods(self.scores(points)).sum() / points.sum(dtype=np.float64))
+            if points.any()
+            else 0.0
+        )
+
     def again(self, points: NDArray[Any], k: int, seed: int) -> tuple[LatentClasses, float]:
         """Return as many classes fitted on other users, and what of these they leave unexplained."""
         start = np.random.default_rng(seed).dirichlet(np.full(k, 0.3), len(points))
@@ -160,7 +179,11 @@ class LatentClasses:
 
 
 def fit(
-    habits: Habits, counts: NDArray[Any], config: ClusterConfig, before: LatentClasses | None = None
+    habits: Habits,
+    counts: NDArray[Any],
+    config: ClusterConfig,
+    before: LatentClasses | None = None,
+    features: pd.DataFrame | None = None,
 ) -> tuple[LatentClasses, list[Trial]]:
     """Choose k and fit; on ``fit_users`` of them where there are more.
 
@@ -172,6 +195,8 @@ def fit(
     ----------
     before
         The classes in force; None where there are none, or of another kind.
+    features
+        (users, features): of the same users, by which classes are to be told apart.
 
     Raises
     ------
@@ -181,27 +206,37 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     too_few(len(counts), config)
-    points = in_one_order(counts)
-    drawn = np.random.default_rng(config.seeds[0]).permutation(len(points))[: config.fit_users]
-    points = points[np.sort(drawn)]
+    drawn = np.random.default_rng(config.seeds[0]).permutation(len(counts))[: config.fit_users]
+    rows = one_order(counts)[np.sort(drawn)]
+    points, known = counts[rows], None if features is None else features.iloc[rows]
     plain = LatentClasses(habits, np.zeros((points.shape[1], 0)), np.zeros(0), ())
     with threadpool_limits(limits=1):
-        fitted = {
-            k: [plain.again(points, k, seed) for seed in config.seeds]
-            for k in range(config.smallest_k, config.largest_k + 1)
-        }
-        best = {k: min(fits, key=lambda one: one[1])[0] for k, fits in fitted.items()}
-        trials = [_judged(points, best[k], [one for one, _ in fits], config) for k, fits in fitted.items()]
+        best: dict[int, LatentClasses] = {}
+
+        def judge(k: int) -> Trial:
+            fits = [plain.again(points, k, seed) for seed in config.seeds]
+            best[k] = min(fits, key=lambda one: one[1])[0]
+            return _judged(
+                points,
+                best[k],
+                [one for one, _ in fits],
+                lambda drawn, seed: plain.again(drawn, k, seed)[0],
+                config,
+                known,
+            )
+
+        trials = tried(judge, config)
     chosen = choose(trials, len(points), config)
     found = best[chosen.k]
     if before is not None and before.habits == habits and before.codes:
         with threadpool_limits(limits=1):
             moved = before.moved_to(points)
-        trial = _judged(points, moved, [moved, best.get(len(moved.codes), moved)], config)
+            fits = [moved, best.get(len(moved.codes), moved)]
+            trial = _judged(points, moved, fits, lambda drawn, _: before.moved_to(drawn), config, known)
         if trial.smallest >= least_users(len(points), config):
             found, chosen = moved, trial
-    tried = [trial for trial in trials if trial.k != chosen.k]
-    return found, sorted([*tried, replace(chosen, is_chosen=True)], key=lambda trial: trial.k)
+    others = [trial for trial in trials if trial.k != chosen.k]
+    return found, sorted([*others, replace(chosen, is_chosen=True)], key=lambda trial: trial.k)
 
 
 def _fitted(
@@ -247,7 +282,12 @@ def _probabilities(scores: NDArray[Any]) -> tuple[Floats, float]:
 
 
 def _judged(
-    points: NDArray[Any], best: LatentClasses, fits: Sequence[LatentClasses], config: ClusterConfig
+    points: NDArray[Any],
+    best: LatentClasses,
+    fits: Sequence[LatentClasses],
+    again: Callable[[NDArray[Any], int], LatentClasses],
+    config: ClusterConfig,
+    features: pd.DataFrame | None,
 ) -> Trial:
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
@@ -260,6 +300,7 @@ def _judged(
         stability=float(np.mean([adjusted_rand_score(one, other) for one, other in combinations(placed, 2)])),
         smallest=int(np.bincount(labels, minlength=k).min()),
         silhouette=float(silhouette_score(np.sqrt(points[sample]), labels[sample])) if is_divided else 0.0,
+        **reported(points, best, again, config, features),
     )
 
 

@@ -108,6 +108,16 @@ def profile(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
     return standard_units(features).groupby(labels).mean().fillna(0.0)
 
 
+def plainest(features: pd.DataFrame, labels: NDArray[np.int64]) -> float:
+    """Return how far the cluster most like everybody lies from the population, in standard units.
+
+    By the feature that tells it best, of those that have words; 0 where none has.
+    """
+    told = profile(features, labels)
+    named = told[[name for name in told if name in set(pd.read_csv(WORDS)["feature"])]]
+    return float(named.abs().max(axis=1).fillna(0.0).min())
+
+
 def means(features: pd.DataFrame, labels: NDArray[np.int64]) -> pd.DataFrame:
     """Return each cluster's mean of every number, in the feature's own unit; missing values are left out.
 

@@ -61,6 +61,9 @@ class Stability:
     """None where there is no champion."""
     drift: Drift | None = None
     """None where there is no champion, or too few were seen to tell."""
+    behaviour_moved_share: float | None = None
+    """Users whom the champion itself puts elsewhere than on the day that it was trained on; None where that
+    day can't be read, or is this one. ``agreement.moved_share`` is of those whom the models put apart."""
 
     def metrics(self) -> dict[str, float]:
         """Return it as metrics of a run."""
@@ -69,6 +72,8 @@ class Stability:
             return found
         told = self.agreement
         found |= self.drift.metrics() if self.drift is not None else {}
+        if self.behaviour_moved_share is not None:
+            found["champion/behaviour_moved_share"] = self.behaviour_moved_share
         return found | {
             "champion/ari": told.ari,
             "champion/psi": told.psi,
@@ -173,6 +178,18 @@ def agreement(
         fit=fit_gap(features[later], before.numbers()[later], same_k[later], config),
         later_users=int(later.sum()),
     )
+
+
+def moved(then: pd.Series[str], now: pd.Series[str]) -> float | None:
+    """Return the share of users who are in another segment, of those of both days; None where nobody is.
+
+    Parameters
+    ----------
+    then, now
+        Segments by user, of one model on two days.
+    """
+    both = then.index.intersection(now.index)
+    return float((then[both] != now[both]).mean()) if len(both) else None
 
 
 def psi(before: Codes, after: Codes) -> float:

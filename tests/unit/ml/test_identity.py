@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -12,8 +14,11 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from ml.configs import ClusterConfig, IdentityConfig
-from ml.segments import clusters, identity, naming
+from ml.segments import clusters, identity, latent_classes, naming
+from ml.segments.clusters import Clusters
+from ml.segments.habits import Habits
 from ml.segments.identity import BORN, KEPT, MERGED, SPLIT, Before, Lineage, Origin
+from ml.segments.latent_classes import LatentClasses
 
 HOW = IdentityConfig()
 TODAY = date(2026, 6, 30)
@@ -114,30 +119,79 @@ def test_a_born_segment_takes_no_code_in_use_and_a_retired_one_only_where_none_i
     assert set(named[1:]) == {"b_retired", "c_free"}
 
 
-@pytest.fixture(scope="module")
-def points() -> np.ndarray:
-    """Four groups, so near that a fit could well see them otherwise."""
-    rng = np.random.default_rng(5)
-    return rng.normal(size=(800, 8)) + 1.6 * np.eye(8)[rng.integers(0, 4, 800)]
-
-
+Segmentation = Clusters | LatentClasses
+HABITS = Habits(("", "cart", "view"), 0.05)
 CONFIG = ClusterConfig(smallest_k=4, largest_k=4, components=6, seeds=(11, 12))
 
 
-def _codes(points: np.ndarray) -> np.ndarray:
-    found, _ = clusters.fit(points, CONFIG)
-    # Named by where they lie, as rules on a profile would.
-    rank = np.argsort(np.argsort(found.centroids[:, 0]))
-    return found.named(tuple("abcd"[number] for number in rank)).place(points).code
+@dataclass(frozen=True)
+class Way:
+    """A way to divide users, and users in four groups, so near that a fit could well see them otherwise."""
+
+    points: np.ndarray
+    fit: Callable[[np.ndarray], Segmentation]
 
 
-def test_shuffled_rows_change_nobodys_segment(points: np.ndarray) -> None:
-    order = np.random.default_rng(6).permutation(len(points))
-    assert (_codes(points)[order] == _codes(points[order])).all()
+def _by_clusters() -> Way:
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(800, 8)) + 1.6 * np.eye(8)[rng.integers(0, 4, 800)]
+    return Way(points, lambda some: clusters.fit(some, CONFIG)[0])
 
 
-def test_another_number_of_threads_changes_nobodys_segment(points: np.ndarray) -> None:
+def _by_habits(before: LatentClasses | None = None) -> Way:
+    rng = np.random.default_rng(5)
+    group, blocks = rng.integers(0, 4, 800), []
+    for size in HABITS.sizes:
+        usual, own = rng.dirichlet(np.ones(size)), rng.dirichlet(np.ones(size), 4)
+        blocks.append(np.stack([rng.multinomial(4, 0.8 * usual + 0.2 * own[one]) for one in group]))
+    points = np.hstack(blocks).astype(np.float32)
+    return Way(points, lambda some: latent_classes.fit(HABITS, some, CONFIG, before)[0])
+
+
+def _by_habits_of_before() -> Way:
+    """Return the way of a retraining: classes that go on from those in force."""
+    anew = _by_habits()
+    return _by_habits(anew.fit(anew.points[::2]).named(tuple("abcd")))
+
+
+@pytest.fixture(scope="module", params=[_by_clusters, _by_habits, _by_habits_of_before])
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param()
+
+
+def _named(found: Segmentation, points: np.ndarray) -> Segmentation:
+    """Name segments by what their users are like, as rules on a profile would."""
+    labels = found.labels(points)
+    like = [points[labels == number].mean(axis=0) @ np.arange(points.shape[1]) for number in range(4)]
+    return found.named(tuple("abcd"[rank] for rank in np.argsort(np.argsort(like))))
+
+
+def _codes(way: Way, points: np.ndarray) -> np.ndarray:
+    return _named(way.fit(points), points).place(points).code
+
+
+def _renumbered(found: Segmentation, order: np.ndarray) -> Segmentation:
+    if isinstance(found, Clusters):
+        return replace(found, centroids=found.centroids[order])
+    return replace(found, weights=found.weights[:, order], shares=found.shares[order])
+
+
+def test_numbering_segments_otherwise_changes_nobodys_segment(way: Way) -> None:
+    found = way.fit(way.points)
+    codes = _named(found, way.points).place(way.points).code
+    assert len(set(codes)) == 4
+    for seed in range(5):
+        other = _renumbered(found, np.random.default_rng(seed).permutation(4))
+        assert (_named(other, way.points).place(way.points).code == codes).all()
+
+
+def test_shuffled_rows_change_nobodys_segment(way: Way) -> None:
+    order = np.random.default_rng(6).permutation(len(way.points))
+    assert (_codes(way, way.points)[order] == _codes(way, way.points[order])).all()
+
+
+def test_another_number_of_threads_changes_nobodys_segment(way: Way) -> None:
     with threadpool_limits(1):
-        alone = _codes(points)
+        alone = _codes(way, way.points)
     with threadpool_limits(2):
-        assert (_codes(points) == alone).all()
+        assert (_codes(way, way.points) == alone).all()

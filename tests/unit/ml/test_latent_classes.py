@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from sklearn.metrics import adjusted_rand_score
@@ -127,6 +128,35 @@ def test_classes_find_who_differs_in_order_alone(planted: tuple[Habits, np.ndarr
     assert [trial.k for trial in trials if trial.is_chosen] == [2]
     stable = bootstrap_jaccard(found, counts, CONFIG, _stability())
     assert min(stable.values()) == 1.0
+
+
+def test_every_k_tells_how_it_does_on_users_that_it_was_not_fitted_on(
+    planted: tuple[Habits, np.ndarray, np.ndarray],
+) -> None:
+    habits, counts, truth = planted
+    features = pd.DataFrame({"order_count": truth})
+    found, trials = latent_classes.fit(habits, counts, CONFIG, features=features)
+    two = trials[0]
+    assert (two.bootstrap, two.difference) == (1.0, pytest.approx(_plainest(truth)))
+    # Nearly what classes say of the users that they were fitted on.
+    assert two.held_out == pytest.approx(found.explains(counts), abs=0.02)
+    # Whoever asks for one k compares nothing.
+    _, (only,) = latent_classes.fit(habits, counts, CONFIG.model_copy(update={"largest_k": 2}))
+    assert (only.bootstrap, only.held_out, only.difference) == (None, None, None)
+
+
+def _plainest(truth: np.ndarray) -> float:
+    return float(min(abs(truth[truth == group].mean() - truth.mean()) / truth.std() for group in (0, 1)))
+
+
+def test_what_is_explained_is_told_per_answer() -> None:
+    habits = Habits(("", "view"), 0.0)
+    columns = int(habits.sizes.sum())
+    half = LatentClasses(habits, np.full((columns, 2), np.log(0.5)), np.log([0.5, 0.5]), ("left", "right"))
+    counts = np.zeros((2, columns))
+    counts[0, 0], counts[1, :2] = 3, 1
+    assert half.explains(counts) == pytest.approx((3 * np.log(0.5) + 2 * np.log(0.5)) / (3 + 2))
+    assert half.explains(np.zeros((2, columns))) == 0.0
 
 
 def test_neither_order_of_users_nor_of_codes_moves_anybody(

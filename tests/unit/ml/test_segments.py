@@ -39,6 +39,71 @@ def test_fit_rejects_a_k_with_a_cluster_under_the_floor(planted: tuple[np.ndarra
     assert {trial.k: trial.smallest for trial in trials}[2] == 3 or sizes.min() >= CONFIG.min_users
 
 
+def _sized(k: int, smallest: int, difference: float | None = None) -> clusters.Trial:
+    return clusters.Trial(k=k, stability=0.9, smallest=smallest, silhouette=0.1, difference=difference)
+
+
+def test_coarser_clusters_are_tried_only_while_every_finer_division_has_a_tiny_one() -> None:
+    asked = ClusterConfig(smallest_k=4, largest_k=6)
+    for smallest, tried in (
+        ({4: 10, 5: 9, 6: 9}, [4, 5, 6]),
+        ({2: 90, 3: 10, 4: 9, 5: 9, 6: 3}, [3, 4, 5, 6]),
+        ({2: 9, 3: 9, 4: 9, 5: 9, 6: 9}, [2, 3, 4, 5, 6]),
+    ):
+        trials = clusters.tried(lambda k, smallest=smallest: _sized(k, smallest[k]), asked)  # type: ignore[misc]
+        assert [trial.k for trial in trials] == tried
+        assert clusters.choose(trials, 300, asked).k == tried[0]
+    # Whoever asks for one k gets it.
+    only = ClusterConfig(smallest_k=4, largest_k=4)
+    assert [trial.k for trial in clusters.tried(lambda k: _sized(k, 9), only)] == [4]
+
+
+def test_fit_goes_below_the_smallest_k_where_three_users_are_far_from_all(
+    planted: tuple[np.ndarray, np.ndarray],
+) -> None:
+    _, points = planted
+    lonely = np.vstack([points, np.full((3, 6), 90.0)])
+    _, trials = clusters.fit(lonely, CONFIG.model_copy(update={"smallest_k": 3}))
+    assert [(trial.k, trial.smallest, trial.is_chosen) for trial in trials] == [
+        (2, 3, True),
+        (3, 3, False),
+        (4, 3, False),
+    ]
+
+
+def test_a_group_like_everybody_in_all_that_has_a_name_is_not_made_where_another_k_has_none() -> None:
+    floor = CONFIG.min_difference
+    plain = [_sized(2, 90, floor), _sized(3, 60, floor - 0.01)]
+    assert clusters.choose(plain, 300, CONFIG).k == 2
+    assert clusters.choose([_sized(2, 90, floor), _sized(3, 60, floor)], 300, CONFIG).k == 3
+    # Where every k has one, or features are unknown, size and stability alone choose.
+    assert clusters.choose([_sized(2, 90, 0.0), _sized(3, 60, 0.0)], 300, CONFIG).k == 3
+    assert clusters.choose([_sized(2, 90), _sized(3, 60)], 300, CONFIG).k == 3
+
+
+def test_plainest_group_is_as_far_from_everybody_as_its_most_telling_named_feature() -> None:
+    # In standard units 0, 0, 0, 4 are three times -1 / 3 ** .5 and once 3 ** .5; 0, 1 are -1 and 1.
+    features = pd.DataFrame(
+        {"order_count": [0, 0, 0, 4], "night_share": [0, 1, 0, 1], "size_of_hat": [0, 0, 9, 9]}
+    )
+    assert naming.plainest(features, np.array([0, 0, 1, 1])) == pytest.approx(1 / 3**0.5)
+    assert naming.plainest(features, np.array([0, 1, 0, 1])) == pytest.approx(1.0)
+    assert naming.plainest(features[["size_of_hat"]], np.array([0, 0, 1, 1])) == 0.0
+
+
+def test_every_k_tells_how_it_does_on_users_that_it_was_not_fitted_on(
+    planted: tuple[np.ndarray, np.ndarray],
+) -> None:
+    truth, points = planted
+    features = pd.DataFrame({"order_count": truth})
+    _, trials = clusters.fit(points, CONFIG, features)
+    assert [trial.k for trial in trials] == [2, 3, 4]
+    assert trials[0].bootstrap == 1.0 and trials[1].bootstrap < 0.9
+    # Groups 8 apart have a variance of 4² between them and of 1 within: 16 / 17, nearly all in the axes.
+    assert 0.9 < trials[0].held_out < 1
+    assert trials[0].difference > 0.9
+
+
 def test_placement_does_not_depend_on_the_order_of_users_or_codes(
     planted: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -79,3 +79,20 @@ def test_drift_shows_in_later_users_only(groups: np.ndarray) -> None:
     # Too few seen since: everybody tells.
     few = _features(groups, np.where(np.arange(600) < 49, 1, 90))
     assert stability.agreement(_before(old), _named(groups), groups, few, 7, CONFIG).later_users == 600
+
+
+def test_moved_are_counted_among_users_of_both_days() -> None:
+    then = pd.Series({"u1": "a", "u2": "a", "u3": "b"})
+    now = pd.Series({"u2": "b", "u3": "b", "u4": "a"})
+    # u1 has gone, u4 is new; of the other two u2 went elsewhere.
+    assert stability.moved(then, now) == 1 / 2
+    assert stability.moved(then, now.rename(lambda user: f"new {user}")) is None
+
+
+def test_who_moved_by_behaviour_is_told_beside_who_moved_by_the_model(groups: np.ndarray) -> None:
+    before = _before(groups)
+    agreed = stability.agreement(before, _named(groups), groups, _features(groups, np.zeros(600)), 7, CONFIG)
+    told = stability.Stability({}, 0.9, agreed, behaviour_moved_share=0.25).metrics()
+    assert told["champion/moved_share"] == pytest.approx((groups == 2).mean())
+    assert told["champion/behaviour_moved_share"] == 0.25
+    assert "champion/behaviour_moved_share" not in stability.Stability({}, 0.9, agreed).metrics()

@@ -40,6 +40,7 @@ recall_trainings as (
         trainings.bootstrap_jaccard,
         trainings.psi,
         trainings.moved_share,
+        trainings.behaviour_moved_share,
         trainings.fit_gap,
         trainings.fit_gap_low,
         trainings.fit_gap_high,
