@@ -13,7 +13,7 @@ with the same seeds and settings, and are tried on the same later cut:
     titles: random         a vector per title that says nothing but which title it is
     titles: TF-IDF + SVD   words without a pretrained model
 
-The gap to ``both`` has a 95 % interval, paired over users.
+The gap to ``both`` has a 95 % interval, paired over users and seeds; CPU-s are those of all seeds.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ class Ablation:
     change: Callable[[Sequences], Sequences] = unchanged
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def config(self, config: Config) -> Config:
+        """Return the settings of this row."""
+        return with_changes(
+            with_changes(config, **self.settings), network={"joins": recipes.JOINS[self.recipe]}
+        )
+
     def on(self, cut: Cut) -> Cut:
         """Return a cut as this row sees it."""
         return replace(cut, sequences=self.change(cut.sequences))
@@ -106,40 +113,58 @@ ABLATIONS = (
 
 
 def score(ablation: Ablation, cuts: Cuts, config: Config, seeds: list[int], folder: Path) -> Floats:
-    """Fit one row with each seed and return the mean score of the test cut."""
-    config = with_changes(config, **ablation.settings)
-    fitted = recipes.fit_mean(ablation.recipe, ablation.on(cuts.train), config, seeds, folder)
-    return fitted.score(ablation.on(cuts.test))
+    """Fit one row with each seed and return the scores of the test cut, (seeds, users)."""
+    train, test = ablation.on(cuts.train), ablation.on(cuts.test)
+    config = ablation.config(config)
+    return np.stack([recipes.fit(ablation.recipe, train, config, seed, folder).score(test) for seed in seeds])
+
+
+def score_rival(cuts: Cuts, config: Config) -> Floats:
+    """Fit LightGBM with each of its seeds and return the scores of the test cut, (seeds, users)."""
+    assert cuts.train.outcomes is not None
+    truth = cuts.train.outcomes.is_high_value
+    seeds = (config.rivals.model_copy(update={"seeds": (seed,)}) for seed in config.rivals.seeds)
+    return np.stack(
+        [GradientTrees.fit(cuts.train.features, truth, one).score(cuts.test.features) for one in seeds]
+    )
 
 
 def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder: Path) -> Table:
     """Fit all rows, log them to MLflow, and return the table."""
     cuts = Cuts.of(inputs)
-    assert cuts.train.outcomes is not None and cuts.test.outcomes is not None
-    tags = {"shop": shop, "data_digest": inputs.digest, "seeds": seeds, "git_sha": tracking.git_sha()}
+    assert cuts.test.outcomes is not None
+    tags: dict[str, object] = {
+        "shop": shop,
+        "data_digest": inputs.digest,
+        "seeds": seeds,
+        "git_sha": tracking.git_sha(),
+    }
     tags |= {"train_cut": cuts.train.as_of_date, "test_cut": cuts.test.as_of_date}
     with tracking.run("encoder", f"ablations {shop}", tags | {"stage": "table"}, config.dotted()) as parent:
-        trees = GradientTrees.fit(cuts.train.features, cuts.train.outcomes.is_high_value, config.rivals)
-        scores, spent = {RIVAL: trees.score(cuts.test.features)}, {RIVAL: 0.0}
-        for ablation in ABLATIONS:
+        configs = {RIVAL: config} | {one.name: one.config(config) for one in ABLATIONS}
+        fits = {RIVAL: partial(score_rival, cuts, config)}
+        fits |= {one.name: partial(score, one, cuts, config, seeds, folder) for one in ABLATIONS}
+        scores: dict[str, Floats] = {}
+        spent: dict[str, float] = {}
+        for name, fit in fits.items():
             started = time.process_time()
-            scores[ablation.name] = score(ablation, cuts, config, seeds, folder)
-            spent[ablation.name] = time.process_time() - started
-            console.print(f"  {ablation.name}: {spent[ablation.name]:.0f} CPU-s")
+            scores[name] = fit()
+            spent[name] = time.process_time() - started
+            console.print(f"  {name}: {spent[name]:.0f} CPU-s")
         truth = cuts.test.outcomes.is_high_value
         verdict = judge(cuts.test.users, truth, scores, config.gate.resamples, config.gate.confidence, 0)
         for name in scores:
-            with tracking.run("encoder", name, tags | {"stage": "ablation"}, {}, parent, spent[name]) as run:
+            told = (tags | {"stage": "ablation"}, configs[name].dotted(), parent, spent[name])
+            with tracking.run("encoder", name, *told) as run:
                 run.log_metrics(_metrics(verdict, name))
         return _table(verdict, spent, f"{shop}: {len(truth)} users, {int(truth.sum())} of high value")
 
 
 def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
-    found = {f"test/{metric}": one.value for metric, one in verdict.metrics[name].items()}
-    for other in (RIVAL, WHOLE):
-        if other != name:
-            found[f"gap/{other}/roc_auc"] = verdict.differences[name, other]["roc_auc"].value
-    return found
+    found = {f"test/{metric}": one for metric, one in verdict.metrics[name].items()}
+    found |= {f"gap/{other}/roc_auc": verdict.gap(name, other) for other in (RIVAL, WHOLE) if other != name}
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    return {f"{key}{end}": getattr(one, part) for key, one in found.items() for end, part in ends.items()}
 
 
 def _table(verdict: Verdict, spent: dict[str, float], title: str) -> Table:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml import trials
     from ml.configs import Config
     from ml.explain import Explained
+    from ml.tracking import Version
 
 MANUAL = """\
 Learned models of a shop: who will be of high value, and who behaves alike.
@@ -55,7 +56,9 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            learn one horizon earlier. Intervals: paired bootstrap over users and seeds; brier
            is of calibrated probabilities; cpu_seconds are those of fitting all seeds at the
            cut and scoring its users. What was fitted is reused.
-  promote  make a registered version champion by hand, with a reason that is kept
+  promote  make a registered version champion by hand, from the day on through which it knows,
+           with a reason that is kept; champions that know more are withdrawn, else they would
+           go on serving
   rollback withdraw the champion, with a reason that is kept: the one before it serves again
   rename-segment
            gives a segment another name, in both languages, from a day on; the code stays. The
@@ -470,18 +473,35 @@ def _promote(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"{name} has no version {arguments.version!r}: known are {', '.join(found) or 'none'}"
         )
-    promote.promote(found[arguments.version], f"by hand: {arguments.reason}")
-    console.print(f"{name} version {arguments.version} is champion")
+    champion, reason = found[arguments.version], f"by hand: {arguments.reason}"
+    withdrawn = promote.put_in_force(champion, reason)
+    for one in withdrawn:
+        _note_withdrawal(arguments, one, champion, reason)
+    told = f"; withdrawn: version {', '.join(one.version for one in withdrawn)}" if withdrawn else ""
+    console.print(
+        f"{name} version {champion.version} is champion, in force from {champion.known_through} on{told}"
+    )
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
+    from ml import promote, tracking
+
+    reason = f"by hand: {arguments.reason}"
+    withdrawn, serving = promote.roll_back(tracking.registered_name(arguments.shop, arguments.model), reason)
+    _note_withdrawal(arguments, withdrawn, serving, reason)
+    console.print(
+        f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
+    )
+
+
+def _note_withdrawal(
+    arguments: argparse.Namespace, withdrawn: Version, serving: Version, reason: str
+) -> None:
+    """Keep in ``ops`` that a version serves no more, and forget the copy that would where MLflow is gone."""
     import journal
-    from ml import kept, promote, tracking
+    from ml import kept
 
     paths = ShopPaths(arguments.shop)
-    withdrawn, serving = promote.roll_back(
-        tracking.registered_name(arguments.shop, arguments.model), f"by hand: {arguments.reason}"
-    )
     kept.forget(paths, withdrawn)
     record = {
         "recorded_at": journal.now(),
@@ -491,12 +511,9 @@ def _rollback(arguments: argparse.Namespace) -> None:
         "registered_model": arguments.model,
         "model_version": withdrawn.version,
         "decision": "withdrawn",
-        "decision_reason": f"by hand: {arguments.reason}; version {serving.version} serves again",
+        "decision_reason": f"{reason}; version {serving.version} serves again",
     }
     journal.append(paths.ops / "model_run.jsonl", [record])
-    console.print(
-        f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
-    )
 
 
 def _rename_segment(arguments: argparse.Namespace) -> None:

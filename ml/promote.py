@@ -3,8 +3,9 @@
 Models are compared on the same test rows, by the paired interval of the difference in
 ROC-AUC. A costlier model must be better, not merely as good; a challenger must beat the
 champion in force, or be as good and cheaper. Where the interval is too wide, nothing can
-be told. One closed window decides once: what is trained before the next one has closed is
-a rehearsal, else a champion would fall to whoever tries often enough.
+be told. One closed window decides once, and none that the champion has learned from: what is
+trained before the next one has closed is a rehearsal, else a champion would fall to whoever
+tries often enough.
 """
 
 from __future__ import annotations
@@ -64,20 +65,22 @@ class Window:
 
 
 def choose(verdict: Verdict) -> Decision:
-    """Choose which of the freshly trained models stands for election.
+    """Choose which of the freshly trained models stands for election: the cheapest that none beats.
 
-    From the cheapest up, a model replaces the choice so far only where the lower end of the
-    paired interval of its lead lies above 0.
+    A model beats a cheaper one where the lower end of the paired interval of its lead lies above 0. That
+    is not transitive: of two that can't be told apart, one may beat a third and the other not.
     """
     candidates = [name for name in COST_ORDER if name in verdict.metrics]
-    choice, reasons = candidates[0], []
-    for name in candidates[1:]:
-        gap = verdict.gap(name, choice)
-        if gap.low > 0:
-            reasons.append(f"{name} beats {choice} by {gap} ROC-AUC")
-            choice = name
-        else:
-            reasons.append(f"{name} does not beat the cheaper {choice}: {gap} ROC-AUC")
+    reasons = []
+    for place, choice in enumerate(candidates):
+        costlier = candidates[place + 1 :]
+        better = next((name for name in costlier if verdict.gap(name, choice).low > 0), None)
+        if better is None:
+            break
+        reasons.append(f"{better} beats {choice} by {verdict.gap(better, choice)} ROC-AUC")
+    reasons += [
+        f"{name} does not beat the cheaper {choice}: {verdict.gap(name, choice)} ROC-AUC" for name in costlier
+    ]
     return Decision(choice, True, "; ".join(reasons) or f"{choice} is the only model")
 
 
@@ -86,8 +89,7 @@ def decide(
     verdict: Verdict | None,
     champion_kind: str | None,
     gate: GateConfig,
-    window: Window | None = None,
-    last: Window | None = None,
+    rehearsal: str | None = None,
 ) -> Decision:
     """Decide whether the chosen model replaces the champion in force.
 
@@ -98,10 +100,8 @@ def decide(
         too few positives allow no verdict.
     champion_kind
         Which kind of model the champion is; None where there is no champion.
-    window
-        The days whose outcomes the verdict is on.
-    last
-        Those of the last decision.
+    rehearsal
+        Why the days whose outcomes the verdict is on may not decide, as :func:`why_rehearsal` says.
     """
 
     def decided(is_promoted: bool, why: str, is_rehearsal: bool = False) -> Decision:
@@ -111,11 +111,8 @@ def decide(
         return decided(True, "there was no champion")
     if verdict is None:
         return decided(False, "nothing can be told, the champion stays", is_rehearsal=True)
-    if window is not None and last is not None and window.overlaps(last):
-        why = (
-            f"a rehearsal: its window {window} overlaps that of the last decision, {last}; the champion stays"
-        )
-        return decided(False, why, is_rehearsal=True)
+    if rehearsal is not None:
+        return decided(False, f"a rehearsal: {rehearsal}; the champion stays", is_rehearsal=True)
     gap = verdict.gap(choice.choice, CHAMPION)
     if gap.low > 0:
         return decided(True, f"beats the champion ({champion_kind}) by {gap}")
@@ -202,6 +199,31 @@ def last_window(name: str, as_of: date) -> Window | None:
     return max(windows, key=lambda window: window.closes_on, default=None)
 
 
+def why_rehearsal(window: Window, last: Window | None, known_through: date) -> str | None:
+    """Return why a window may not decide about a champion, None where it may.
+
+    Parameters
+    ----------
+    last
+        The window of the last decision.
+    known_through
+        What the champion knows: it was fitted again on outcomes up to that day.
+
+    Examples
+    --------
+    >>> window = Window(date(2026, 6, 1), date(2026, 6, 30))
+    >>> why_rehearsal(window, None, known_through=date(2026, 6, 1))
+    'the champion knows days of its window 2026-06-01 to 2026-06-30, through 2026-06-01'
+    >>> why_rehearsal(window, None, known_through=date(2026, 5, 31)) is None
+    True
+    """
+    if last is not None and window.overlaps(last):
+        return f"its window {window} overlaps that of the last decision, {last}"
+    if window.opens_on <= known_through:
+        return f"the champion knows days of its window {window}, through {known_through}"
+    return None
+
+
 def stay_behind(version: tracking.Version) -> tracking.Version:
     """Note that a window has decided against a version: it decides no second time."""
     return version.set_tags({"stayed_behind_at": datetime.now(UTC).isoformat()})
@@ -219,11 +241,25 @@ def roll_back(name: str, reason: str) -> tuple[tracking.Version, tracking.Versio
     if len(champions) < 2:
         told = f"only version {champions[0].version} was promoted" if champions else "none was promoted"
         raise UsageError(f"{name} has no earlier champion to go back to ({told}): train another one first")
-    withdrawn = champions[-1].set_tags(
-        {"withdrawal_reason": reason, "withdrawn_at": datetime.now(UTC).isoformat()}
-    )
+    withdrawn = _withdraw(champions[-1], reason)
     name_champion(name)
     return withdrawn, champions[-2]
+
+
+def put_in_force(version: tracking.Version, reason: str) -> list[tracking.Version]:
+    """Make a version champion of every day from its own on; withdraw those that know more, and return them.
+
+    They would go on serving else: the newest champion that may speak about a day does.
+    """
+    order = promote(version, reason).promotion_order()
+    newer = [one for one in _promoted(version.name) if one.promotion_order() > order]
+    withdrawn = [_withdraw(one, reason) for one in newer]
+    name_champion(version.name)
+    return withdrawn
+
+
+def _withdraw(version: tracking.Version, reason: str) -> tracking.Version:
+    return version.set_tags({"withdrawal_reason": reason, "withdrawn_at": datetime.now(UTC).isoformat()})
 
 
 def name_champion(name: str) -> None:

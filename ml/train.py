@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import journal
 import settings
-from cli import console
+from cli import ShoalError, console
 from ml import high_value, model_card, promote, reuse, run_page, tracking
-from ml.configs import Config
+from ml.configs import ClusterConfig, Config
 from ml.costs import Cost
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
@@ -173,8 +173,8 @@ def _high_value(
         tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
     )
     champion_model = None if champion is None else HighValue.load(champion.package(), material.paths.models)
-    last = _last_window(material, champion)
-    if champion_model is not None and (last is None or not material.window.overlaps(last)):
+    rehearsal = _rehearsal(material, champion)
+    if champion_model is not None and rehearsal is None:
         scores[promote.CHAMPION] = champion_model.score(test).scores
     verdict = _judge(material, scores)
     decision = promote.decide(
@@ -182,8 +182,7 @@ def _high_value(
         verdict if material.has_enough else None,
         None if champion_model is None else champion_model.name,
         material.config.gate,
-        material.window,
-        last,
+        rehearsal,
     )
     if champion is not None and promote.CHAMPION in scores:
         _quote(champion, material, verdict)
@@ -199,14 +198,12 @@ def _high_value(
     return [decision]
 
 
-def _last_window(material: Material, champion: tracking.Version | None) -> promote.Window | None:
-    """Return the days that must not judge again: those of the last decision, or that the champion knows."""
+def _rehearsal(material: Material, champion: tracking.Version | None) -> str | None:
+    """Return why the test cut must not decide about the champion, None where it may."""
     if champion is None:
         return None
-    name = tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE)
-    known = promote.Window(champion.known_through, champion.known_through)
-    last = promote.last_window(name, material.as_of)
-    return max((one for one in (known, last) if one is not None), key=lambda one: one.closes_on)
+    last = promote.last_window(champion.name, material.as_of)
+    return promote.why_rehearsal(material.window, last, champion.known_through)
 
 
 def _quote(champion: tracking.Version, material: Material, verdict: Verdict) -> None:
@@ -277,7 +274,7 @@ def _log_one(
     stage = {**tags, "stage": name}
     cost = costs[name]
     spent = cost.fit_cpu_seconds + cost.score_cpu_seconds
-    with tracking.run("encoder", name, stage, _params(name, config), parent, spent) as run:
+    with tracking.run("encoder", name, stage, config.dotted(), parent, spent) as run:
         run.log_metrics(_metrics(verdict, name) | _cost_metrics(cost))
         run_page.show_inputs(run, material)
         if name == "bert":
@@ -348,12 +345,9 @@ def _behaviour(
     paths, now, config = material.paths, material.now, material.config
     name = tracking.registered_name(paths.shop, tracking.BEHAVIOUR)
     tags = {**tags, "stage": "cluster"}
-    params = {
-        key: value
-        for key, value in config.dotted().items()
-        if key.startswith(("clusters.", "identity.", "stability.", "drift."))
-    }
-    with tracking.run("segments", f"cluster {paths.shop} {material.as_of}", tags, params, parent) as run:
+    with tracking.run(
+        "segments", f"cluster {paths.shop} {material.as_of}", tags, config.dotted(), parent
+    ) as run:
         champion = promote.in_force(name, material.as_of)
         held = None if champion is None else BehaviourSegments.load(champion.package(), paths.models)
         before = None if held is None or champion is None else held.before(champion.version, now)
@@ -375,9 +369,13 @@ def _behaviour(
         _log_lineage(run, segments.lineage)
         days = 0 if champion is None else (material.as_of - champion.known_through).days
         found = stability.ask(segments.clusters, vectors, now.features, before, days, config)
-        if held is not None:
+        if held is not None and champion is not None and before is not None:
             k = len(segments.clusters.codes)
-            found = replace(found, drift=drift.ask(now, k, config.clusters, config.drift))
+            found = replace(
+                found,
+                drift=drift.ask(now, k, config.clusters, config.drift),
+                behaviour_moved_share=_moved_by_behaviour(material, champion, held, before),
+            )
         persistence = segments.persistence(now)
         run.log_metrics(found.metrics() | {"stability/persistence": persistence})
         decision = promote.decide_segments(
@@ -387,6 +385,8 @@ def _behaviour(
             config.gate,
             config.stability,
         )
+        chosen = next(trial for trial in trials if trial.is_chosen)
+        decision = _beside(decision, found, chosen, config.clusters)
         _tell_segments(placed.code, trials, decision)
         version = run.log_model(
             "behaviour_segments", segments.save, material.inputs.example(material.as_of), name
@@ -402,12 +402,45 @@ def _behaviour(
         )
         run_page.show_users(run, material)
         run_page.show_segments(run, embedded.vectors, placed.code, card, decision, config.training.seed)
-    chosen = next(trial for trial in trials if trial.is_chosen)
     metrics = {"stability": chosen.stability, "silhouette": chosen.silhouette, "k": chosen.k}
     _remember_stability(material, run, segments, found, chosen, decision, version)
     _remember(material, run, "behaviour_segments", metrics, decision.reason, decision.is_promoted, version)
     version.set_tags({"complete": fingerprint})
     return decision
+
+
+def _moved_by_behaviour(
+    material: Material, champion: tracking.Version, held: BehaviourSegments, before: identity.Before
+) -> float | None:
+    """Return the share of users whom the champion puts elsewhere than on the day that it was trained on.
+
+    None where that day is this one, or its snapshot can't be read any more.
+    """
+    day = champion.known_through
+    if day == material.as_of:
+        return None
+    try:
+        then = Inputs.of(material.paths, day).day(day)
+    except ShoalError as error:
+        console.print(f"who moved by behaviour since {day} can't be told: {error}", style="yellow")
+        return None
+    return stability.moved(held.codes(then), pd.Series(before.placed, index=material.now.users))
+
+
+def _beside(
+    decision: promote.Decision, found: stability.Stability, chosen: Trial, config: ClusterConfig
+) -> promote.Decision:
+    """Add to a decision in words what did not decide it."""
+    told = [decision.reason]
+    if found.behaviour_moved_share is not None:
+        share = f"{found.behaviour_moved_share:.0%} of the users"
+        told.append(f"{share} moved since the champion was trained, by what they did")
+    if chosen.smallest < config.min_users:
+        told.append(
+            f"no number of segments leaves each of them {config.min_users} users: "
+            f"the smallest has {chosen.smallest}"
+        )
+    return replace(decision, reason="; ".join(told))
 
 
 def _segments_card(
@@ -446,6 +479,7 @@ def _remember_stability(
         "ari_vs_champion": told and told.ari,
         "psi": told and told.psi,
         "moved_share": told and told.moved_share,
+        "behaviour_moved_share": found.behaviour_moved_share,
         "fit_gap": told and told.fit.value,
         "fit_gap_low": told and told.fit.low,
         "fit_gap_high": told and told.fit.high,
@@ -525,6 +559,8 @@ def _log_trials(run: tracking.Run, trials: list[Trial]) -> None:
             "silhouette": trial.silhouette,
             "smallest_cluster": float(trial.smallest),
         }
+        told = {"bootstrap": trial.bootstrap, "held_out": trial.held_out, "difference": trial.difference}
+        found |= {name: value for name, value in told.items() if value is not None}
         run.log_metrics({f"k/{name}": value for name, value in found.items()}, step=trial.k)
         if trial.is_chosen:
             run.log_metrics(found | {"k": float(trial.k)})
@@ -535,11 +571,6 @@ def _log_lineage(run: tracking.Run, lineage: identity.Lineage) -> None:
     told = [(code, origin.event, origin.parent_code) for code, origin in lineage.origins.items()]
     told += [(code, "retired", None) for code in lineage.retired]
     run.log_table("lineage.csv", pd.DataFrame(told, columns=["segment_code", "event", "parent_code"]))
-
-
-def _params(name: str, config: Config) -> dict[str, Any]:
-    sections = {"bert": ("text", "tokens", "network", "training")}.get(name, ("rivals",))
-    return {key: value for key, value in config.dotted().items() if key.split(".")[0] in sections}
 
 
 def _tags(material: Material, fingerprint: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ import pandas as pd
 import journal
 from cli import UsageError, console
 from ml import reuse, tracking
-from ml.configs import Config
+from ml.configs import Config, with_changes
 from ml.evaluation import canaries
 from ml.evaluation.calibration import coverage, reliability
 from ml.evaluation.contest import Arena, Contest, Result
@@ -79,6 +79,8 @@ def judge_shop(
     tags = {"shop": shop, "stage": "judge", "git_sha": tracking.git_sha(), "code_digest": reuse.code_digest()}
     with tracking.run("evaluation", f"judge {shop}", tags, config.dotted()) as parent:
         arenas = [_arena(shop, trial, found) for trial, found in built]
+        data = {"data_digest": " ".join(arena.digest for arena in arenas)}
+        parent.set_tags(data)
         arenas = [arena for arena in arenas if _can_rank(arena, config)]
         contest.choose([arena for arena in arenas if arena.trial.role == "choose"])
         rows: list[Row] = []
@@ -89,7 +91,7 @@ def judge_shop(
             heard.append(_hear(contest, arena))
             rows += _rows(heard[-1])
         together = _together(heard, config)
-        _log(parent, contest, heard, together, rows)
+        _log(parent, contest, heard, together, rows, data)
     _tell_together(together)
     return rows
 
@@ -254,6 +256,7 @@ def _log(
     heard: Sequence[_Heard],
     together: dict[str, dict[str, Interval]],
     rows: Sequence[Row],
+    data: dict[str, str],
 ) -> None:
     parent.log_table("judge.csv", pd.DataFrame([astuple(row) for row in rows], columns=COLUMNS))
     for recipe in contest.recipes:
@@ -263,8 +266,15 @@ def _log(
             for section, some in contest.chosen[name].items()
             for key, value in some.items()
         }
-        tags = {"shop": contest.paths.shop, "stage": name, "settings_tried": contest.tried[name]}
-        with tracking.run("evaluation", name, tags, settings, parent) as run:
+        tags = {
+            "shop": contest.paths.shop,
+            "stage": name,
+            "settings_tried": contest.tried[name],
+            "settings_chosen": settings or None,
+            **data,
+        }
+        config = with_changes(contest.config, **contest.chosen[name])
+        with tracking.run("evaluation", name, tags, config.dotted(), parent) as run:
             for row in rows:
                 if row.model == name:
                     run.log_metrics(_metrics(row))

@@ -20,7 +20,7 @@ from ml.encoder.devices import fast_type
 from ml.encoder.kept import Kept
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
-from ml.encoder.texts import TextEncoder, TextSource
+from ml.encoder.texts import TextEncoder, TextSource, checkpoint_hash, checkpoint_path
 from ml.encoder.tokens import Sequences, Tokens, Told, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
@@ -143,18 +143,27 @@ class Encoder:
                 "sizes": vars(self.network.sizes),
                 "vocabulary": vars(self.vocabulary),
                 "config": self.config.model_dump(mode="json"),
+                "checkpoint_hash": checkpoint_hash(checkpoint_path(self.config.text.checkpoint)),
             },
         )
 
     @classmethod
     def load(cls, folder: Path, cache_folder: Path | None) -> Encoder:
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ShoalError
+            When another text checkpoint lies at hand than the network learned from.
+        """
         content = read_json(folder / "encoder.json")
         config = Config.model_validate(content["config"])
         arrays = load_tensors(folder / "network.safetensors")
         vocabulary = Vocabulary(**{name: tuple(values) for name, values in content["vocabulary"].items()})
         network = from_arrays(Sizes(**content["sizes"]), config.network, arrays)
-        return cls(network, vocabulary, config, cache_folder, TextEncoder(config.text, cache_folder))
+        source = TextEncoder(config.text, cache_folder)
+        source.require(content.get("checkpoint_hash"))
+        return cls(network, vocabulary, config, cache_folder, source)
 
 
 def _pooled(states: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,7 @@ class Scaler:
         ValueError
             When a column that the scaler was fitted on is absent.
         """
-        _check_present(self.columns, values)
+        check_present(self.columns, values)
         scaled = (values[list(self.columns)] - np.array(self.means)) / np.array(self.deviations)
         flags = values[list(self.flagged)].isna().to_numpy(dtype=np.float32)
         return np.hstack([scaled.clip(-6, 6).fillna(0.0).to_numpy(dtype=np.float32), flags])
@@ -143,7 +143,7 @@ class Steps:
         ValueError
             When a column that the bins were set on is absent.
         """
-        _check_present(self.names, values)
+        check_present(self.names, values)
         parts = [_filled(values[name].to_numpy(), np.array(borders)) for name, borders in self.edges.items()]
         flags = values[list(self.flagged)].isna().to_numpy(dtype=np.float64)
         encoded = np.hstack([*parts, flags]) if parts else np.zeros((len(values), 0))
@@ -172,7 +172,8 @@ def _filled(values: NDArray[np.float64], borders: NDArray[np.float64]) -> NDArra
     return np.nan_to_num(np.clip(share, 0.0, 1.0), nan=0.0)
 
 
-def _check_present(names: Sequence[str], values: pd.DataFrame) -> None:
+def check_present(names: Sequence[str], values: pd.DataFrame) -> None:
+    """Refuse features that lack a column which a model was fitted on."""
     absent = sorted(set(names) - set(values.columns))
     if absent:
         raise ValueError(f"fct_user_features lacks {', '.join(absent)}: rebuild ml_inputs, or train again")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 NAMES = ("bert", "bert_features", "bert_text")
+JOINS = {"bert": "recency", "bert_features": "features"}
+"""What each recipe on tokens joins to the sequence: ``network.joins``."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,7 @@ def fit(
     if name == "bert_text":
         told = (train.users, train.sequences, train.features, train.outcomes, config, folder)
         return OnStories(StoryClassifier.fit(*told)[0])
-    joins = {"bert": "recency", "bert_features": "features"}[name]
-    config = with_changes(config, network={"joins": joins})
+    config = with_changes(config, network={"joins": JOINS[name]})
     given = (train.users, train.sequences, train.features, train.outcomes, config, folder)
     return OnTokens(Classifier.fit(*given, pretrained)[0])
 

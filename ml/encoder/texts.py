@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,12 @@ from ml.encoder.int8 import Int8Layers
 from ml.encoder.keys import as_bytes, as_keys, digest_of
 from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
+
+SHAPING = (
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "vocab.txt", "added_tokens.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+)
+"""The files of a checkpoint that shape a vector: weights, perhaps in parts, word pieces and settings."""
 
 
 class TextSource(Protocol):
@@ -74,13 +80,46 @@ class Layers:
 
 
 def checkpoint_path(name: str) -> str:
-    """Return where a checkpoint lies: a folder, a package that carries one, or a hub id."""
+    """Return the folder of a checkpoint that is named, or comes with a package or from the hub.
+
+    A hub id that isn't in the local cache is returned as it is.
+    """
     if Path(name).is_dir():
         return name
     found = importlib.util.find_spec(name) if name.isidentifier() else None
     if found is None or found.origin is None:
-        return name
+        return _in_hub_cache(name) or name
     return str(Path(found.origin).parent / "model")
+
+
+def _in_hub_cache(name: str) -> str | None:
+    """Return the folder of a hub id's whole checkpoint on this machine, None where there is none."""
+    from transformers.utils.hub import cached_file
+
+    try:
+        found = cached_file(name, "config.json", local_files_only=True)
+    except (OSError, ValueError):
+        return None
+    if found is None:
+        return None
+    folder = Path(found).parent
+    has_words = any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json"))
+    return str(folder) if has_words and any(folder.glob("*.safetensors")) else None
+
+
+def checkpoint_hash(path: str) -> str | None:
+    """Return the hash of a checkpoint's files, names included; None where they are not at hand."""
+    found = {file.absolute() for pattern in SHAPING for file in Path(path).glob(pattern)}
+    files = [(file, file.stat()) for file in sorted(found) if file.is_file()]
+    told = [f"{file.name} {_digest(str(file), one.st_size, one.st_mtime_ns)}" for file, one in files]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16] if told else None
+
+
+@cache
+def _digest(file: str, size: int, changed_at: int) -> str:
+    """Return the hash of a file, read once as long as neither size nor time of change differ."""
+    with Path(file).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _names_code(folder: Path) -> bool:
@@ -110,12 +149,26 @@ class TextEncoder:
 
     @cached_property
     def weights_hash(self) -> str:
-        """Return the hash of the checkpoint's weights and of what else shapes a vector."""
-        weights = Path(self.path) / "model.safetensors"
-        content = weights.read_bytes() if weights.is_file() else self.path.encode()
+        """Return the hash of the checkpoint and of what else shapes a vector."""
         kind = fast_type() if self.config.precision == "fast" else self.config.precision
-        shaping = f"|{self.config.max_tokens}|{kind}"
-        return hashlib.sha256(content + shaping.encode()).hexdigest()[:16]
+        shaping = f"{checkpoint_hash(self.path) or self.path}|{self.config.max_tokens}|{kind}"
+        return hashlib.sha256(shaping.encode()).hexdigest()[:16]
+
+    def require(self, trained_with: str | None) -> None:
+        """Refuse a checkpoint that is not the one a model was trained with; None: that was not noted.
+
+        Raises
+        ------
+        ShoalError
+            When both hashes are known and differ.
+        """
+        found = checkpoint_hash(self.path)
+        if found and trained_with and found != trained_with:
+            raise ShoalError(
+                f"text.checkpoint {self.config.checkpoint!r} is {found} here, the model was trained with "
+                f"{trained_with}: put that checkpoint back (of a package, install the version in "
+                "requirements.lock); a new one needs a folder of its own, named in ml/configs"
+            )
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one vector per text; ``""`` is the zero vector, so that no text says nothing.

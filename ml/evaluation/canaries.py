@@ -30,6 +30,8 @@ PERMUTATIONS = 20
 STANDARD_ERRORS = 3
 SAMPLE = 1000
 """Users per cut at most: a canary shall not cost what training costs."""
+LEAST = 100
+"""Of each kind, of high value and not, so many are in the sample if there are: chance may draw none."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,13 @@ def _permuted(
 
 
 def _some(cut: Cut, rng: np.random.Generator) -> Cut:
-    return cut.only(np.sort(rng.permutation(len(cut))[:SAMPLE]))
+    """Return users drawn by chance, the first :data:`LEAST` of each kind before all others."""
+    assert cut.outcomes is not None
+    drawn = rng.permutation(len(cut))
+    is_high = cut.outcomes.is_high_value[drawn]
+    place_in_kind = np.where(is_high, np.cumsum(is_high), np.cumsum(~is_high))  # from 1
+    order = np.argsort(place_in_kind > LEAST, kind="stable")
+    return cut.only(np.sort(drawn[order[:SAMPLE]]))
 
 
 def _alone(values: pd.Series, truth: Truth) -> float:

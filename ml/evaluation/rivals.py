@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.configs import RivalConfig
-from ml.encoder.features import Scaler, numeric
+from ml.encoder.features import Scaler, check_present, numeric
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
 Floats = NDArray[np.float64]
@@ -40,20 +40,18 @@ class RfmRank:
         >>> RfmRank().score(pd.DataFrame({r: [9.0, 1.0], f: [1, 5], m: [5.0, 50.0]})).tolist()
         [0.5, 1.0]
         """
-        values = features.reindex(columns=list(RFM)).astype("float64")
-        values["days_since_last_order"] = -values["days_since_last_order"].fillna(np.inf)
-        ranks = [values[name].fillna(0.0).rank().to_numpy() / len(values) for name in RFM]
-        return np.asarray(np.mean(ranks, axis=0))
+        return np.asarray(np.mean(self._ranks(features), axis=0))
 
     def contributions(self, features: pd.DataFrame) -> tuple[list[str], Floats]:
-        """Return how far each rank lies from the middle."""
-        ranks = [
-            features[name].fillna(0.0).rank().to_numpy() / len(features) - 0.5
-            for name in RFM
-            if name in features
-        ]
-        signs = [-1.0 if name == "days_since_last_order" else 1.0 for name in RFM if name in features]
-        return [name for name in RFM if name in features], np.stack(ranks, axis=1) * np.array(signs)
+        """Return how far each rank lies from the middle, (users, 3)."""
+        return list(RFM), np.stack(self._ranks(features), axis=1) - 0.5
+
+    def _ranks(self, features: pd.DataFrame) -> list[Floats]:
+        """Return ranks in (0, 1] by recency, frequency and money, (users,) each."""
+        check_present(RFM, features)
+        values = features[list(RFM)].astype("float64")
+        values["days_since_last_order"] = -values["days_since_last_order"].fillna(np.inf)
+        return [values[name].fillna(0.0).rank().to_numpy() / len(values) for name in RFM]
 
     def save(self, folder: Path) -> None:
         """Write nothing: the rank has no parameters."""
@@ -184,7 +182,9 @@ class GradientTrees:
         return list(self.columns), np.mean(found, axis=0)
 
     def _inputs(self, features: pd.DataFrame) -> NDArray[np.float64]:
-        return numeric(features).reindex(columns=list(self.columns)).to_numpy()
+        values = numeric(features)
+        check_present(self.columns, values)  # LightGBM would take an absent column for an unknown value
+        return values[list(self.columns)].to_numpy()
 
     def save(self, folder: Path) -> None:
         """Write the trees as LightGBM's text model files."""

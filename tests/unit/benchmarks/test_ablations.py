@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from benchmarks import ablations
 from ml import tracking
@@ -41,12 +42,38 @@ def test_nothing_is_left_of_the_events_but_the_users() -> None:
     assert (len(left), len(left.text)) == (3, 0)
 
 
-def test_table_has_a_row_each_and_one_parent_run(data: Path) -> None:  # noqa: F811
+def test_table_has_a_row_each_and_one_parent_run(
+    data: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = synthetic.write(users=120)
     config = with_changes(QUICK, training={"steps": 5}, rivals={"trees": 5})
     inputs = Inputs.of(world.paths, world.as_of)
-    table = ablations.compare(inputs, "tiny", config, [1], data / "aside")
+    heard: list[dict[str, np.ndarray]] = []
+    really = ablations.judge
+    monkeypatch.setattr(ablations, "judge", lambda *told: heard.append(told[2]) or really(*told))
+    spent: dict[str, float] = {}
+    shown = ablations._table
+    monkeypatch.setattr(ablations, "_table", lambda *told: spent.update(told[1]) or shown(*told))
+    table = ablations.compare(inputs, "tiny", config, [1, 2], data / "aside")
     rows = [*table.columns[0].cells]
     assert rows == ["lightgbm", *(one.name for one in ablations.ABLATIONS)]
-    runs = tracking.recent_runs("tiny", 20)
-    assert sorted(run["name"] for run in runs) == sorted(["ablations tiny", *rows])
+    # Users and seeds are drawn: the judge hears every seed by itself.
+    assert {name: len(scores) for name, scores in heard[0].items()} == dict.fromkeys(rows, 2) | {
+        "lightgbm": len(config.rivals.seeds)
+    }
+    runs = {run["name"]: run for run in tracking.recent_runs("tiny", 20)}
+    assert sorted(runs) == sorted(["ablations tiny", *rows])
+    for name in rows:
+        metrics = runs[name]["metrics"]
+        assert metrics["test/roc_auc_low"] <= metrics["test/roc_auc"] <= metrics["test/roc_auc_high"]
+        assert spent[name] > 0
+    gap = [runs["sequence only"]["metrics"][f"gap/both/roc_auc{end}"] for end in ("_low", "", "_high")]
+    assert gap == sorted(gap) and gap[0] < gap[2]
+    params = {name: tracking.find_run("tiny", runs[name]["run_id"]).params for name in rows}
+    assert {name: params[name]["text.source"] for name in rows[-2:]} == {
+        "titles: random": "random",
+        "titles: TF-IDF + SVD": "tfidf",
+    }
+    assert params["sequence only"]["network.joins"] == "recency"
+    assert {len(some) for some in params.values()} == {len(config.dotted())}

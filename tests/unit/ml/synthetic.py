@@ -42,11 +42,16 @@ def write(
     as_of: date = date(2026, 6, 30),
     horizon_days: int | None = 30,
     later_rows: bool = False,
+    spare_days: int = 0,
+    refund_days: int = 0,
 ) -> World:
-    """Write a snapshot as the warehouse does; ``later_rows`` changes only the score date's rows."""
+    """Write a snapshot as the warehouse does; ``later_rows`` changes only the score date's rows.
+
+    The test cut's horizon ended ``spare_days`` before the as_of_date; labels close ``refund_days`` later.
+    """
     paths = ShopPaths(shop)
     horizon = horizon_days or 30
-    test = as_of - timedelta(days=horizon)
+    test = as_of - timedelta(days=horizon + spare_days)
     train = test - timedelta(days=horizon)
     rng = np.random.default_rng(seed)
     groups = {f"{rng.integers(16**12):064x}": str(rng.choice(["buyer", "carter"])) for _ in range(users)}
@@ -58,7 +63,8 @@ def write(
             sequences.append(row["sequence"])
             features.append(row["features"])
             if cut != as_of:
-                labels.append(_label(user, group, row["features"], cut, horizon, cut_rng))
+                closes_on = cut + timedelta(days=horizon + refund_days)
+                labels.append(_label(user, group, row["features"], cut, horizon, closes_on, cut_rng))
     folder = paths.snapshots / digest
     folder.mkdir(parents=True, exist_ok=True)
     for sequence in sequences:
@@ -133,7 +139,13 @@ def _user(user: str, group: str, cut: date, rng: np.random.Generator) -> dict[st
 
 
 def _label(
-    user: str, group: str, features: dict[str, object], cut: date, horizon: int, rng: np.random.Generator
+    user: str,
+    group: str,
+    features: dict[str, object],
+    cut: date,
+    horizon: int,
+    closes_on: date,
+    rng: np.random.Generator,
 ) -> dict[str, object]:
     odds = (0.55 if group == "buyer" else 0.05) + 0.02 * float(features["order_count"])  # type: ignore[arg-type]
     is_high = bool(rng.random() < odds)
@@ -147,6 +159,6 @@ def _label(
         "order_count": int(is_high),
         "threshold_amount": 80.0,
         "threshold_basis": "net_revenue",
-        "closes_on": cut + timedelta(days=horizon),
+        "closes_on": closes_on,
         "is_closed": True,
     }

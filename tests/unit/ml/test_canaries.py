@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,36 @@ def test_honest_cuts_pass(cuts: tuple[Cut, Cut]) -> None:
     song = canaries.sing(*cuts, CONFIG, seed=7)
     assert 0.5 < song.best_feature_auc < canaries.KNOWS
     assert abs(song.permuted_errors) <= canaries.STANDARD_ERRORS
+
+
+@pytest.mark.parametrize("rare", [True, False])
+def test_rare_users_are_among_those_that_are_sampled(
+    cuts: tuple[Cut, Cut], monkeypatch: pytest.MonkeyPatch, rare: bool
+) -> None:
+    """Two of 400, of whom 40 are drawn: four samples in five would hold one kind only."""
+    monkeypatch.setattr(canaries, "SAMPLE", 40)
+    monkeypatch.setattr(canaries, "LEAST", 10)
+    truth = np.full(400, not rare)
+    truth[[7, 251]] = rare
+    many = [replace(cut, outcomes=Outcomes(truth, truth, truth.astype(float))) for cut in cuts]
+    for seed in range(3):
+        song = canaries.check_permuted(*_some(many, seed), CONFIG, np.random.default_rng(seed))
+        assert np.isfinite(song).all()
+
+
+def test_sample_is_drawn_plainly_where_nobody_is_rare(
+    cuts: tuple[Cut, Cut], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canaries, "SAMPLE", 300)
+    monkeypatch.setattr(canaries, "LEAST", 50)
+    drawn = np.random.default_rng(1).permutation(400)[:300]
+    (some, _) = _some(cuts, 1)
+    assert list(some.users) == list(cuts[0].users[np.sort(drawn)])
+
+
+def _some(cuts: Sequence[Cut], seed: int) -> list[Cut]:
+    rng = np.random.default_rng(seed)
+    return [canaries._some(cut, rng) for cut in cuts]
 
 
 @pytest.mark.parametrize("slipped", ["as it is", "upside down", "with noise"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +11,17 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from transformers import BertConfig, BertModel
 
+from cli import ShoalError
+from ml import packages
 from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
 from ml.encoder.classifier import Classifier
+from ml.encoder.encoder import Encoder
 from ml.encoder.features import Scaler, numeric
 from ml.encoder.order import OrderFeatures
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.texts import TextEncoder
+from ml.encoder.texts import TextEncoder, checkpoint_path
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs, StoredSequences
 from tests.unit.ml import synthetic
@@ -162,6 +168,73 @@ def test_text_vector_does_not_depend_on_who_is_beside(data: Path) -> None:
     together = TextEncoder(TextConfig(), None).vectors(many)
     alone = TextEncoder(TextConfig(), None).vectors([many[17]])
     assert (alone[0] == together[17]).all()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A small BERT with the embedded one's tokenizer, its weights in two files."""
+    folder, lent = tmp_path / "checkpoint", Path(checkpoint_path(TextConfig().checkpoint))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(**sizes), add_pooling_layer=False).save_pretrained(folder, max_shard_size="1MB")
+    assert len([*folder.glob("*.safetensors")]) > 1
+    for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"):
+        (folder / name).write_bytes((lent / name).read_bytes())
+    return folder
+
+
+def test_text_weights_hash_tells_every_file_that_shapes_a_vector(checkpoint: Path) -> None:
+    def hashed() -> str:
+        return TextEncoder(TextConfig(checkpoint=str(checkpoint)), None).weights_hash
+
+    seen = [hashed()]
+    shard = sorted(checkpoint.glob("*.safetensors"))[-1]
+    for name in (shard.name, "vocab.txt", "tokenizer.json", "config.json"):
+        content = bytearray((checkpoint / name).read_bytes())
+        content[-2] ^= 1
+        (checkpoint / name).write_bytes(content)
+        seen.append(hashed())
+    assert len(set(seen)) == len(seen)
+    (checkpoint / "README.md").write_text("a nice model")
+    assert hashed() == seen[-1]
+    moved = checkpoint.rename(checkpoint.with_name("moved"))
+    assert TextEncoder(TextConfig(checkpoint=str(moved)), None).weights_hash == seen[-1]
+
+
+def test_hub_id_is_read_from_the_local_cache(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = checkpoint.parent / "hub" / "models--some--bert"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("c0ffee")
+    shutil.copytree(checkpoint, cache / "snapshots" / "c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache.parent))
+    text, plain = (TextEncoder(TextConfig(checkpoint=name), None) for name in ("some/bert", str(checkpoint)))
+    assert text.weights_hash == plain.weights_hash
+    assert (text.vectors(["tea"]) == plain.vectors(["tea"])).all()
+    unknown = (TextEncoder(TextConfig(checkpoint=name), None) for name in ("some/other", "no/such/folder"))
+    assert len({one.weights_hash for one in unknown}) == 2
+
+
+def test_checkpoint_is_read_once_per_process_for_its_hash(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TextConfig(checkpoint=str(checkpoint))
+    before = TextEncoder(config, None).weights_hash
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    assert TextEncoder(config, None).weights_hash == before
+
+
+def test_served_encoder_is_refused_beside_another_checkpoint(cut: Cut, data: Path, checkpoint: Path) -> None:
+    fitted = _fit(cut, QUICK.model_copy(update={"text": TextConfig(checkpoint=str(checkpoint))}), data)
+    fitted.save(data / "package")
+    Encoder.load(data / "package", None)
+    with (checkpoint / "vocab.txt").open("a") as words:
+        words.write("teapot\n")
+    with pytest.raises(ShoalError, match=r"was trained with [0-9a-f]{16}: put that checkpoint back"):
+        Encoder.load(data / "package", None)
+    # A model of before this was written down still loads.
+    content = packages.read_json(data / "package" / "encoder.json")
+    del content["checkpoint_hash"]
+    packages.write_json(data / "package" / "encoder.json", content)
+    Encoder.load(data / "package", None)
 
 
 def test_unknown_checkpoint_is_refused_with_remedy(data: Path) -> None:

@@ -83,6 +83,10 @@ def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_pe
     assert {row["gap_to_lightgbm"] for row in rows if row["model"] == "lightgbm"} == {"0.0"}
     runs = {run["name"]: run for run in tracking.recent_runs("table", 20)}
     assert runs.keys() == {"judge table", *CHEAP}
+    assert {run["tags"]["data_digest"] for run in runs.values()} == {"d0 d1"}
+    for name in CHEAP:
+        params = tracking.find_run("table", runs[name]["run_id"]).params
+        assert params.keys() == CONFIG.dotted().keys()
     assert runs["all_logistic"]["tags"]["settings_tried"] == "2"
     assert runs["control_blend"]["tags"]["settings_tried"] == "4"
     expected = {"report_2026-05-31/auc", "choose_2026-05-01/brier", "all_cuts/gap_to_lightgbm_low"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cli
+import journal
 from cli import ShoalError, UsageError
+from ml import __main__ as command
 from ml import packages, promote, tracking
 from ml.configs import GateConfig, StabilityConfig
 from ml.evaluation.judge import Interval, Verdict
 from ml.segments.drift import Drift
 from ml.segments.stability import Agreement, Stability
+from settings import ShopPaths
+from warehouse.horizon import HORIZONS_DAYS, MIN_HISTORY_DAYS, choose
 
 GATE = GateConfig()
 
@@ -47,6 +53,22 @@ def test_bert_is_measured_against_the_choice_so_far() -> None:
         {("lightgbm", "rfm_logistic"): (0.0, -0.01, 0.01), ("bert", "rfm_logistic"): (-0.02, -0.03, -0.01)}
     )
     assert promote.choose(verdict).choice == "rfm_logistic"
+
+
+def test_costlier_model_that_ties_a_cheaper_one_does_not_serve_because_it_beats_a_third() -> None:
+    verdict = _verdict(
+        {
+            ("lightgbm", "rfm_logistic"): (0.004, -0.001, 0.009),
+            ("bert", "rfm_logistic"): (0.006, 0.001, 0.011),
+            ("bert", "lightgbm"): (0.002, -0.003, 0.007),
+        }
+    )
+    chosen = promote.choose(verdict)
+    assert chosen.choice == "lightgbm"
+    assert chosen.reason == (
+        "bert beats rfm_logistic by 0.006 [0.001, 0.011] ROC-AUC; "
+        "bert does not beat the cheaper lightgbm: 0.002 [-0.003, 0.007] ROC-AUC"
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,11 +108,31 @@ def test_window_that_overlaps_the_last_decision_is_a_rehearsal() -> None:
     same_day, next_day = (
         promote.Window(first, first + timedelta(days=29)) for first in (date(2026, 5, 31), date(2026, 6, 1))
     )
-    rehearsal = promote.decide(choice, verdict, "bert", GATE, same_day, may)
+    why = [promote.why_rehearsal(window, may, known_through=may.closes_on) for window in (same_day, next_day)]
+    rehearsal, decision = (promote.decide(choice, verdict, "bert", GATE, one) for one in why)
     assert (rehearsal.is_promoted, rehearsal.is_rehearsal) == (False, True)
     assert "a rehearsal: its window 2026-05-31 to 2026-06-29 overlaps" in rehearsal.reason
-    decision = promote.decide(choice, verdict, "bert", GATE, next_day, may)
     assert (decision.is_promoted, decision.is_rehearsal) == (True, False)
+
+
+@pytest.mark.parametrize("remainder", [0, 3])
+def test_daily_training_decides_on_no_day_that_decided_before_or_that_the_champion_knows(
+    remainder: int,
+) -> None:
+    """The as_of_date lies up to six days after the horizon; the champion is fitted on all that it knows."""
+    first, history, horizon = date(2025, 1, 1), MIN_HISTORY_DAYS, max(HORIZONS_DAYS)
+    known_through, last, decided = date.min, None, []
+    for days in range(190):
+        as_of = first + timedelta(days=history + 2 * horizon - 1 + remainder + days)
+        split = choose(first, as_of)
+        assert split.test_cut is not None and split.horizon_days == horizon
+        window = promote.Window(split.test_cut + timedelta(days=1), split.test_cut + timedelta(days=horizon))
+        if promote.why_rehearsal(window, last, known_through) is None:
+            assert window.opens_on > known_through
+            decided.append(days)
+            known_through, last = as_of, window
+    # The cuts move once a week: the first of them that opens after what is known.
+    assert decided == {0: [0, 13 * 7, 2 * 13 * 7], 3: [0, 14 * 7 - 3, 14 * 7 - 3 + 13 * 7]}[remainder]
 
 
 def test_last_window_is_that_of_the_last_decision_and_not_of_a_rehearsal(
@@ -114,11 +156,11 @@ def test_last_window_is_that_of_the_last_decision_and_not_of_a_rehearsal(
     assert promote.last_window("shop.model", date(2026, 3, 1)) is None
 
 
-def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Keep versions 1 and 2, of which 2 knows more, in place of MLflow; return the aliases that are set."""
     known = {"1": _version("1", date(2026, 5, 1)), "2": _version("2", date(2026, 5, 20))}
-    named = []
+    named: list[tuple[str, str]] = []
 
     def set_tags(version: tracking.Version, tags: dict[str, object]) -> tracking.Version:
         known[version.version] = replace(version, tags={**version.tags, **tags})
@@ -129,6 +171,12 @@ def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
     monkeypatch.setattr(
         tracking.Version, "set_alias", lambda version, alias: named.append((version.version, alias))
     )
+    return named
+
+
+def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
+    named: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     withdrawn, serving = promote.roll_back("shop.model", "mislabels resellers")
     assert (withdrawn.version, serving.version) == ("2", "1")
     assert withdrawn.tags["withdrawal_reason"] == "mislabels resellers"
@@ -141,6 +189,31 @@ def test_rolled_back_champion_serves_no_more_and_the_one_before_does(
     promote.promote(withdrawn, "by hand: it was right after all")
     back = promote.in_force("shop.model", date(2026, 6, 1))
     assert back is not None and back.version == "2"
+
+
+def test_older_version_promoted_by_hand_serves_and_what_knows_more_is_withdrawn(
+    named: list[tuple[str, str]],
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tracking, "explained", nullcontext)
+    ShopPaths("shop").ops.mkdir(parents=True)
+    words = ["promote", "--shop", "shop", "--model", "high_value", "--reason", "2 mislabels resellers"]
+    assert cli.run(command._parser(), [*words, "--version", "1"]) == cli.DONE
+    assert named[-1] == ("1", "champion")
+    found = promote.in_force("shop.high_value", date(2026, 6, 1))
+    assert found is not None and found.version == "1"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "version 1 is champion, in force from 2026-05-01 on; withdrawn: version 2" in said
+    (record,) = journal.read(ShopPaths("shop").ops / "model_run.jsonl")
+    assert (record["decision"], record["model_version"]) == ("withdrawn", "2")
+    assert record["decision_reason"] == "by hand: 2 mislabels resellers; version 1 serves again"
+    # The newer one comes back the same way, and leaves the champion of the days before its own.
+    assert cli.run(command._parser(), [*words, "--version", "2"]) == cli.DONE
+    in_force = [promote.in_force("shop.high_value", date(2026, 5, day)) for day in (10, 20)]
+    assert [found and found.version for found in in_force] == ["1", "2"]
+    assert named[-1] == ("2", "champion")
 
 
 HOW = StabilityConfig()

@@ -81,12 +81,28 @@ def test_rank_that_learned_nothing_is_not_refitted(cuts: tuple[Cut, Cut, Cut]) -
     assert refit(rank, test, now, QUICK, None).served is rank
 
 
+@pytest.mark.deep
+def test_window_is_not_asked_again_the_day_after_by_the_champion_that_was_fitted_on_it(data: Path) -> None:
+    """The as_of_date lies three days after the test cut's horizon, then four: the same window."""
+    config = with_changes(QUICK, training={"steps": 10}, rivals={"trees": 20})
+    decisions = []
+    for spare_days in (3, 4):
+        day = date(2026, 6, 30) + timedelta(days=spare_days)
+        world = synthetic.write(
+            users=400, digest=f"d{spare_days}", as_of=day, spare_days=spare_days, refund_days=14
+        )
+        decisions.append(train(world.paths, day, config)[0])
+    assert [one.is_rehearsal for one in decisions] == [False, True]
+    assert "quoted_roc_auc" not in tracking.version("tiny.high_value", "1").tags
+
+
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, promote.Decision]]:
     """What the gate says on the first day, ten days later and thirty days later."""
     config = with_changes(QUICK, training={"steps": 10}, rivals={"trees": 20})
     with pytest.MonkeyPatch.context() as patch, fresh_tracking():
         patch.setenv("SHOAL_DATA", str(tmp_path_factory.mktemp("months")))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it to the store of the test before
         decisions = {}
         for days in (0, 10, 30):
             day = date(2026, 6, 30) + timedelta(days=days)

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.configs import Config, with_changes
+from ml.configs import Config, RivalConfig, with_changes
 from ml.encoder.order import OrderFeatures
 from ml.encoder.tokens import Sequences
 from ml.evaluation.buy_till_die import BuyTillDie, Purchases
 from ml.evaluation.recipes import RECIPES, Blend, Recipe
+from ml.evaluation.rivals import RFM, GradientTrees, RfmRank
 from ml.warehouse import Cut, Inputs
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK
@@ -93,6 +94,32 @@ def test_who_never_ordered_is_expected_to_spend_nothing() -> None:
     assert (known.repeats[1], known.last[1], known.age[1]) == (2, 2 * 7 / 7, 2 * 7 / 7 + 14 / 7)
     spend = BuyTillDie((0.2, 4.0, 0.8, 2.4), (6.0, 4.0, 15.0), 1.0).expected(known, 30)
     assert spend[0] == 0 < spend[1]
+
+
+def test_rank_says_of_who_never_ordered_that_it_goes_with_a_lower_score() -> None:
+    """The reasons are the ranks that make the score: the longest ago is the lowest."""
+    recency, frequency, money = RFM
+    features = pd.DataFrame(
+        {recency: [np.nan, 3.0, 40.0], frequency: [0, 5, 2], money: [0.0, 50.0, 70.0]}, index=["u", "v", "w"]
+    )
+    names, moved = RfmRank().contributions(features)
+    assert names == [recency, frequency, money]
+    assert moved[:, 0].tolist() == [1 / 3 - 1 / 2, 3 / 3 - 1 / 2, 2 / 3 - 1 / 2]
+    assert moved.mean(axis=1) + 1 / 2 == pytest.approx(RfmRank().score(features))
+
+
+@pytest.mark.parametrize("model", [RfmRank, GradientTrees])
+def test_model_of_features_refuses_to_score_without_one_of_them(
+    model: type[RfmRank | GradientTrees], data: Path
+) -> None:
+    world = synthetic.write(users=100)
+    cut = _cut(world, train=True)
+    assert cut.outcomes is not None
+    trees = GradientTrees.fit(cut.features, cut.outcomes.is_high_value, RivalConfig(trees=2, seeds=(1,)))
+    fitted = RfmRank() if model is RfmRank else trees
+    for asked in (fitted.score, fitted.contributions):
+        with pytest.raises(ValueError, match="fct_user_features lacks order_count: rebuild ml_inputs, or"):
+            asked(cut.features.drop(columns="order_count"))
 
 
 def _cut(world: synthetic.World, train: bool) -> Cut:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +25,10 @@ from ml import compare, explain, high_value, kept, packages, pages, promote, reu
 from ml.high_value import HighValue
 from ml.judged import Judged
 from ml.score import score
+from ml.segments import stability
 from ml.segments.behaviour import BehaviourSegments
-from ml.train import Material, _fit_bert, _fit_rivals, _judge, train
+from ml.segments.clusters import Trial
+from ml.train import Material, _beside, _fit_bert, _fit_rivals, _judge, _moved_by_behaviour, train
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
@@ -69,7 +72,9 @@ def test_page_of_a_training_tells_verdict_data_and_pictures(trained: synthetic.W
     told = parent.data.tags[pages.NOTE].splitlines()
     assert told[0].startswith(f"{choice} 0.") and told[0].endswith(", promoted")
     assert any(line.startswith("| test | 2026-05-31 | 500 |") for line in told)
-    assert parent.data.params == {key: str(value) for key, value in QUICK.dotted().items()}
+    whole = {key: str(value) for key, value in QUICK.dotted().items()}
+    for run in found.values():
+        assert tracking.client().get_run(run["run_id"]).data.params == whole, run["name"]
     read = {
         (tag.value, one.dataset.name, one.dataset.digest, json.loads(one.dataset.profile)["num_rows"])
         for one in parent.inputs.dataset_inputs
@@ -168,7 +173,7 @@ def test_two_runs_are_compared_on_the_users_that_both_judged(trained: synthetic.
         [logged[f"gap/lightgbm/roc_auc{end}"] for end in ("", "_low", "_high")], abs=1e-5
     )
     assert found.tags["stage"] == ("lightgbm", "bert")
-    assert found.params["network.layers"] == ("-", "2")
+    assert found.params == {}  # each carries the whole config of their training
     with pytest.raises(UsageError, match="no run of tiny begin with 'zz'"):
         tracking.find_run("tiny", "zz")
 
@@ -414,8 +419,53 @@ def test_every_training_notes_whether_its_segments_hold_and_agree(trained: synth
     }
     assert {(row["gate"], row["ari_vs_champion"], row["jaccard"]) for row in again} == {("young", 1.0, 1.0)}
     assert min(row["bootstrap_jaccard"] for row in rows) > 0.5
+    assert {row["behaviour_moved_share"] for row in rows} == {None}  # no day lies between the trainings
+    metrics = tracking.client().get_run(again[0]["run_id"]).data.metrics
+    assert {
+        "k/bootstrap",
+        "k/held_out",
+        "k/difference",
+        "bootstrap",
+        "held_out",
+        "difference",
+    } < metrics.keys()
     tags = tracking.client().get_run(again[0]["run_id"]).data.tags
     assert tags["gate"] == "young" and "adjusted Rand index 1.00" in tags["decision"]
+
+
+def test_champion_that_places_two_days_tells_who_moved_by_behaviour(trained: synthetic.World) -> None:
+    champion = tracking.with_alias(tracking.registered_name("tiny", tracking.BEHAVIOUR), "champion")
+    assert champion is not None
+    held = BehaviourSegments.load(champion.package(), None)
+    # The champion's day, and a week later, when a buyer and a carter do what the other did.
+    for day, digest in ((trained.as_of, "then"), (trained.as_of + timedelta(days=7), "now")):
+        later = synthetic.write(shop="later", users=200, digest=digest, as_of=day)
+    buyer, carter = (
+        next(user for user, kind in later.truth.items() if kind == one) for one in synthetic.TITLES
+    )
+    file = later.paths.snapshots / "now" / "fct_user_sequences.parquet"
+    swap = f"case user_key when '{carter}' then '{buyer}' when '{buyer}' then '{carter}' else user_key end"
+    pq.write_table(duckdb.sql(f"select * replace ({swap} as user_key) from '{file}'").to_arrow_table(), file)
+    material = Material.read(later.paths, later.as_of, QUICK, Inputs.of(later.paths, later.as_of))
+    before = held.before(champion.version, material.now)
+    assert _moved_by_behaviour(material, champion, held, before) == 2 / 200
+    # That day is this one, or its snapshot is gone.
+    same = Material.read(later.paths, trained.as_of, QUICK, Inputs.of(later.paths, trained.as_of))
+    assert _moved_by_behaviour(same, champion, held, held.before("1", same.now)) is None
+    gone = replace(champion, tags={**champion.tags, "known_through": str(trained.as_of - timedelta(days=1))})
+    assert _moved_by_behaviour(material, gone, held, before) is None
+
+
+def test_decision_tells_who_moved_by_behaviour_and_what_no_k_avoids() -> None:
+    decision = promote.Decision("behaviour_segments", True, "renewed")
+    found = stability.Stability({}, 0.9, None, behaviour_moved_share=0.125)
+    told = _beside(decision, found, Trial(2, 0.9, 3, 0.1), QUICK.clusters)
+    assert told.reason == (
+        "renewed; 12% of the users moved since the champion was trained, by what they did; "
+        "no number of segments leaves each of them 10 users: the smallest has 3"
+    )
+    quiet = _beside(decision, stability.Stability({}, 0.9, None), Trial(2, 0.9, 10, 0.1), QUICK.clusters)
+    assert quiet == decision
 
 
 def test_cost_of_a_model_holds_what_its_fit_took(trained: synthetic.World) -> None:
