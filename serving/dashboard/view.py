@@ -51,10 +51,14 @@ class View:
         count, unit = looks.hours((datetime.now(UTC) - self.published.published_at).total_seconds() / 3600)
         return self.say(f"{unit}_ago", n=count)
 
-    def say_model(self, model: str) -> str:
-        """Return a model's name as people call it; its own where nobody has named it."""
-        key = f"model_{model}"
-        return self.say(key) if key in texts() else model
+    def call(self, kind: str, name: Any) -> str:
+        """Return what people call a model, a feature or the like; its own name where words.csv has none."""
+        key = f"{kind}_{name}"
+        return self.say(key) if key in texts() else str(name)
+
+    def called(self, kind: str, names: pd.Series) -> pd.Series:
+        """Return what people call each of them; nothing where there is none."""
+        return names.map(lambda name: self.call(kind, name), na_action="ignore")
 
     @property
     def name(self) -> str:

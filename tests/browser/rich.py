@@ -22,6 +22,16 @@ select
     case when one.segment_code = other.segment_code then 200 else 12 end::bigint as users
 from codes as one cross join codes as other cross join days
 union all by name
+select 'behaviour' as scheme, days.before as from_date, newest as to_date, from_code, to_code,
+    'none' as cause, users::bigint as users
+from (select min(segment_code) as first from codes), days, (values
+    ('IDENTIFIED', 'first', 50), ('first', 'IDENTIFIED', 40), ('NEW', 'first', 25), ('first', 'ABSENT', 21),
+    ('first', 'ERASED', 11), ('_other', '_other', 30)
+) as others (from_end, to_end, users),
+lateral (select
+    case from_end when 'first' then first else from_end end as from_code,
+    case to_end when 'first' then first else to_end end as to_code)
+union all by name
 select 'behaviour' as scheme, days.before as from_date, newest as to_date, min(segment_code) as from_code,
     max(segment_code) as to_code, 'model' as cause, 31::bigint as users
 from codes cross join days group by all;
@@ -31,18 +41,20 @@ select
     as_of_date, 'behaviour' as scheme, segment_code, feature, 2.4 as segment_value, 1.0 as population_value,
     index_100, 0.8 as effect_size, rank, sentence_en, sentence_zh
 from codes cross join (values
-    ('orders', 240.0, 1, 'buys 2.4 times as often as the average customer', '购买频次是平均顾客的2.4倍'),
-    ('discount share', 61.0, 2, 'takes 39 % fewer discounts', '折扣使用少39%')
+    ('order_count', 240.0, 1, 'buys 2.4 times as often as the average customer', '购买频次是平均顾客的2.4倍'),
+    ('discount_share', 61.0, 2, 'takes 39 % fewer discounts', '折扣使用少39%')
 ) as features (feature, index_100, rank, sentence_en, sentence_zh);
 
 create or replace table bi.segment_journey as
-select as_of_date, 'behaviour' as scheme, segment_code, 'view → cart → pay' as journey, 'within a day' as gap,
-    64::bigint as users, 0.12 as user_share
+select as_of_date, 'behaviour' as scheme, segment_code, 1 as rank, 'view toys' as first_step,
+    'same_visit' as first_gap, 'cart toys' as middle_step, 'same_day' as last_gap,
+    'purchase toys' as last_step, 64::bigint as users, 0.12 as user_share
 from codes;
 
 create or replace table bi.segment_stability as
-select 'run' as run_id, 'behaviour' as scheme, segment_code, 'kept' as event, 0.91 as jaccard,
-    0.93 as bootstrap_jaccard, 0.04 as moved_share, 0.02 as psi, 'pass' as gate,
+select 'run' as run_id, 'behaviour' as scheme, segment_code, 'Night owls' as segment_name_en,
+    '夜间活跃' as segment_name_zh, 'kept' as event, 0.91 as jaccard,
+    0.93 as bootstrap_jaccard, 0.04 as moved_share, 0.02 as psi, 'young' as gate,
     'they hold, and still fit' as decision_reason, '2' as model_version,
     timestamp '2025-05-29 08:00' as recorded_at
 from codes;
@@ -57,11 +69,17 @@ from bi.user_segment_current;
 
 create or replace table bi.score_backtest as
 select 'high_value' as score_name, as_of_date - (30 * months.n)::integer as as_of_date, 'bert' as model_name,
-    'all' as scheme, 1500 as n, 110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low,
-    0.86 as auc_ci_high,
+    (select max(model_version) from bi.user_score_daily) as model_version, 'all' as scheme,
+    'all' as population, 1500 as n,
+    110 as n_positive, 0.80 + months.n / 100 as auc, 0.76 as auc_ci_low, 0.86 as auc_ci_high,
     'rfm_logistic' as rival_name, 0.77 + months.n / 100 as rival_auc, 0.06 as brier, 4.1 as lift_top_decile,
-    0.01 as calibration_error
+    0.01 * months.n as calibration_error
 from (select max(as_of_date) as as_of_date from codes), range(1, 4) as months (n);
+
+insert into bi.user_score_daily
+select scores.* replace (as_of_date - (30 * months.n)::integer as as_of_date)
+from bi.user_score_daily as scores, range(1, 4) as months (n)
+where as_of_date = (select max(as_of_date) from codes);
 
 delete from ops.model_run;
 insert into ops.model_run by name

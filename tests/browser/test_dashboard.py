@@ -73,8 +73,9 @@ def test_a_page_shows_what_it_should_at_each_width(
         ("segments", "buys 2.4 times as often"),
         ("flows", "By the model"),
         ("segment", "How long users stay"),
-        ("segment", "view → cart → pay"),
+        ("segment", "Typical journeys"),
         ("model", "bert beats rfm_logistic by 0.031"),
+        ("model", "The tenth with the highest scores"),
         ("model", "Do the segments hold?"),
     ],
 )
@@ -83,12 +84,28 @@ def test_a_page_shows_more_once_more_is_published(page: str, told: str, size: st
     shown = visitor.look(address_of(page))
     visitor.photograph(f"rich_{page}_{size}")
     assert shown.get_by_test_id("stException").count() == 0
-    if page == "segment" and "→" in told:  # a table is drawn on a canvas, and its words stand beside it
+    if told == "Typical journeys":  # a table is drawn on a canvas, and its words stand beside it
         assert texts()["no_journeys"]["en"] not in shown.inner_text("body")
         assert shown.get_by_test_id("stDataFrame").count() >= 3
     else:
         assert told in shown.inner_text("body")
         assert shown.locator(".js-plotly-plot").count() >= 1
+
+
+def test_who_is_known_to_have_stayed_or_moved_is_told_apart_from_who_is_not(visit_rich: Visit) -> None:
+    shown = visit_rich().look("/flows?scheme=behaviour")
+    figures = {" ".join(figure.split()) for figure in shown.get_by_test_id("stMetric").all_inner_texts()}
+    assert {"Told together 30", "New 25", "Gone 21"} <= figures
+
+
+def test_rich_pages_call_everything_by_its_chinese_name(visit_rich: Visit) -> None:
+    visitor = visit_rich()
+    for page, told in (("segment", "订单数"), ("model", "校准误差"), ("flows", "合计显示")):
+        shown = visitor.look(f"{address_of(page)}?lang=zh&scheme=behaviour")
+        visitor.photograph(f"zh_rich_{page}_desktop")
+        assert shown.get_by_test_id("stException").count() == 0
+        assert told in shown.inner_text("body")
+        assert "order_count" not in shown.inner_text("body")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
 from serving.dashboard import looks
+from serving.dashboard.folds import PLACED, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
 
@@ -14,24 +15,26 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-NEW, ABSENT = "NEW", "ABSENT"
+NEW, ABSENT, IDENTIFIED, ERASED = "NEW", "ABSENT", "IDENTIFIED", "ERASED"
+NOWHERE = (NEW, ABSENT, IDENTIFIED, ERASED)
+"""Ends of users whom only one of the two days knows, under that key at least."""
 
-MOVED = """
+MOVED = f"""
     select
         coalesce(earlier.segment_code, 'NEW') as from_code,
         coalesce(later.segment_code, 'ABSENT') as to_code,
         count(*) as users
     from (
-        select user_key, segment_code from bi.user_segment_daily
+        select user_key, segment_code from {PLACED} as placed
         where as_of_date = $from_day and scheme = $scheme
     ) as earlier
     full join (
-        select user_key, segment_code from bi.user_segment_daily
+        select user_key, segment_code from {PLACED} as placed
         where as_of_date = $to_day and scheme = $scheme
     ) as later on earlier.user_key = later.user_key
     group by all
     order by all
-"""
+"""  # noqa: S608 - our own text
 
 PUBLISHED = """
     select from_code, to_code, sum(users)::bigint as users,
@@ -86,38 +89,6 @@ def render(view: View) -> None:
         table(view, named, f"flows_{scheme}_{from_day}_{to_day}", headings)
 
 
-def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
-    """Fold flows of fewer than k users into ``_other``, so that no sum gives one of them away.
-
-    Of each segment's flows, out of it and into it, those that are hidden make none or at least k users: where
-    they would make fewer, the next smallest is hidden too. What left a segment goes to ``_other`` then, and
-    users still add up to those who were in it. What even so makes fewer than k users is left out.
-
-    Parameters
-    ----------
-    flows
-        from_code, to_code, users; one row per pair.
-    """
-    hidden = flows["users"] < k
-    ends = ("from_code", "to_code")
-    while True:
-        more = set()
-        for end in ends:
-            for _, rows in flows.groupby(end):
-                small = rows["users"][hidden[rows.index]]
-                shown = rows["users"][~hidden[rows.index]]
-                if 0 < small.sum() < k and not shown.empty:
-                    more.add(shown.idxmin())
-        if not more:
-            break
-        hidden[list(more)] = True
-    folded = flows[hidden].groupby("from_code", as_index=False)["users"].sum().assign(to_code=OTHER)
-    import pandas as pd
-
-    told_of = pd.concat([flows[~hidden], folded[folded["users"] >= k]], ignore_index=True)
-    return told_of[["from_code", "to_code", "users"]]
-
-
 def _flows(view: View, scheme: str, from_day: Any, to_day: Any) -> pd.DataFrame:
     asked = {"scheme": scheme, "from_day": from_day, "to_day": to_day}
     if view.published.has("segment_migration"):
@@ -129,7 +100,7 @@ def _flows(view: View, scheme: str, from_day: Any, to_day: Any) -> pd.DataFrame:
 
 def _names(view: View, scheme: str, from_day: Any, to_day: Any) -> dict[str, str]:
     rows = view.published.ask(NAMES.format(name=view.name), scheme=scheme, from_day=from_day, to_day=to_day)
-    special = {code: view.say(f"flow_{code.lower()}") for code in (NEW, ABSENT, "IDENTIFIED", "ERASED")}
+    special = {code: view.say(f"flow_{code.lower()}") for code in NOWHERE}
     return {
         **dict(zip(rows["segment_code"], rows["name"], strict=True)),
         **special,
@@ -137,23 +108,45 @@ def _names(view: View, scheme: str, from_day: Any, to_day: Any) -> dict[str, str
     }
 
 
+class Counts(NamedTuple):
+    """Users by what is known of them."""
+
+    stayed: int
+    moved: int
+    untold: int
+    came: int
+    gone: int
+
+
+def count(flows: pd.DataFrame) -> Counts:
+    """Count who stayed and who moved where both segments are told, and those of whom neither is known."""
+    is_of_both = ~flows["from_code"].isin(NOWHERE) & ~flows["to_code"].isin(NOWHERE)
+    is_untold = is_of_both & ((flows["from_code"] == OTHER) | (flows["to_code"] == OTHER))
+    is_stay = flows["from_code"] == flows["to_code"]
+    groups = (
+        is_of_both & ~is_untold & is_stay,
+        is_of_both & ~is_untold & ~is_stay,
+        is_untold,
+        flows["from_code"] == NEW,
+        flows["to_code"] == ABSENT,
+    )
+    return Counts(*(int(flows.loc[group, "users"].sum()) for group in groups))
+
+
 def _figures(view: View, flows: pd.DataFrame, moved: pd.DataFrame) -> None:
-    came = flows.loc[flows["from_code"] == NEW, "users"].sum()
-    left = flows.loc[flows["to_code"] == ABSENT, "users"].sum()
-    both = flows[~flows["from_code"].isin([NEW]) & ~flows["to_code"].isin([ABSENT])]
-    stayed = both.loc[both["from_code"] == both["to_code"], "users"].sum()
-    known = max(int(both["users"].sum()), 1)
+    counts = count(flows)
+    known = counts.stayed + counts.moved
+    figures = {
+        "stayed": looks.percent(counts.stayed / known if known else None),
+        "moved": looks.number(counts.moved),
+    }
+    if "by_model" in moved:
+        by_model = count(moved.assign(users=moved["by_model"])).moved
+        figures["by_model"] = looks.number(by_model) if by_model == 0 or by_model >= LEAST else f"< {LEAST}"
+    figures |= {name: looks.number(getattr(counts, name)) for name in ("untold", "came", "gone")}
     with st.container(horizontal=True):
-        st.metric(
-            view.say("stayed"), looks.percent(stayed / known), help=view.say("stayed_means"), border=True
-        )
-        st.metric(view.say("moved"), looks.number(known - stayed), help=view.say("moved_means"), border=True)
-        if "by_model" in moved:
-            by_model = moved.loc[moved["from_code"] != moved["to_code"], "by_model"].sum()
-            shown = looks.number(by_model) if by_model == 0 or by_model >= LEAST else f"< {LEAST}"
-            st.metric(view.say("by_model"), shown, help=view.say("by_model_means"), border=True)
-        st.metric(view.say("came"), looks.number(came), help=view.say("came_means"), border=True)
-        st.metric(view.say("gone"), looks.number(left), help=view.say("gone_means"), border=True)
+        for name, figure in figures.items():
+            st.metric(view.say(name), figure, help=view.say(f"{name}_means"), border=True)
 
 
 def _sankey(view: View, flows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
@@ -180,7 +173,9 @@ def _sankey(view: View, flows: pd.DataFrame, names: dict[str, str]) -> go.Figure
                 "target": [place["to", code] for code in flows["to_code"]],
                 "value": flows["users"].tolist(),
                 "color": [
-                    faded(looks.MUTED if one == other else colours[one], 0.35 if one == other else 0.5)
+                    faded(looks.MUTED, 0.35)
+                    if one == other or OTHER in (one, other)
+                    else faded(colours[one], 0.5)
                     for one, other in zip(flows["from_code"], flows["to_code"], strict=True)
                 ],
                 "hovertemplate": "%{source.label} → %{target.label}<br>%{value:,.0f}<extra></extra>",

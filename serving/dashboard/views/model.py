@@ -10,6 +10,7 @@ import streamlit as st
 
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
+from serving.groups import LEAST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,16 +33,27 @@ SERVING = """
 """
 
 BACKTEST = """
+    with expected_shares as (
+        select as_of_date, model_version, avg(score) as expected_share,
+            avg(score) filter (where decile = 1) as expected_top_share
+        from bi.user_score_daily
+        where score_name = 'high_value'
+        group by as_of_date, model_version
+    )
+
     select as_of_date, model_name, n, n_positive, auc, auc_ci_low, auc_ci_high, rival_name, rival_auc, brier,
-        lift_top_decile, calibration_error
+        lift_top_decile, calibration_error, expected_share, n_positive / n as realised_share,
+        case when n >= 10 * $k then expected_top_share end as expected_top_share,
+        case when n >= 10 * $k then lift_top_decile * n_positive / n end as realised_top_share
     from bi.score_backtest
-    where score_name = 'high_value' and scheme = 'all'
+    left join expected_shares using (as_of_date, model_version)
+    where score_name = 'high_value' and scheme = 'all' and population = 'all'
     order by as_of_date
 """
 
 STABILITY = """
-    select scheme, segment_code, model_version, event, jaccard, bootstrap_jaccard, moved_share, psi, gate,
-        decision_reason, recorded_at
+    select scheme, coalesce({name}, segment_code) as name, model_version, event, jaccard, bootstrap_jaccard,
+        moved_share, psi, gate, decision_reason, recorded_at
     from bi.segment_stability
     where recorded_at = (select max(recorded_at) from bi.segment_stability)
     order by scheme, segment_code
@@ -84,11 +96,14 @@ def render(view: View) -> None:
                 "cpu_seconds_per_1000_users": (view.say("cpu_per_1000"), "decimal"),
                 "mlflow_run_id": (view.say("mlflow_run"), "text"),
             }
-            table(view, judged[judged["day"] == day], f"models_{day}", columns)
-    st.subheader(view.say("past_scores"))
+            named = judged[judged["day"] == day].assign(
+                **{
+                    column: view.called(kind, judged[column])
+                    for column, kind in (("model", "model"), ("measure", "metric"), ("decision", "decision"))
+                }
+            )
+            table(view, named, f"models_{day}", columns)
     _realised(view)
-    st.subheader(view.say("calibration"))
-    nothing(view, view.say("calibration_told"))
     if view.published.has("segment_stability"):
         _stability(view)
 
@@ -113,7 +128,7 @@ def _serving(view: View) -> None:
         return
     served = rows.iloc[0]
     with st.container(horizontal=True):
-        st.metric(view.say("serves_today"), view.say_model(served["model_name"]), border=True)
+        st.metric(view.say("serves_today"), view.call("model", served["model_name"]), border=True)
         st.metric(view.say("model_version"), str(served["model_version"]), border=True)
         st.metric(view.say("users_scored"), looks.number(served["users"]), border=True)
         st.metric(view.say("looks_ahead"), view.say("days", n=int(served["horizon_days"])), border=True)
@@ -127,7 +142,7 @@ def _intervals(view: View, rows: pd.DataFrame) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=shown["value"],
-            y=[view.say_model(model) for model in shown["model"]],
+            y=[view.call("model", model) for model in shown["model"]],
             mode="markers+text",
             text=[f"{value:.3f}" for value in shown["value"]],
             textposition="top center",
@@ -156,7 +171,7 @@ def _intervals(view: View, rows: pd.DataFrame) -> go.Figure:
 def _stability(view: View) -> None:
     """Show whether the newest clusters hold, and whether they are those in force."""
     st.subheader(view.say("stability"))
-    rows = view.published.ask(STABILITY)
+    rows = view.published.ask(STABILITY.format(name=view.name))
     if rows.empty:
         nothing(view, view.say("no_models"))
         return
@@ -164,9 +179,11 @@ def _stability(view: View) -> None:
     reason = rows["decision_reason"].dropna()
     if not reason.empty:
         told(f"<b>{view.say('decision')}</b> {escape(reason.iloc[0])}")
+    for column in ("scheme", "event", "gate"):
+        rows[column] = view.called(column, rows[column])
     columns = {
         "scheme": (view.say("scheme"), "text"),
-        "segment_code": (view.say("segment"), "text"),
+        "name": (view.say("segment"), "text"),
         "event": (view.say("event"), "text"),
         "bootstrap_jaccard": (view.say("bootstrap_jaccard"), "decimal"),
         "jaccard": (view.say("jaccard"), "decimal"),
@@ -177,27 +194,66 @@ def _stability(view: View) -> None:
 
 
 def _realised(view: View) -> None:
-    import plotly.graph_objects as go
-
-    rows = view.published.ask(BACKTEST) if view.published.has("score_backtest") else None
+    st.subheader(view.say("past_scores"))
+    rows = view.published.ask(BACKTEST, k=LEAST) if view.published.has("score_backtest") else None
     if rows is None or rows.empty:
         nothing(view, view.say("no_backtest"))
         return
-    figure = go.Figure()
-    for column, name, colour in (
-        ("auc", view.say("what_was_served"), looks.ACCENT),
-        ("rival_auc", view.say("simple_rival"), looks.MUTED),
-    ):
-        figure.add_scatter(
-            x=rows["as_of_date"], y=rows[column], name=name, line={"color": colour, "width": 2.5}
-        )
-    chart(looks.tidy(figure, 280), "realised")
-    kinds = {
-        "as_of_date": "date",
-        "model_name": "text",
-        "rival_name": "text",
-        "n": "number",
-        "n_positive": "number",
+    lines = {"auc": view.say("what_was_served"), "rival_auc": view.say("simple_rival")}
+    chart(_through_time(rows, lines, 280), "realised")
+    st.subheader(view.say("calibration"))
+    told(view.say("calibration_told"))
+    _calibration(view, rows)
+    for column in ("model_name", "rival_name"):
+        rows[column] = view.called("model", rows[column])
+    headings = {
+        "as_of_date": (view.say("day"), "date"),
+        "model_name": (view.say("model"), "text"),
+        "n": (view.say("users_scored"), "number"),
+        "n_positive": (view.say("high_value_came"), "number"),
+        "auc": (view.say("metric_roc_auc"), "decimal"),
+        "auc_ci_low": (view.say("low"), "decimal"),
+        "auc_ci_high": (view.say("high"), "decimal"),
+        "rival_name": (view.say("simple_rival"), "text"),
+        "rival_auc": (view.say("rival_auc"), "decimal"),
+        "lift_top_decile": (view.say("metric_lift_top_decile"), "decimal"),
+        "brier": (view.say("metric_brier"), "decimal"),
+        "calibration_error": (view.say("calibration_error"), "percent"),
+        "expected_share": (view.say("expected_share"), "percent"),
+        "realised_share": (view.say("realised_share"), "percent"),
+        "expected_top_share": (view.say("expected_top_share"), "percent"),
+        "realised_top_share": (view.say("realised_top_share"), "percent"),
     }
-    headings = {column: (column.replace("_", " "), kinds.get(column, "decimal")) for column in rows}
     table(view, rows, "backtest", headings)
+
+
+def _calibration(view: View, rows: pd.DataFrame) -> None:
+    """Show what scores expected beside what came: of all, of the best tenth, and how far off by tenths."""
+    expected, came = view.say("expected"), view.say("realised")
+    panels = (
+        ("all_users", {"expected_share": expected, "realised_share": came}),
+        ("best_tenth", {"expected_top_share": expected, "realised_top_share": came}),
+        ("calibration_error", {"calibration_error": view.say("calibration_error")}),
+    )
+    for place, (key, lines) in zip(st.columns(3), panels, strict=True):
+        figure = _through_time(rows, lines, 250)
+        figure.update_yaxes(rangemode="tozero", tickformat=".1%", showgrid=True)
+        figure.update_xaxes(tickformat="%Y-%m-%d", nticks=3, ticklabelstandoff=8)
+        with place:
+            told(f"<b>{view.say(key)}</b>")
+            chart(figure, f"calibration_{key}")
+
+
+def _through_time(rows: pd.DataFrame, lines: dict[str, str], height: int) -> go.Figure:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for (column, name), colour in zip(lines.items(), (looks.ACCENT, looks.MUTED), strict=False):
+        figure.add_scatter(
+            x=rows["as_of_date"],
+            y=rows[column],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+        )
+    return looks.tidy(figure, height)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from serving.dashboard import apart, looks
+from serving.dashboard.folds import PLACED, few, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.dashboard.views import segments
-from serving.groups import LEAST
+from serving.groups import LEAST, OTHER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,28 +25,31 @@ MEANING = """
     order by valid_from desc
 """
 
-DECILES = """
-    select scores.decile, count(*) as users
-    from bi.user_segment_daily as segments
-    inner join bi.user_score_daily as scores
-        on segments.user_key = scores.user_key and segments.as_of_date = scores.as_of_date
-    where segments.scheme = $scheme and segments.segment_code = $code and segments.as_of_date = $day
-        and scores.score_name = 'high_value'
-    group by scores.decile
-    order by scores.decile
-"""
+NOT_THERE = "none"
 
-ELSEWHERE = """
-    select others.scheme, others.segment_code, max(others.{name}) as name, count(*) as users
-    from bi.user_segment_daily as segments
-    inner join bi.user_segment_daily as others
-        on segments.user_key = others.user_key and segments.as_of_date = others.as_of_date
-    where segments.scheme = $scheme and segments.segment_code = $code and segments.as_of_date = $day
-        and others.scheme <> $scheme
-    group by others.scheme, others.segment_code
-    having count(*) >= $k
-    order by others.scheme, users desc
-"""
+DECILES = f"""
+    select segments.segment_code as from_code, coalesce(scores.decile::varchar, 'none') as to_code,
+        count(*) as users
+    from {PLACED} as segments
+    left join bi.user_score_daily as scores
+        on segments.user_key = scores.user_key and scores.as_of_date = $day
+            and scores.score_name = 'high_value'
+    where segments.scheme = $scheme and segments.as_of_date = $day
+    group by all
+    order by all
+"""  # noqa: S608 - our own text
+"""Of all segments: what is told of one is not to betray another."""
+
+ELSEWHERE = f"""
+    select segments.segment_code as from_code, coalesce(others.segment_code, 'none') as to_code,
+        count(*) as users
+    from {PLACED} as segments
+    left join {PLACED} as others
+        on segments.user_key = others.user_key and others.as_of_date = $day and others.scheme = $other
+    where segments.scheme = $scheme and segments.as_of_date = $day
+    group by all
+    order by all
+"""  # noqa: S608 - our own text
 
 INDEX = """
     select feature, segment_value, population_value, index_100, effect_size, rank, {sentence} as sentence
@@ -55,20 +59,26 @@ INDEX = """
 """
 
 STAYS = """
-    select coalesce(exit_reason, 'still_there') as reason, count(*) as users,
-        median(date_diff('day', valid_from, coalesce(valid_to, $day))) as days_median
-    from bi.user_segment_history
-    where scheme = $scheme and segment_code = $code and valid_from <= $day
-    group by 1
-    having count(*) >= $k
-    order by users desc
+    with newest_stays as (
+        select distinct on (user_key)
+            case when valid_to <= $day then coalesce(exit_reason, 'absent') else 'still_there' end as reason,
+            date_diff('day', valid_from, least(coalesce(valid_to, $day), $day)) as days
+        from bi.user_segment_history
+        where scheme = $scheme and segment_code = $code and valid_from <= $day
+        order by user_key, valid_from desc
+    )
+
+    select reason, count(*) as users, median(days) as days_median
+    from newest_stays
+    group by reason
+    order by users desc, reason
 """
 
 JOURNEYS = """
-    select * from bi.segment_journey
+    select rank, first_step, first_gap, middle_step, last_gap, last_step, users, user_share
+    from bi.segment_journey
     where scheme = $scheme and segment_code = $code and as_of_date = $day and users >= $k
-    order by users desc
-    limit 20
+    order by rank
 """
 
 
@@ -148,6 +158,7 @@ def _beside_the_average(view: View, profile: pd.DataFrame, asked: dict[str, Any]
 
 
 def _index_told(view: View, rows: pd.DataFrame) -> None:
+    rows["feature"] = view.called("feature", rows["feature"])
     first = rows.head(10)
     told("<br>".join(map(escape, first["sentence"].dropna().head(5))))
     chart(_index_bars(first["feature"].tolist(), first["index_100"].tolist(), [""] * len(first)), "index")
@@ -229,22 +240,35 @@ def _history(view: View, scheme: str, code: str) -> None:
             chart(figure, f"history_{column}")
 
 
+def _crossed(view: View, query: str, asked: dict[str, Any]) -> dict[str, int]:
+    """Return how many users of a segment stand where; nothing where no segment's users stand anywhere."""
+    values = {name: value for name, value in asked.items() if name != "code"}
+    cells = view.published.ask(query, **values)
+    if (cells["to_code"] == NOT_THERE).all():
+        return {}
+    told_of = fold(cells)
+    rows = told_of[told_of["from_code"] == asked["code"]].sort_values("users", ascending=False)
+    return dict(zip(rows["to_code"], rows["users"], strict=True))
+
+
 def _deciles(view: View, asked: dict[str, Any]) -> None:
     import plotly.graph_objects as go
 
     st.subheader(view.say("expected_value_tenths"))
-    rows = view.published.ask(DECILES, **asked)
-    shown = rows[rows["users"] >= LEAST]
-    if shown.empty:
+    users = _crossed(view, DECILES, asked)
+    if not users:
         nothing(view, view.say("no_scores"))
         return
     told(view.say("tenths_told", k=LEAST))
+    names = {str(decile): str(decile) for decile in range(1, 11)}
+    rest = {OTHER: view.say("untold"), NOT_THERE: view.say("no_score")}
+    names |= {code: name for code, name in rest.items() if code in users}
     figure = go.Figure(
         go.Bar(
-            x=shown["decile"],
-            y=shown["users"],
+            x=list(names.values()),
+            y=[users.get(code, 0) for code in names],
             marker={
-                "color": [looks.ACCENT if decile == 1 else looks.MUTED for decile in shown["decile"]],
+                "color": [looks.ACCENT if code == "1" else looks.MUTED for code in names],
                 "cornerradius": 3,
             },
             hovertemplate="%{x}: %{y:,.0f}<extra></extra>",
@@ -252,36 +276,56 @@ def _deciles(view: View, asked: dict[str, Any]) -> None:
     )
     looks.tidy(figure, 260, bargap=0.3)
     figure.update_yaxes(showgrid=True)
-    figure.update_xaxes(tickmode="array", tickvals=list(range(1, 11)), range=[0.4, 10.6])
+    figure.update_xaxes(type="category")
     chart(figure, "deciles")
 
 
 def _elsewhere(view: View, asked: dict[str, Any]) -> None:
+    import pandas as pd
+
     st.subheader(view.say("elsewhere"))
     told(view.say("elsewhere_told", k=LEAST))
-    rows = view.published.ask(ELSEWHERE.format(name=view.name), k=LEAST, **asked)
-    rows["scheme"] = rows["scheme"].map(lambda scheme: view.say(f"scheme_{scheme}"))
+    rows = []
+    for other in view.schemes():
+        if other == asked["scheme"]:
+            continue
+        profile = segments.profile_of(view, other, asked["day"])
+        names = dict(zip(profile["segment_code"], profile[view.name], strict=True))
+        names |= {OTHER: view.say("untold"), NOT_THERE: view.say("not_there")}
+        for code, users in _crossed(view, ELSEWHERE, asked | {"other": other}).items():
+            rows.append((view.say(f"scheme_{other}"), names.get(code, code), users))
     headings = {
         "scheme": (view.say("scheme"), "text"),
         "name": (view.say("segment"), "text"),
         "users": (view.say("users"), "number"),
     }
-    table(view, rows, "elsewhere", headings, 230)
+    table(view, pd.DataFrame(rows, columns=list(headings)), "elsewhere", headings, 230)
 
 
 def _stays(view: View, asked: dict[str, Any]) -> None:
     if not view.published.has("user_segment_history"):
         return
     st.subheader(view.say("stays"))
-    told(view.say("elsewhere_told", k=LEAST))
-    rows = view.published.ask(STAYS, k=LEAST, **asked)
-    rows["reason"] = rows["reason"].map(lambda reason: view.say(f"exit_{reason}"))
+    told(view.say("stays_told", k=LEAST))
+    rows = stays_told(view.published.ask(STAYS, **asked))
+    names = {OTHER: view.say("untold")}
+    rows["reason"] = rows["reason"].map(lambda reason: names.get(reason) or view.say(f"exit_{reason}"))
     headings = {
         "reason": (view.say("reason"), "text"),
-        "users": (view.say("stays_counted"), "number"),
+        "users": (view.say("users"), "number"),
         "days_median": (view.say("days_median"), "number"),
     }
     table(view, rows, "stays", headings)
+
+
+def stays_told(rows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
+    """Return reasons with their users, those of few users told together, and of them no median."""
+    sizes = rows.set_index("reason")["users"]
+    is_few = few(sizes, k)
+    shown = rows.set_index("reason")[~is_few]
+    if sizes[is_few].sum() >= k:
+        shown.loc[OTHER, "users"] = sizes[is_few].sum()
+    return shown.astype({"users": "int64"}).reset_index()
 
 
 def _journeys(view: View, asked: dict[str, Any]) -> None:
@@ -290,20 +334,33 @@ def _journeys(view: View, asked: dict[str, Any]) -> None:
         nothing(view, view.say("no_journeys"))
         return
     rows = view.published.ask(JOURNEYS, k=LEAST, **asked)
-    hidden = {"scheme", "segment_code", "as_of_date", "run_id", "segment_name_en", "segment_name_zh"}
-    kinds = {"users": "number", "user_share": "percent", "share": "percent"}
+    for column in ("first_step", "middle_step", "last_step"):
+        rows[column] = rows[column].map(lambda step: _step(view, step))
+    for column in ("first_gap", "last_gap"):
+        rows[column] = view.called("gap", rows[column])
     headings = {
-        column: (column.replace("_", " "), kinds.get(column, "text"))
-        for column in rows
-        if column not in hidden
+        "rank": (view.say("journey_rank"), "number"),
+        "first_step": (view.say("journey_first_step"), "text"),
+        "first_gap": (view.say("journey_gap"), "text"),
+        "middle_step": (view.say("journey_middle_step"), "text"),
+        "last_gap": (view.say("journey_gap"), "text"),
+        "last_step": (view.say("journey_last_step"), "text"),
+        "users": (view.say("users"), "number"),
+        "user_share": (view.say("share_of_users"), "percent"),
     }
     table(view, rows, "journeys", headings)
+
+
+def _step(view: View, step: str) -> str:
+    event, _, category = step.partition(" ")
+    act = view.call("act", event)
+    return view.say("act_on", act=act, category=category) if category else act
 
 
 def _meanings(view: View, meaning: pd.DataFrame, code: str) -> None:
     with st.expander(view.say("what_it_meant"), icon=":material/history:"):
         told(view.say("code_told", code=code))
-        shown = meaning.assign(event=meaning["event"].map(lambda event: view.say(f"event_{event}")))
+        shown = meaning.assign(event=view.called("event", meaning["event"]))
         columns = {
             "name": (view.say("segment"), "text"),
             "event": (view.say("event"), "text"),

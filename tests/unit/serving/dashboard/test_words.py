@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from string import Formatter
 
@@ -15,6 +16,7 @@ from serving.small_groups import STEPS
 
 FOLDER = settings.ROOT / "serving" / "dashboard"
 SEEDS = settings.ROOT / "dbt_project" / "seeds"
+BI = settings.ROOT / "dbt_project" / "models" / "marts" / "bi"
 
 
 def used() -> set[str]:
@@ -34,6 +36,11 @@ PATTERNS = (
     "outcome_",
     "flow_",
     "exit_",
+    "feature_",
+    "act_",
+    "gap_",
+    "gate_",
+    "decision_",
 )
 
 
@@ -73,22 +80,59 @@ def test_every_page_measure_step_and_scheme_has_its_words() -> None:
     assert wanted - texts().keys() == set()
 
 
+def allowed(table: str, column: str) -> set[str]:
+    """Return the values that a column of a published table may have."""
+    models = yaml.safe_load((BI / "_bi.yml").read_text(encoding="utf-8"))["models"]
+    [columns] = [model["columns"] for model in models if model["name"] == table]
+    [tests] = [each["data_tests"] for each in columns if each["name"] == column]
+    [values] = [test["accepted_values"]["arguments"]["values"] for test in tests if "accepted_values" in test]
+    return set(values)
+
+
+def test_what_the_tables_name_has_its_words_and_nothing_else_does() -> None:
+    with (SEEDS / "segment_features.csv").open(encoding="utf-8", newline="") as file:
+        features = {row["feature"] for row in csv.DictReader(file)}
+    with (SEEDS / "event_types.csv").open(encoding="utf-8", newline="") as file:
+        events = {row["event_type"] for row in csv.DictReader(file) if row["is_in_sequence"] == "true"}
+    gaps = allowed("segment_journey", "first_gap") | allowed("segment_journey", "last_gap")
+    for kind, names in (
+        ("feature", features),
+        ("act", events | {"on"}),
+        ("gap", gaps),
+        ("gate", allowed("segment_stability", "gate")),
+    ):
+        worded = {key.removeprefix(f"{kind}_") for key in texts() if key.startswith(f"{kind}_")}
+        assert worded == names, kind
+
+
+def test_no_heading_is_the_name_of_a_column() -> None:
+    source = "\n".join(file.read_text(encoding="utf-8") for file in (FOLDER / "views").glob("*.py"))
+    assert 'replace("_", " ")' not in source
+
+
 def test_every_page_is_an_exposure_of_dbt_and_no_other_is() -> None:
-    models = settings.ROOT / "dbt_project" / "models" / "marts" / "bi" / "_dashboard.yml"
-    exposures = yaml.safe_load(models.read_text(encoding="utf-8"))["exposures"]
+    exposures = yaml.safe_load((BI / "_dashboard.yml").read_text(encoding="utf-8"))["exposures"]
     assert {each["name"] for each in exposures} == {f"dashboard_{page}" for page in ICONS}
     assert {each["type"] for each in exposures} == {"dashboard"}
 
 
 def test_an_exposure_names_the_tables_that_its_page_reads() -> None:
-    models = settings.ROOT / "dbt_project" / "models" / "marts" / "bi"
-    exposures = yaml.safe_load((models / "_dashboard.yml").read_text(encoding="utf-8"))["exposures"]
-    built = {file.stem for file in models.glob("*.sql")}
+    exposures = yaml.safe_load((BI / "_dashboard.yml").read_text(encoding="utf-8"))["exposures"]
+    built = {file.stem for file in BI.glob("*.sql")}
     for each in exposures:
         page = each["name"].removeprefix("dashboard_")
         files = [FOLDER / "views" / f"{page}.py"]
-        if page == "segment":
-            files += [FOLDER / "views" / "segments.py"]
+        imported = re.findall(
+            r"^from serving\.dashboard(?:\.views)?(?:\.(\w+))? import (.+)", files[0].read_text("utf-8"), re.M
+        )
+        names = {name for module, what in imported for name in ([module] if module else what.split(", "))}
+        # What every page imports reads for some of them only.
+        files += [
+            file
+            for name in names - {"view"}
+            for file in (FOLDER / f"{name}.py", FOLDER / "views" / f"{name}.py")
+            if file.exists()
+        ]
         if page in ("segments", "flows", "segment", "funnel"):
             files += [FOLDER / "view.py"]
         source = "\n".join(file.read_text(encoding="utf-8") for file in files)

@@ -1,0 +1,41 @@
+"""What the page of the models tells of past scores: what they expected beside what came."""
+
+from __future__ import annotations
+
+import duckdb
+
+from serving.dashboard.views import model
+
+
+def test_scores_are_told_beside_what_came_of_all_and_of_the_best_tenth() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("""
+            create schema bi;
+            create table bi.score_backtest (
+                score_name varchar, scheme varchar, population varchar, as_of_date date, model_name varchar,
+                model_version varchar, n bigint, n_positive bigint, auc double, auc_ci_low double,
+                auc_ci_high double, rival_name varchar, rival_auc double, brier double,
+                lift_top_decile double, calibration_error double
+            );
+            insert into bi.score_backtest by name
+            select 'high_value' as score_name, 'all' as scheme, population, days.*
+            from (values ('all'), ('untreated')) as populations (population), (values
+                (date '2026-01-01', '3', 100, 20, 2.5, 0.04), (date '2026-01-08', '3', 100, null, null, null),
+                (date '2026-01-15', '3', 99, 20, 2.5, 0.04)  -- whose best tenth is of nine users
+            ) as days (as_of_date, model_version, n, n_positive, lift_top_decile, calibration_error);
+            create table bi.user_score_daily as
+            select date '2026-01-01' as as_of_date, 'u' || n as user_key, 'high_value' as score_name,
+                '3' as model_version, n // 10 + 1 as decile, case when n < 10 then 0.6 else 0.2 end as score
+            from range(100) as users (n)
+            -- A later restatement by another model is not what was judged.
+            union all select date '2026-01-08', 'u1', 'high_value', '4', 1, 0.9
+            union all select date '2026-01-15', 'u' || n, 'high_value', '3', n // 10 + 1, 0.3
+            from range(99) as users (n);
+        """)
+        rows = connection.execute(model.BACKTEST, {"k": 10}).df()
+    told = ["expected_share", "realised_share", "expected_top_share", "realised_top_share"]
+    rows = rows[told].astype(float).round(6)
+    assert rows.iloc[0].tolist() == [(10 * 0.6 + 90 * 0.2) / 100, 20 / 100, 0.6, 2.5 * 20 / 100]
+    assert rows.iloc[1].isna().all()
+    assert rows.iloc[2].fillna(-1).tolist() == [0.3, round(20 / 99, 6), -1, -1]
+    assert len(rows) == 3  # whoever was contacted counts, and nobody twice
