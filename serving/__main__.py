@@ -15,8 +15,14 @@ from cli import ShoalError, UsageError, add_as_of, add_shop, main
 from settings import ShopPaths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from landing.ledger import LedgerFile
     from serving.publish import Outcome
 
+
+FILES_SHOWN = 5
+"""Deliveries named when a published day would be otherwise."""
 
 PLAIN = argparse.RawDescriptionHelpFormatter
 
@@ -43,8 +49,9 @@ Builds a version with the snapshot of an as_of_date and all published before it,
 it in force. `python -m warehouse build bi` comes first.
 
 What was published of a day stays: publishing it again changes nothing but run ids, and names the
-tables that the warehouse would now fill otherwise. A day before "current" never moves it back.
-While a version is pinned, the new one waits for `release`. The last 7 versions are kept.
+rows that the warehouse would now fill otherwise, and the deliveries that did it. A day before
+"current" never moves it back. While a version is pinned, the new one waits for `release`. The last 7
+versions are kept.
 """,
     "restate": """\
 Tells a published day anew, as the warehouse now computes it. Build the core and score as of that day
@@ -189,15 +196,36 @@ def _publish(arguments: argparse.Namespace) -> None:
         )
     with console.status(f"publishing {as_of}"):
         outcome = publish(_paths(arguments), as_of, arguments.rules_only)
-    for table in outcome.kept_as_published:
-        console.print(
-            f"{table}: {as_of} has been published and stays as it is, though the warehouse would now say "
-            "something else; what changes it is "
-            f'python -m serving restate {as_of} --shop {arguments.shop} --reason "…"',
-            style="yellow",
-            soft_wrap=True,
-        )
+    if outcome.differences:
+        told = "\n".join(_kept(outcome, arguments.shop))
+        console.print(told, style="yellow", markup=False, soft_wrap=True)
     _tell(outcome, arguments.shop)
+
+
+def _kept(outcome: Outcome, shop: str) -> Iterator[str]:
+    """Say which rows of a published day would be otherwise, what did it, and what changes the day."""
+    as_of, files = outcome.as_of_date, outcome.decided_since
+    yield f"{as_of} has been published and stays as it is, though the warehouse would now give other rows:"
+    for difference in outcome.differences:
+        yield f"  {difference}"
+    if files:
+        yield f"of what is dated on or before {as_of}, this was decided since its rows were computed:"
+        yield from (f"  {_decision(file)}" for file in files[:FILES_SHOWN])
+        if len(files) > FILES_SHOWN:
+            yield f"  and {len(files) - FILES_SHOWN:,} more: python -m landing ledger --shop {shop}"
+    else:
+        yield (
+            f"no delivery dated on or before {as_of} did it: none was accepted or withdrawn since its rows "
+            "were computed, so the code, a setting, a model or a name has changed"
+        )
+    yield f'what changes it is python -m serving restate {as_of} --shop {shop} --reason "…"'
+
+
+def _decision(file: LedgerFile) -> str:
+    dated = f"delivered on {file.delivered_on}" if file.delivered_on else "each row on its own day"
+    landed = "" if file.landed_at[:19] == file.decided_at[:19] else f", landed {file.landed_at[:19]}"
+    tables = ", ".join(file.delivers)
+    return f"{file.status} {file.decided_at[:19]}: {file.file_name} ({tables}; {dated}{landed})"
 
 
 def _restate(arguments: argparse.Namespace) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import journal
 from serving.content import column_names, content_hash
-from serving.tables import FACT_TABLES, quoted
+from serving.tables import FACT_TABLES, PROVENANCE, Table, quoted
 from serving.versions import sync_folder, write_whole
 from settings import ShopPaths
 
@@ -36,6 +37,32 @@ COMPARED = "user_segment_daily"
 
 DEFINITIONS = "dim_segment"
 """The segments as defined on that day, without the intervals of dim_segment: all days together make those."""
+
+
+EXAMPLES = 5
+"""Keys shown of each table that would say something else."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a table of a published day would be otherwise if it were computed now."""
+
+    table: str
+    rows: dict[str, int]
+    """How many would be *changed*, *added* or *gone*."""
+    examples: tuple[str, ...]
+    """The keys of some, at most five: ``user_key/scheme``."""
+
+    def __str__(self) -> str:
+        """Say it in a line.
+
+        Examples
+        --------
+        >>> print(Difference("user_segment_daily", {"changed": 7, "added": 1}, ("u1/rfm", "u2/rfm")))
+        user_segment_daily: 7 changed, 1 added, such as u1/rfm, u2/rfm
+        """
+        counts = ", ".join(f"{count:,} {how}" for how, count in self.rows.items())
+        return f"{self.table}: {counts}, such as {', '.join(self.examples)}"
 
 
 def folder(paths: ShopPaths, as_of: date) -> Path:
@@ -108,6 +135,27 @@ def restatements(paths: ShopPaths) -> list[journal.Record]:
     return sorted(notes, key=lambda note: (note["restated_at"], note["as_of_date"]))
 
 
+def said_at(paths: ShopPaths, as_of: date) -> str:
+    """Return when a published day was first told, or last restated.
+
+    A day that follows another in its comparisons is not told anew by that.
+    """
+    day = as_of.isoformat()
+    restated = [
+        str(note["restated_at"])
+        for note in restatements(paths)
+        if note["as_of_date"] == note["because_of"] == day
+    ]
+    published = [
+        str(record["published_at"])
+        for record in journal.read(paths.ops / "published_version.jsonl")
+        if record["event"] == "published" and record["as_of_date"] == day
+    ]
+    # A publish that was killed after it had kept the facts left the folder, and no record.
+    kept = datetime.fromtimestamp(folder(paths, as_of).stat().st_mtime, UTC).isoformat()
+    return max(restated, default=min(published, default=kept))
+
+
 def earlier_folder(paths: ShopPaths, as_of: date, version: str) -> Path:
     """Return where a day lies as it was told before a version restated it."""
     return paths.history / "restated" / as_of.isoformat() / version
@@ -178,8 +226,8 @@ def _literal(path: Path) -> str:
 
 def differences(
     connection: duckdb.DuckDBPyConnection, paths: ShopPaths, warehouse: str, as_of: date
-) -> list[str]:
-    """Say which tables of a published day would be different if they were computed now.
+) -> list[Difference]:
+    """Say which tables of a published day would be different if they were computed now, and in which rows.
 
     Compares the rows that dbt computed (its intermediate models, or where a warehouse has none, the
     table itself) with those that were published, in the columns that both have. Says nothing about a day
@@ -187,7 +235,7 @@ def differences(
     """
     if not _is_laid_out(connection, warehouse, as_of):
         return []
-    changed = []
+    found = []
     for table in FACT_TABLES:
         source = _computed(connection, warehouse, table.name, table.computed_by)
         for published in files(paths, table.name, [as_of]):
@@ -196,8 +244,50 @@ def differences(
             shared = [name for name in now if name in then]
             said = content_hash(connection, "read_parquet(?)", "as_of_date = ?", [published, as_of], shared)
             if content_hash(connection, source, "as_of_date = ?", [as_of], shared) != said:
-                changed.append(table.name)
-    return changed
+                found.append(_difference(connection, table, source, published, as_of, shared))
+    return found
+
+
+def _difference(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    source: str,
+    published: str,
+    as_of: date,
+    columns: list[str],
+) -> Difference:
+    """Compare row by row, by key, and as :func:`content_hash` does: the text of all but the provenance."""
+    key = ", ".join(quoted(name) for name in table.key if name != "as_of_date")
+    texts = ", ".join(f"cast({quoted(name)} as varchar)" for name in columns if name not in PROVENANCE)
+    rows = connection.execute(
+        f"""
+        with published as (select {key}, [{texts}] as said from read_parquet(?) where as_of_date = ?),
+        computed as (select {key}, [{texts}] as said from {source} where as_of_date = ?),
+        find_differences as (
+            select
+                concat_ws('/', {key}) as row_key,
+                case
+                    when computed.said is null then 'gone' when published.said is null then 'added'
+                    else 'changed'
+                end as how
+            from published full join computed using ({key})
+            where published.said is distinct from computed.said
+        ),
+        number_examples as (
+            select
+                how,
+                row_key,
+                count(*) over (partition by how) as row_count,
+                row_number() over (partition by how order by row_key) as place
+            from find_differences
+        )
+        select how, row_key, row_count from number_examples where place <= ?
+        order by place, how = 'gone', how = 'added'
+        """,  # noqa: S608 - identifiers from our own tables only
+        [published, as_of, as_of, EXAMPLES],
+    ).fetchall()
+    counts = {how: count for how, _, count in rows}
+    return Difference(table.name, counts, tuple(row_key for _, row_key, _ in rows[:EXAMPLES]))
 
 
 def contradictions(

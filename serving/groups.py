@@ -115,7 +115,8 @@ def release(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date
     week, before = week_of(as_of), _files(paths)
     if before and week <= date.fromisoformat(before[-1].stem):
         return None
-    shown = {(row["scheme"], row["segment_code"]): row for row in _rows(before[-1:])}
+    # Of each cell the latest release: it may have been folded, or its scheme absent, in the weeks before.
+    shown = {(row["scheme"], row["segment_code"]): row for row in _rows(before)}
     rows = []
     for cell in _cells(connection, as_of):
         row = _told(cell, week, as_of)

@@ -2,19 +2,24 @@
 
 :func:`trace` notes it when a day is published; :func:`find` follows the notes in both
 directions, from a model to the days that it spoke on, and from a day to who trained its model.
+:func:`decided_since` tells which deliveries a published day does not know.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import journal
 from cli import UsageError
-from serving.tables import FACT_TABLES, quoted
+from landing.ledger import LedgerFile
+from serving import facts
+from serving.tables import BI_TABLES, FACTS, INTERVALS, Table, quoted
 from settings import ShopPaths
+from warehouse import steps
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,7 +51,7 @@ def find(paths: ShopPaths, wanted: str) -> Trail:
         When nothing in this shop bears that id.
     """
     models = list(journal.read(paths.ops / "model_run.jsonl"))
-    told = list(journal.read(paths.ops / "run_manifest.jsonl"))
+    told = list(_manifests(paths))
     trained = [run for run in models if _is_named(run, wanted) or run["mlflow_run_id"].startswith(wanted)]
     published = [row for row in told if _is_named(row, wanted) or row["version"] == wanted]
     if not trained and not published:
@@ -62,40 +67,79 @@ def find(paths: ShopPaths, wanted: str) -> Trail:
     )
 
 
+def _manifests(paths: ShopPaths) -> Iterator[journal.Record]:
+    return journal.read(paths.ops / "run_manifest.jsonl")
+
+
 def _is_named(record: journal.Record, wanted: str) -> bool:
     return wanted in (record.get("run_id"), record.get("dag_run_id"))
 
 
 def trace(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> dict[str, Any]:
     """Return the traces of a snapshot, as columns of ``ops.run_manifest``."""
-    tables = tuple(table.name for table in FACT_TABLES)
+    build = steps.last(paths, "build bi", as_of) or {}
     return {
-        "row_run_ids": _distinct(connection, "run_id", tables, as_of),
-        "dbt_invocation_id": _dbt_invocation(paths),
+        "row_run_ids": _row_run_ids(connection, paths, as_of),
+        "dbt_invocation_id": build.get("dbt_invocation_id"),
         "mlflow_run_ids": _mlflow_runs(paths, _models(connection, as_of)),
         "validation_ids": _validations(paths, as_of),
         "inputs": _inputs(paths, as_of),
     }
 
 
-def _distinct(
-    connection: duckdb.DuckDBPyConnection, column: str, tables: tuple[str, ...], as_of: date
-) -> list[str]:
+def decided_since(paths: ShopPaths, as_of: date) -> list[LedgerFile]:
+    """Return the deliveries, dated on or before a published day, that would now change its rows.
+
+    These are the files that were accepted, replayed, held or withdrawn between two readings of the ledger:
+    the one that the published rows rest on, and the last one for this day, which the warehouse rests on. A
+    file that counts neither then nor now is none of them.
+    """
+    said_at = facts.said_at(paths, as_of)
+    readings = [
+        (str(done["at"]), str(done.get("ledger_read_at", done["at"])))
+        for done in steps.done(paths, "build core", as_of)
+    ]
+    then = max((read for built_at, read in readings if built_at <= said_at), default=said_at)
+    now = max((read for _, read in readings), default=journal.now())
+    before: dict[str, str] = {}
+    since: dict[str, journal.Record] = {}
+    for line in journal.read(paths.ledger):
+        if line["decided_at"] <= then:
+            before[line["file_id"]] = line["status"]
+        elif line["decided_at"] <= now:
+            since[line["file_id"]] = line
+    files = [LedgerFile.model_validate(line) for line in since.values()]
+    return [
+        file
+        for file in files
+        if "accepted" in (file.status, before.get(file.file_id)) and _is_dated_by(file, as_of)
+    ]
+
+
+def _is_dated_by(file: LedgerFile, as_of: date) -> bool:
+    """Whether any row was delivered by a day; where the file has no date, each was on its own."""
+    days = [file.delivered_on] if file.delivered_on else [day.event_date for day in file.tables]
+    return any(day <= as_of for day in days)
+
+
+def _row_run_ids(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> list[str]:
+    """Return the runs that computed the published rows, of facts those of the day.
+
+    A history goes on naming the runs of all days before: of these only the ones that no publication has
+    named, or each would name more than the last.
+    """
+    named = {run for told in _manifests(paths) for run in told.get("row_run_ids", ())}
     found: set[str] = set()
-    for table in tables:
-        query = f"""
-            select distinct {quoted(column)} from published.bi.{quoted(table)} where as_of_date = ?
-        """  # noqa: S608
-        found |= {value for (value,) in connection.execute(query, [as_of]).fetchall() if value}
+    for table in BI_TABLES:
+        runs = _runs(connection, table, as_of)
+        found |= runs - named if table.kind == INTERVALS else runs
     return sorted(found)
 
 
-def _dbt_invocation(paths: ShopPaths) -> str | None:
-    try:
-        results = json.loads((paths.ops / "dbt" / "target" / "run_results.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return str(results["metadata"]["invocation_id"])
+def _runs(connection: duckdb.DuckDBPyConnection, table: Table, as_of: date) -> set[str]:
+    where, values = ("as_of_date = ?", [as_of]) if table.kind == FACTS else ("true", [])
+    query = f"select distinct run_id from published.bi.{quoted(table.name)} where {where}"  # noqa: S608
+    return {run for (run,) in connection.execute(query, values).fetchall() if run}
 
 
 def _models(connection: duckdb.DuckDBPyConnection, as_of: date) -> set[tuple[str, str]]:

@@ -23,6 +23,7 @@ import journal
 import settings
 import warehouse
 from cli import GateStoppedError, ShoalError
+from landing.ledger import LedgerFile
 from serving import checks, comparisons, descriptions, facts, groups, operations, provenance, versions
 from serving.content import combined, content_hash
 from serving.tables import BI_TABLES, CURRENT, FACT_TABLES, FACTS, VERSIONS, quoted
@@ -56,7 +57,10 @@ class Outcome:
     is_in_force: bool = True
     user_count: int = 0
     row_counts: dict[str, int] = field(default_factory=dict)
-    kept_as_published: list[str] = field(default_factory=list)
+    differences: list[facts.Difference] = field(default_factory=list)
+    """What the warehouse would now say otherwise of the as_of_date, which stays as it was published."""
+    decided_since: list[LedgerFile] = field(default_factory=list)
+    """The deliveries, dated on or before it, that its rows do not know."""
     restated: list[str] = field(default_factory=list)
     """Tables of the as_of_date that now say something else."""
     compared_anew: list[date] = field(default_factory=list)
@@ -65,6 +69,11 @@ class Outcome:
     degraded_because: str | None = None
     pruned: list[str] = field(default_factory=list)
 
+    @property
+    def kept_as_published(self) -> list[str]:
+        """The tables of the as_of_date that stay, though the warehouse would say something else."""
+        return [difference.table for difference in self.differences]
+
 
 def publish(
     paths: ShopPaths, as_of: date, rules_only: bool = False, restated_because: str | None = None
@@ -72,7 +81,7 @@ def publish(
     """Publish the snapshot of an as_of_date and all published before it.
 
     Publishing a date again changes nothing: its rows are facts. If what the warehouse computes for
-    it differs now, the outcome names the tables, and the published rows stay.
+    it differs now, the outcome names the rows and the deliveries that did it, and the published rows stay.
 
     Parameters
     ----------
@@ -93,6 +102,8 @@ def publish(
         facts.recover(paths)
         with _open(building) as connection:
             outcome = _copy_from_warehouse(connection, paths, Outcome(name, as_of), restated_because)
+            if outcome.differences:
+                outcome.decided_since = provenance.decided_since(paths, as_of)
             if not rules_only:
                 _require_predictions(connection, paths, as_of)
             days = _shown_days(paths, as_of)
@@ -162,7 +173,7 @@ def _copy_from_warehouse(
             if is_published and restated_because:
                 outcome.restated = facts.contradictions(connection, paths, "working", as_of)
             elif is_published:
-                outcome.kept_as_published = facts.differences(connection, paths, "working", as_of)
+                outcome.differences = facts.differences(connection, paths, "working", as_of)
             if not is_published or outcome.restated:
                 _copy_snapshot(connection, as_of)
             is_as_said = is_published and not outcome.restated

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
+import journal
 import settings
 import warehouse
 from cli import ShoalError, UsageError, console
@@ -56,6 +58,7 @@ def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False
     with warehouse.open_locked(paths) as connection:
         empty.write(paths)
         ops.create(connection)
+        read_at = journal.now()
         follow.load_ledger(connection, paths)
         touched = follow.note_touched(connection)
         built_by = follow.last_models_digest(connection)
@@ -70,7 +73,7 @@ def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False
         dbt.build(paths, "core", variables(paths, split) | start.variables, full_refresh or is_outdated)
     with warehouse.open_locked(paths) as connection:
         follow.mark_processed(connection, digest, split.as_of_dates)
-        steps.note(connection, paths, "build core", split.as_of_date)
+        steps.note(connection, paths, "build core", split.as_of_date, ledger_read_at=read_at)
         written = snapshot.export(connection, paths, split)
     rows = ", ".join(f"{table['rows']} {name}" for name, table in written.manifest["tables"].items())
     console.print(f"snapshot {written.manifest['digest']}: {rows}")
@@ -106,7 +109,16 @@ def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) 
     with console.status("building what BI reads"):
         dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
     with warehouse.open_locked(paths) as connection:
-        steps.note(connection, paths, "build bi", split.as_of_date)
+        steps.note(connection, paths, "build bi", split.as_of_date, dbt_invocation_id=_invocation_id(paths))
+
+
+def _invocation_id(paths: ShopPaths) -> str | None:
+    """Return dbt's name for what it ran last: for who holds the warehouse lock since it ran."""
+    try:
+        results = json.loads((paths.ops / "dbt" / "target" / "run_results.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return str(results["metadata"]["invocation_id"])
 
 
 def run_id() -> str:

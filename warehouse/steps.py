@@ -25,8 +25,10 @@ COMMANDS = {
 """Which command repeats a step."""
 
 
-def note(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_of: date) -> None:
-    """Note, after its last commit, that a step of an as_of_date is done."""
+def note(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_of: date, **more: str | None
+) -> None:
+    """Note, after its last commit, that a step of an as_of_date is done, and what ``more`` is to be known."""
     outside = paths.ops / f"{TABLE}.jsonl"
     if not _is_there(connection, "ops"):
         connection.execute("create schema if not exists ops")
@@ -35,7 +37,8 @@ def note(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_
         journal.append(outside, [{"step": None}])
     token = secrets.token_hex(8)
     connection.execute(f"insert into ops.{TABLE} values (?)", [token])  # noqa: S608  our own name
-    journal.append(outside, [{"step": step, "as_of_date": as_of, "token": token, "at": journal.now()}])
+    done = {"step": step, "as_of_date": as_of, "token": token, "at": journal.now()}
+    journal.append(outside, [done | more])
 
 
 def require(
@@ -48,7 +51,7 @@ def require(
     ShoalError
         Names the step, when it was done, and the command that repeats it.
     """
-    done = _last(paths, step, as_of)
+    done = last(paths, step, as_of)
     if done is None or (_is_there(connection, schema) and _holds(connection, schema, done["token"])):
         return
     raise ShoalError(
@@ -59,7 +62,8 @@ def require(
     )
 
 
-def _last(paths: ShopPaths, step: str, as_of: date) -> journal.Record | None:
+def last(paths: ShopPaths, step: str, as_of: date) -> journal.Record | None:
+    """Return the note of a step of an as_of_date that this warehouse holds; None where it was never done."""
     found = None
     for record in journal.read(paths.ops / f"{TABLE}.jsonl"):
         if record["step"] is None:
@@ -67,6 +71,15 @@ def _last(paths: ShopPaths, step: str, as_of: date) -> journal.Record | None:
         elif (record["step"], record["as_of_date"]) == (step, as_of.isoformat()):
             found = record
     return found
+
+
+def done(paths: ShopPaths, step: str, as_of: date) -> list[journal.Record]:
+    """Return every note of a step of an as_of_date, oldest first, those of earlier warehouses too."""
+    return [
+        record
+        for record in journal.read(paths.ops / f"{TABLE}.jsonl")
+        if (record["step"], record.get("as_of_date")) == (step, as_of.isoformat())
+    ]
 
 
 def _is_there(connection: duckdb.DuckDBPyConnection, schema: str) -> bool:

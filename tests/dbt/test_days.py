@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -18,12 +19,12 @@ from serving import facts
 from serving.publish import publish
 from serving.query import connect
 from serving.restate import restate
-from serving.tables import FACT_TABLES
+from serving.tables import BI_TABLES, FACT_TABLES
 from settings import ShopPaths
 from tests import world
 from tests.dbt import days, landed
 from tests.dbt.conftest import land_world, use_shop_folder
-from warehouse import dbt
+from warehouse import dbt, steps
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,7 @@ def test_late_delivery_leaves_a_published_day_and_names_the_command(
     forward: ShopPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = days.published(forward)
+    landed.deliver(forward, FOURTH, "reviews", [], name="of_a_later_day")
     landed.deliver(forward, THIRD, "orders", [_order("mo9", "mo", "2026-04-22 10:00:00")], name="late")
     landed.deliver(forward, THIRD, "order_lines", [_line("mo9", "2026-04-22 10:00:00")], name="late")
     outcome = days.tell(forward, THIRD, run_id="late")
@@ -104,8 +106,33 @@ def test_late_delivery_leaves_a_published_day_and_names_the_command(
     assert days.published(forward) == before
     arguments = command.parser().parse_args(["publish", "--shop", world.SHOP, "--as-of", str(THIRD)])
     arguments.act(arguments)
-    said = f'python -m serving restate {THIRD} --shop {world.SHOP} --reason "…"'
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert re.search(r"user_segment_daily: \d+ changed, such as .*mo/lifecycle", told)
+    assert f": late (orders; delivered on {THIRD}" in told
+    assert f": late (order_lines; delivered on {THIRD}" in told
+    assert "of_a_later_day" not in told and "world" not in told.split("restate")[0]
+    assert f'python -m serving restate {THIRD} --shop {world.SHOP} --reason "…"' in told
+
+
+def test_run_manifest_names_the_run_and_the_dbt_run_of_every_published_row(forward: ShopPaths) -> None:
+    with connect(forward) as connection:
+        published = {
+            run
+            for table in BI_TABLES
+            for (run,) in connection.execute(f"select distinct run_id from bi.{table.name}").fetchall()
+        }
+        manifests = connection.execute(
+            "select as_of_date, run_id, row_run_ids, dbt_invocation_id from ops.run_manifest"
+        ).fetchall()
+    own = {run for _, run, _, _ in manifests}
+    assert published <= own | {run for _, _, runs, _ in manifests for run in json.loads(runs)}
+    builds = {
+        (day, done["dbt_invocation_id"])
+        for day in days.FIVE_DAYS
+        for done in steps.done(forward, "build bi", day)
+    }
+    assert {(day, invocation) for day, _, _, invocation in manifests} <= builds
+    assert {day for day, _, _, _ in manifests} == set(days.FIVE_DAYS)
 
 
 def test_restatement_needs_a_reason_and_a_published_day(forward: ShopPaths) -> None:
@@ -142,9 +169,11 @@ def test_restatement_keeps_both_lets_later_days_follow_and_is_logged(
 ) -> None:
     monkeypatch.setattr(gates, "bi", lambda *_: None)
     before, told_before = days.published(forward), users(forward)
+    announced = {difference.table: difference.rows for difference in publish(forward, THIRD).differences}
     outcome = restate(forward, THIRD, "the till of 22 April was delivered late")
     after, told = days.published(forward), users(forward)
     assert "user_segment_daily" in outcome.restated
+    assert announced["user_segment_daily"] == {"changed": changed_users(forward, outcome.version)}
 
     changed = {key for key in before if before[key] != after[key]}
     assert {table for day, table in changed if day == THIRD} >= {
@@ -174,6 +203,14 @@ def test_restated_day_is_what_a_first_publish_would_have_said(forward: ShopPaths
     outcome = days.tell(forward, THIRD, run_id="late")
     assert outcome.kept_as_published == []
     assert restate_again(forward) == []
+
+
+def changed_users(paths: ShopPaths, version: str) -> int:
+    """Count the rows that a restatement changed, but for the columns that follow the days before."""
+    folders = (facts.folder(paths, THIRD), facts.earlier_folder(paths, THIRD, version))
+    now, then = (str(folder / "user_segment_daily.parquet") for folder in folders)
+    rows = "select * exclude (run_id, days_in_segment, is_new_user) from read_parquet(?)"
+    return len(duckdb.execute(f"{rows} except {rows}", [now, then]).fetchall())
 
 
 def restate_again(paths: ShopPaths) -> list[str]:

@@ -136,6 +136,17 @@ def test_members_who_swap_count_though_their_number_stays(releases: Releases) ->
     assert {row["shown_as_of"] for row in last} == {MONDAY}
 
 
+@pytest.mark.parametrize("between", [{"value": crowd(top=62)}, {"rfm": crowd(loyal=4, new=58)}])
+def test_cell_that_was_not_told_for_a_while_still_changes_by_ten(
+    releases: Releases, between: dict[str, dict[str, str]]
+) -> None:
+    """Its scheme was absent, or it was folded."""
+    releases.publish({"rfm": crowd(loyal=62)})
+    releases.publish(between)
+    releases.publish({"rfm": crowd(loyal=63)})
+    assert releases.users("loyal") == [60, 60]
+
+
 def test_week_is_released_once_and_never_a_past_one(releases: Releases) -> None:
     releases.publish({"rfm": crowd(loyal=60)})
     releases.publish({"rfm": crowd(loyal=90)}, MONDAY + timedelta(days=3))

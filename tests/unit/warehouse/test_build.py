@@ -1,16 +1,20 @@
-"""Of which days a build can be asked."""
+"""Of which days a build can be asked, and what it notes of itself."""
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import journal
 import settings
 from cli import UsageError
 from landing import ledger
 from settings import ShopPaths
+from warehouse import build, dbt, follow, snapshot, steps
 from warehouse.build import choose_split
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 9)
@@ -59,3 +63,34 @@ def test_a_day_whose_files_were_withdrawn_can_be_told_anew(paths: ShopPaths) -> 
         deliver(paths, day, status)
     assert choose_split(paths, None).as_of_date == FIRST
     assert choose_split(paths, LAST).as_of_date == LAST
+
+
+def test_build_bi_notes_its_own_dbt_run(paths: ShopPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(name: str) -> None:
+        results = paths.ops / "dbt" / "target" / "run_results.json"
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps({"metadata": {"invocation_id": name}}))
+
+    deliver(paths, FIRST)
+    run("leg-1")
+    monkeypatch.setattr(dbt, "build", lambda *_: run("leg-2"))
+    build.build_bi(paths, FIRST)
+    run("leg-1-of-another-day")
+    noted = steps.last(paths, "build bi", FIRST)
+    assert noted is not None and noted["dbt_invocation_id"] == "leg-2"
+
+
+def test_build_core_notes_when_it_had_read_the_ledger(
+    paths: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lands while dbt runs is not known to this build."""
+    during: list[str] = []
+    deliver(paths, FIRST)
+    monkeypatch.setattr(dbt, "build", lambda *_: during.append(journal.now()))
+    monkeypatch.setattr(follow, "mark_processed", lambda *_: None)
+    monkeypatch.setattr(
+        snapshot, "export", lambda *_: SimpleNamespace(manifest={"digest": "d", "tables": {}})
+    )
+    build.build_core(paths, FIRST)
+    [noted] = steps.done(paths, "build core", FIRST)
+    assert noted["ledger_read_at"] < during[0] < noted["at"]
