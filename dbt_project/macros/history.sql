@@ -74,6 +74,13 @@ select * from unite_days
     {{ return(has_files(file) and not var('is_restating')) }}
 {%- endmacro %}
 
+{#- What was told of a day that is told anew is wrong from now on; the next build tells it. -#}
+{% macro forget_restated_day() %}
+    {%- if is_incremental() and var('is_restating') -%}
+        delete from {{ this }} where as_of_date = {{ as_of_date() }}
+    {%- endif -%}
+{% endmacro %}
+
 {% macro history_dir() -%}
     {{ return(var('landing_dir') ~ '/../history/bi') }}
 {%- endmacro %}

@@ -55,7 +55,9 @@ CATALOGUE_PRICE = {DAY_0: "5", DAY_1: "5", DAY_2: "8"}
 """Of p3, whose events show no price."""
 
 LEG_1 = """
-create schema intermediate; create schema core; create schema ml_inputs;
+create schema staging; create schema intermediate; create schema core; create schema ml_inputs;
+create table staging.stg_shop__campaign_contacts
+    (user_key varchar, arm varchar, event_date date, delivered_on date);
 create table intermediate.int_user_rule_segments
     (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double,
     reason_1 varchar, reason_2 varchar, reason_3 varchar);
@@ -113,11 +115,11 @@ class Chain:
             connection.execute(LEG_1)
             ops.create(connection)
 
-    def run(self, *arguments: str, day: date = DAY_1) -> bool:
+    def run(self, *arguments: str, day: date = DAY_1, is_restating: bool = False) -> bool:
         """Run dbt; parse only once, since every day differs in nothing but variables."""
         settings.hand_to_dbt(self.paths)
         variables = {"as_of_date": str(day), "run_id": f"run-{day}", "landing_dir": str(self.paths.landing)}
-        variables["smallest_group"] = self.smallest_group
+        variables |= {"smallest_group": self.smallest_group, "is_restating": is_restating}
         project = str(runner.PROJECT)
         common = ["--project-dir", project, "--profiles-dir", project, "--vars", json.dumps(variables)]
         common += [
@@ -443,6 +445,22 @@ def test_what_a_training_said_of_its_segments_is_told_once_per_segment(chain):
         assert rows == [("Newcomers", 0.8, "renewed"), ("Searchers", 0.8, "renewed")]
         chain.execute("insert into ops.segment_stability select * from ops.segment_stability")
         assert not chain.run("build", "--select", "segment_stability", day=DAY_2)
+    finally:
+        chain.paths.warehouse.write_bytes(before)
+
+
+def test_what_the_scores_of_a_restated_day_came_to_is_told_anew(chain):
+    before = chain.paths.warehouse.read_bytes()
+    try:
+        chain.execute(f"""
+            insert into bi.score_backtest by name
+            select unnest([date '{DAY_1}', date '{DAY_2}']) as as_of_date, 'high_value' as score_name,
+                'rfm' as model_name, 'all' as scheme, 'all' as segment_code, 'all' as population, 50 as n
+        """)
+        assert chain.run("build", "--select", "score_backtest", day=DAY_1, is_restating=True)
+        assert chain.ask("select as_of_date from bi.score_backtest") == [(DAY_2,)]
+        assert chain.run("build", "--select", "score_backtest", day=DAY_2)
+        assert chain.ask("select as_of_date from bi.score_backtest") == [(DAY_2,)]
     finally:
         chain.paths.warehouse.write_bytes(before)
 

@@ -130,6 +130,12 @@ def test_small_groups_are_as_small_and_called_alike_in_sql_and_python() -> None:
     assert f"then '{groups.OTHER}'" in (dbt.PROJECT / "macros" / "fold_small.sql").read_text(encoding="utf-8")
 
 
+def test_segments_of_rules_without_an_order_are_those_that_ask_for_none() -> None:
+    declared = yaml.safe_load((dbt.PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    lifecycle = {row["segment_code"] for row in rows("lifecycle_rules.csv") if row["min_order_count"] == "0"}
+    assert {*declared["never_ordered"]} == lifecycle | {"not_bought"}
+
+
 def test_ml_inputs_are_contracted_and_handed_out(manifest: Any) -> None:
     models = {
         n.name: n for n in manifest.nodes.values() if n.resource_type == "model" and n.schema == "ml_inputs"

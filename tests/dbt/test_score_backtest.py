@@ -19,7 +19,9 @@ CLOSES = SCORED + timedelta(days=HORIZON + REFUNDS)
 USERS = 400
 
 TABLES = """
-create schema bi; create schema intermediate;
+create schema bi; create schema intermediate; create schema staging;
+create table staging.stg_shop__campaign_contacts
+    (user_key varchar, arm varchar, event_date date, delivered_on date);
 create table bi.user_score_daily (
     as_of_date date, user_key varchar, score_name varchar, score double, model_name varchar,
     model_version varchar, horizon_days integer
@@ -72,6 +74,13 @@ def shop(world_paths: ShopPaths) -> tuple[pd.DataFrame, list[dict]]:
             ):
                 if amount:
                     tell(connection, user.user_key, day, amount)
+        # Of those contacted, some were held out, some contacted outside of the horizon, or told of too late.
+        for user in range(200):
+            arm = "control" if user >= 160 else "treatment"
+            contact(connection, f"u{user:03}", arm, SCORED + timedelta(days=1 + user % HORIZON))
+        contact(connection, "u300", "treatment", SCORED + timedelta(days=HORIZON + 1))
+        contact(connection, "u301", "treatment", SCORED)
+        contact(connection, "u302", "treatment", SCORED + timedelta(days=9), CLOSES + timedelta(days=1))
         # Neither too old, nor after the horizon, nor delivered after the label closed.
         tell(connection, "u000", SCORED - timedelta(days=30), 9999)
         tell(connection, "u001", SCORED + timedelta(days=31), 9999)
@@ -105,6 +114,14 @@ def tell(
         )
 
 
+def contact(
+    connection: duckdb.DuckDBPyConnection, user: str, arm: str, day: date, told: date | None = None
+) -> None:
+    connection.execute(
+        "insert into staging.stg_shop__campaign_contacts values (?, ?, ?, ?)", [user, arm, day, told or day]
+    )
+
+
 def judged(users: pd.DataFrame) -> pd.DataFrame:
     threshold = np.percentile(users["past"][users["past"] > 0], 80)
     return users.assign(label=users["later"] >= threshold)
@@ -112,7 +129,7 @@ def judged(users: pd.DataFrame) -> pd.DataFrame:
 
 def test_measures_are_those_of_scikit_learn(shop: tuple[pd.DataFrame, list[dict]]) -> None:
     users, rows = judged(shop[0]), shop[1]
-    (row,) = (row for row in rows if row["scheme"] == "all")
+    (row,) = (row for row in rows if (row["scheme"], row["population"]) == ("all", "all"))
     labels, scores = users["label"], users["score"]
     assert (row["n"], row["n_positive"]) == (USERS, labels.sum())
     assert row["auc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-4)
@@ -129,7 +146,7 @@ def test_measures_are_those_of_scikit_learn(shop: tuple[pd.DataFrame, list[dict]
 
 def test_interval_is_as_wide_as_that_of_resampled_users(shop: tuple[pd.DataFrame, list[dict]]) -> None:
     users, rows = judged(shop[0]), shop[1]
-    (row,) = (row for row in rows if row["scheme"] == "all")
+    (row,) = (row for row in rows if (row["scheme"], row["population"]) == ("all", "all"))
     random = np.random.default_rng(1)
     labels, scores = users["label"].to_numpy(), users["score"].to_numpy()
     drawn = []
@@ -146,8 +163,43 @@ def test_segments_are_told_where_enough_of_them_did_and_did_not(
 ) -> None:
     users, rows = judged(shop[0]), shop[1]
     told = {row["segment_code"]: row for row in rows if row["scheme"] == "rfm"}
-    assert told.keys() == {"buyers", "others"}, "of seven users nothing is told"
+    assert told.keys() == {"_other", "buyers"}, "seven users are folded with the next smallest"
+    users["folded"] = np.where(users["segment"] == "buyers", "buyers", "_other")
     for code, row in told.items():
-        its = users[users["segment"] == code]
+        its = users[users["folded"] == code]
         assert row["n"] == len(its)
         assert row["auc"] == pytest.approx(roc_auc_score(its["label"], its["score"]), abs=1e-4)
+
+
+def test_who_was_treated_within_the_horizon_is_also_left_out(shop: tuple[pd.DataFrame, list[dict]]) -> None:
+    users, rows = judged(shop[0]), shop[1]
+    (row,) = (row for row in rows if row["population"] == "untreated")
+    its = users[users.index >= 160]
+    assert (row["scheme"], row["n"], row["n_positive"]) == ("all", len(its), its["label"].sum())
+    assert row["auc"] == pytest.approx(roc_auc_score(its["label"], its["score"]), abs=1e-4)
+
+
+def test_outcomes_of_few_are_told_neither_by_their_row_nor_by_what_is_left_over(
+    world_paths: ShopPaths,
+) -> None:
+    """Of the 60 of one segment three did it: their number is missing, and so is that of the next."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach ':memory:' as warehouse; use warehouse; {TABLES}")
+        for number in range(360):
+            user, segment = f"u{number:03}", ("few", "some", "many")[min(number // 60, 2)]
+            connection.execute(
+                "insert into bi.user_score_daily values (?, ?, 'high_value', ?, 'bert', '3', ?)",
+                [SCORED, user, number / 360, HORIZON],
+            )
+            connection.execute(
+                "insert into bi.user_segment_daily values (?, ?, 'rfm', ?, 'Name', '名')",
+                [SCORED, user, segment],
+            )
+            tell(connection, user, SCORED - timedelta(days=9), 100)
+            does = {"few": number < 3, "some": number % 4 == 0, "many": number % 2 == 0}[segment]
+            tell(connection, user, SCORED + timedelta(days=9), 200 if does else 10)
+        rows = connection.sql(compiled(world_paths, CLOSES)).df()
+    told = rows.set_index("segment_code")[["n", "n_positive", "auc"]]
+    assert told["n"].to_dict() == {"all": 360, "few": 60, "some": 60, "many": 240}
+    assert told["n_positive"].dropna().to_dict() == {"all": 3 + 15 + 120, "many": 120}
+    assert told["auc"].notna().to_dict() == {"all": True, "few": False, "some": False, "many": True}

@@ -31,6 +31,12 @@ list_groups as (
         users,
         sum(users) over (partition by scheme, from_date, to_date) as all_users
     from {{ ref('segment_migration') }}
+    union all
+    select
+        'score_backtest' as table_name,
+        n as users,
+        max(n) over (partition by score_name, as_of_date) as all_users
+    from {{ ref('score_backtest') }}
 ),
 
 find_small as (

@@ -57,13 +57,22 @@ sum_segments as (
         count(*) filter (where order_count_last_30_days > 0) as buyers_last_30_days,
         median(recency_days) as recency_days_median,
         avg(order_count_last_90_days) as orders_last_90_days_avg,
-        {{ safe_divide('sum(ordered_amount)', 'sum(order_count)') }} as average_order_amount,
-        {{ safe_divide('sum(discount_amount)', 'sum(gross_amount)') }} as discount_share,
-        {{ safe_divide('sum(refund_amount)', 'sum(gross_amount)') }} as refund_share,
-        avg(cart_abandon_share) as cart_abandon_share,
-        {{ safe_divide(
-            'sum(review_score_sum)', 'sum(case when review_score_sum is not null then review_count end)'
-        ) }} as review_score_avg
+        -- An average of few users would tell of each of them.
+        {%- for average, name, who in [
+            (safe_divide('sum(ordered_amount)', 'sum(order_count)'), 'average_order_amount', 'order_count > 0'),
+            (safe_divide('sum(discount_amount)', 'sum(gross_amount)'), 'discount_share', 'gross_amount > 0'),
+            (safe_divide('sum(refund_amount)', 'sum(gross_amount)'), 'refund_share', 'gross_amount > 0'),
+            ('avg(cart_abandon_share)', 'cart_abandon_share', 'cart_abandon_share is not null'),
+            (
+                safe_divide(
+                    'sum(review_score_sum)', 'sum(case when review_score_sum is not null then review_count end)'
+                ),
+                'review_score_avg', 'review_score_sum is not null'
+            )
+        ] %}
+        case when count(*) filter (where {{ who }}) >= {{ var('smallest_group') }} then {{ average }} end as {{ name }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
     from add_features
     group by as_of_date, scheme, segment_code
 ),

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_restated_day() }}") }}
 {%- set k = var('smallest_group') %}
 
 -- What published scores came to, once a day's horizon has closed: the day's scores beside what the same users then did,
@@ -75,9 +75,56 @@ judge_users as (
     where scores.score_name = 'high_value'
 ),
 
+-- Who was contacted by a campaign within the horizon may have done so because of it.
+find_treated as (
+    select distinct
+        horizons.as_of_date,
+        contacts.user_key
+    from {{ ref('stg_shop__campaign_contacts') }} as contacts
+    inner join list_horizons as horizons
+        on
+            contacts.event_date > horizons.as_of_date
+            and contacts.event_date <= horizons.ends_on
+            and contacts.delivered_on <= horizons.closes_on
+    where contacts.arm is distinct from 'control'
+),
+
+find_untreated as (
+    select users.*
+    from judge_users as users
+    left join find_treated
+        on users.as_of_date = find_treated.as_of_date and users.user_key = find_treated.user_key
+    where find_treated.user_key is null
+),
+
+-- A day on which under ten were treated is told once: the difference would tell of them.
+count_untreated as (
+    select
+        judged.as_of_date,
+        judged.users - coalesce(untreated.users, 0) as treated_users
+    from (select as_of_date, count(*) as users from judge_users group by as_of_date) as judged
+    left join (select as_of_date, count(*) as users from find_untreated group by as_of_date) as untreated
+        on judged.as_of_date = untreated.as_of_date
+),
+
+count_segments as (
+    select
+        users.as_of_date,
+        segments.scheme,
+        segments.segment_code,
+        count(*) as users
+    from judge_users as users
+    inner join {{ ref('user_segment_daily') }} as segments
+        on users.as_of_date = segments.as_of_date and users.user_key = segments.user_key
+    group by users.as_of_date, segments.scheme, segments.segment_code
+),
+
+{{ fold_small('count_segments', 'segment_code', ['as_of_date', 'scheme']) }},
+
 group_users as (
     select
         *,
+        'all' as population,
         'all' as scheme,
         'all' as segment_code,
         'All users' as segment_name_en,
@@ -86,13 +133,30 @@ group_users as (
     union all
     select
         users.*,
+        'untreated' as population,
+        'all' as scheme,
+        'all' as segment_code,
+        'All users' as segment_name_en,
+        '全部用户' as segment_name_zh
+    from find_untreated as users
+    inner join count_untreated on users.as_of_date = count_untreated.as_of_date
+    where count_untreated.treated_users >= {{ k }}
+    union all
+    select
+        users.*,
+        'all' as population,
         segments.scheme,
-        segments.segment_code,
+        folds.folded_segment_code as segment_code,
         segments.segment_name_en,
         segments.segment_name_zh
     from judge_users as users
     inner join {{ ref('user_segment_daily') }} as segments
         on users.as_of_date = segments.as_of_date and users.user_key = segments.user_key
+    inner join fold_segment_code as folds
+        on
+            segments.as_of_date = folds.as_of_date
+            and segments.scheme = folds.scheme
+            and segments.segment_code = folds.segment_code
 ),
 
 -- Ranks from the lowest, shared by equal scores, among all and among those of one outcome.
@@ -101,9 +165,9 @@ rank_users as (
         *,
         {%- for measure, by in [('score', 'score'), ('rival', 'rival')] %}
         rank() over (same_group order by {{ by }})
-        + (count(*) over (partition by as_of_date, scheme, segment_code, {{ by }}) - 1) / 2.0 as {{ measure }}_rank,
+        + (count(*) over (partition by as_of_date, population, scheme, segment_code, {{ by }}) - 1) / 2.0 as {{ measure }}_rank,
         rank() over (same_outcome order by {{ by }})
-        + (count(*) over (partition by as_of_date, scheme, segment_code, is_positive, {{ by }}) - 1) / 2.0
+        + (count(*) over (partition by as_of_date, population, scheme, segment_code, is_positive, {{ by }}) - 1) / 2.0
             as {{ measure }}_rank_in_outcome,
         {%- endfor %}
         count(*) over same_group as n,
@@ -113,8 +177,8 @@ rank_users as (
         ntile(10) over (same_group order by score desc, user_key) as tenth
     from group_users
     window
-        same_group as (partition by as_of_date, scheme, segment_code),
-        same_outcome as (partition by as_of_date, scheme, segment_code, is_positive)
+        same_group as (partition by as_of_date, population, scheme, segment_code),
+        same_outcome as (partition by as_of_date, population, scheme, segment_code, is_positive)
 ),
 
 -- A user's placement: the share of users of the other outcome with a lower score (DeLong, DeLong and Clarke-Pearson 1988).
@@ -134,6 +198,7 @@ place_users as (
 sum_tenths as (
     select
         as_of_date,
+        population,
         scheme,
         segment_code,
         tenth,
@@ -142,31 +207,32 @@ sum_tenths as (
             sum(cast(score as decimal(18, 9))) - count(*) filter (where is_positive)
         ) as distance
     from place_users
-    group by as_of_date, scheme, segment_code, tenth
+    group by as_of_date, population, scheme, segment_code, tenth
 ),
 
 sum_calibration as (
     select
         as_of_date,
+        population,
         scheme,
         segment_code,
         {{ safe_divide('sum(distance)', 'sum(user_count)') }} as calibration_error
     from sum_tenths
-    group by as_of_date, scheme, segment_code
+    group by as_of_date, population, scheme, segment_code
 ),
 
 sum_groups as (
     select
         score_name,
         as_of_date,
+        population,
         scheme,
         segment_code,
         max(model_name) as model_name,
         max(model_version) as model_version,
         max(horizon_days) as horizon_days,
         max(closes_on) as closes_on,
-        max(segment_name_en) as segment_name_en,
-        max(segment_name_zh) as segment_name_zh,
+        {{ folded_names('segment_code') }},
         max(n) as n,
         max(n_positive) as n_positive,
         {{ safe_divide('sum(score_placement) filter (where is_positive)', 'max(n_positive)') }} as auc,
@@ -189,10 +255,42 @@ sum_groups as (
             'count(*) filter (where tenth = 1) * max(n_positive)'
         ) }} as lift_top_decile
     from place_users
-    group by score_name, as_of_date, scheme, segment_code
+    group by score_name, as_of_date, population, scheme, segment_code
 ),
 
--- Of few users nothing is told, nor what few users of a group came to.
+-- Of a group in which few did, or did not, the outcomes are not told; nor of another, or it would be what is left over.
+find_few as (
+    select
+        *,
+        n_positive between 1 and {{ k - 1 }}
+        or n - n_positive between 1 and {{ k - 1 }}
+        or max(n_positive) over same_group - n_positive between 1 and {{ k - 1 }} and population <> 'all' as is_few
+    from sum_groups
+    window same_group as (partition by as_of_date, scheme, segment_code)
+),
+
+count_few as (
+    select
+        *,
+        count(*) filter (where is_few) over same_scheme as few_groups,
+        sum(case when is_few then n_positive else 0 end) over same_scheme as few_positive,
+        row_number() over (
+            partition by as_of_date, scheme, is_few or n_positive < {{ k }} order by n_positive, segment_code
+        ) as place
+    from find_few
+    window same_scheme as (partition by as_of_date, scheme)
+),
+
+hide_few as (
+    select
+        *,
+        is_few or (
+            scheme <> 'all' and n_positive >= {{ k }} and place = 1
+            and few_groups > 0 and (few_groups = 1 or few_positive < {{ k }})
+        ) as is_hidden
+    from count_few
+),
+
 tell_enough as (
     select
         groups.score_name,
@@ -206,7 +304,7 @@ tell_enough as (
         cast(groups.horizon_days as integer) as horizon_days,
         groups.closes_on,
         groups.n,
-        case when groups.n_positive not between 1 and {{ k - 1 }} then groups.n_positive end as n_positive,
+        case when not groups.is_hidden then groups.n_positive end as n_positive,
         {%- for measure, told in [
             ('auc', 'groups.auc'),
             ('auc_ci_low', 'greatest(0.0, groups.auc - 1.96 * groups.auc_error)'),
@@ -214,17 +312,18 @@ tell_enough as (
             ('pr_auc', 'groups.pr_auc'), ('brier', 'groups.brier'), ('lift_top_decile', 'groups.lift_top_decile'),
             ('calibration_error', 'calibration.calibration_error'), ('rival_auc', 'groups.rival_auc')
         ] %}
-        case when groups.n_positive >= {{ k }} and groups.n - groups.n_positive >= {{ k }}
+        case when not groups.is_hidden and groups.n_positive >= {{ k }} and groups.n - groups.n_positive >= {{ k }}
             then round({{ told }}, 4)
         end as {{ measure }},
         {%- endfor %}
         'past_spend' as rival_name,
-        'all' as population,
+        groups.population,
         '{{ var("run_id") }}' as run_id
-    from sum_groups as groups
+    from hide_few as groups
     inner join sum_calibration as calibration
         on
             groups.as_of_date = calibration.as_of_date
+            and groups.population = calibration.population
             and groups.scheme = calibration.scheme
             and groups.segment_code = calibration.segment_code
     where groups.n >= {{ k }}

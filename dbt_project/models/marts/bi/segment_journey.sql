@@ -54,16 +54,31 @@ band_gaps as (
     where first_step is not null
 ),
 
-place_users as (
+count_segments as (
     select
-        user_key,
         scheme,
         segment_code,
-        segment_name_en,
-        segment_name_zh,
-        count(*) over (partition by scheme, segment_code) as segment_users
+        count(*) as users
     from {{ ref('user_segment_daily') }}
     where as_of_date = {{ as_of_date() }}
+    group by scheme, segment_code
+),
+
+-- As in the profiles: a share of a segment tells its size.
+{{ fold_small('count_segments', 'segment_code', ['scheme']) }},
+
+place_users as (
+    select
+        daily.user_key,
+        daily.scheme,
+        folds.folded_segment_code as segment_code,
+        daily.segment_name_en,
+        daily.segment_name_zh,
+        count(*) over (partition by daily.scheme, folds.folded_segment_code) as segment_users
+    from {{ ref('user_segment_daily') }} as daily
+    inner join fold_segment_code as folds
+        on daily.scheme = folds.scheme and daily.segment_code = folds.segment_code
+    where daily.as_of_date = {{ as_of_date() }}
 ),
 
 count_users as (
@@ -75,8 +90,7 @@ count_users as (
         paths.middle_step,
         paths.last_gap,
         paths.last_step,
-        max(places.segment_name_en) as segment_name_en,
-        max(places.segment_name_zh) as segment_name_zh,
+        {{ folded_names('places.segment_code') }},
         max(places.segment_users) as segment_users,
         count(*) as users
     from band_gaps as paths

@@ -3,6 +3,15 @@
 -- Small segments first, as in their profiles, then who came or went, then small moves and what would betray them.
 {%- set pair = ['scheme', 'from_date', 'to_date'] %}
 with
+mark_nowhere as (
+    select
+        *,
+        from_code in ('NEW', 'IDENTIFIED') as is_from_nowhere,
+        to_code in ('ABSENT', 'IDENTIFIED', 'ERASED') as is_to_nowhere
+    from {{ ref('int_segment_moves_counted') }}
+),
+
+-- The later profile tells the money of all who stayed, so what is left over is that of those who left.
 read_moves as (
     select
         scheme,
@@ -10,12 +19,19 @@ read_moves as (
         to_date,
         from_code as from_end,
         to_code as to_end,
-        from_code in ('NEW', 'IDENTIFIED') as is_from_nowhere,
-        to_code in ('ABSENT', 'IDENTIFIED', 'ERASED') as is_to_nowhere,
+        is_from_nowhere,
+        is_to_nowhere,
         cause,
         users,
-        net_amount
-    from {{ ref('int_segment_moves_counted') }}
+        case
+            when
+                is_to_nowhere
+                and sum(case when is_to_nowhere then users else 0 end) over (partition by {{ pair | join(', ') }})
+                < {{ var('smallest_group') }}
+                then 0
+            else net_amount
+        end as net_amount
+    from mark_nowhere
 ),
 
 {{ fold_small('read_moves', 'from_end', pair + ['is_from_nowhere']) }},
