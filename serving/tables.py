@@ -54,7 +54,7 @@ BI_TABLES = (
     Table("segment_stability", ("run_id", "scheme", "segment_code"), LATEST),
     Table(
         "score_backtest",
-        ("score_name", "model_name", "model_version", "as_of_date", "scheme", "segment_code"),
+        ("score_name", "model_name", "model_version", "as_of_date", "scheme", "segment_code", "population"),
         LATEST,
     ),
     Table("published_version", ("version",), VERSIONS),
