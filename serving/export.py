@@ -2,7 +2,7 @@
 
 All of an export is read from one version. Nothing is told of few users (:mod:`serving.small_groups`); what
 leaves the company is coarser still (:mod:`serving.groups`). What was written, from which version and what was
-folded is kept in ``ops/export_log.jsonl``, a table of the next version.
+folded is kept in ``ops/export_log.jsonl``, a table of the next version; so is what the dashboard gives away.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Table:
     row_count: int
     folded_count: int = 0
     """Rows that stand for several small groups, ``_other``."""
-    left_out_count: int = 0
-    """Rows that are not told, of fewer than ten users."""
+    left_out_count: int | None = 0
+    """Rows that are not told, of fewer than ten users; None where nobody counted them."""
 
     @property
     def has_user_keys(self) -> bool:
@@ -169,7 +169,7 @@ def export(
             target = postgres.replace_schema(source, tables, paths)
         else:
             target = str(_write_files(source, tables, form, out or paths.root / "exports" / folder.name))
-    _log(paths, form, target, source, tables)
+    note(paths, f"serving export {form}", form, target, source.version, source.as_of_date, tables)
     return Export(folder.name, target, tables)
 
 
@@ -263,17 +263,25 @@ def _keys() -> dict[str, tuple[str, ...]]:
     return {groups.TABLE: groups.KEY} | {table.name: table.key for table in BI_TABLES}
 
 
-def _log(paths: ShopPaths, form: str, target: str, source: Source, tables: list[Table]) -> None:
-    """Note one record per table."""
+def note(
+    paths: ShopPaths,
+    command: str,
+    form: str,
+    target: str,
+    version: str,
+    as_of_date: str,
+    tables: Sequence[Table],
+) -> None:
+    """Note what was taken away in the log of exports, one record per table."""
     said: dict[str, Any] = {
         "exported_at": journal.now(),
         "run_id": settings.run_id(),
         "shop": paths.shop,
-        "command": f"serving export {form}",
+        "command": command,
         "form": form,
         "target": target,
-        "version": source.version,
-        "as_of_date": source.as_of_date,
+        "version": version,
+        "as_of_date": as_of_date,
     }
     records = [
         {

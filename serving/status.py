@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from datetime import date, datetime
 import journal
 from cli import ShoalError
 from landing import ledger, quarantine
-from serving import versions
+from serving import facts, versions
 from serving.publish import age
 from settings import ShopPaths
 
 STOPPING = ("fail", "could_not_check")
+UNPUBLISHED_SHOWN = 5
+"""Days that are named, the newest; those before them are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ def lines(paths: ShopPaths) -> list[Line]:
     return [
         *_complete_day(paths),
         *_version(paths),
+        *_unpublished(paths),
         *_pin(paths),
         *_unsettled(paths),
         *_quarantine(paths),
@@ -56,20 +60,34 @@ def _version(paths: ShopPaths) -> Iterator[Line]:
     state = f"{version.name}, as of {version.manifest['as_of_date']}, published {age(version.published_at)}"
     if because := version.manifest.get("degraded_because"):
         state += f"; degraded: {because}"
-    yield Line("version", state, _behind(paths, version))
+    yield Line("version", state)
 
 
-def _behind(paths: ShopPaths, version: versions.Version) -> str | None:
+def _unpublished(paths: ShopPaths) -> Iterator[Line]:
+    """Name complete days that no run has published: Airflow hands a day that met a paused DAG to nobody."""
+    published = facts.days(paths)
     try:
-        day = ledger.latest_complete_day(paths.shop)
+        complete = ledger.complete_days(paths.shop)
     except (ShoalError, FileNotFoundError):
-        return None
-    newest = max(date.fromisoformat(known.manifest["as_of_date"]) for known in versions.versions(paths))
-    if day is None or newest >= day:
-        return None
+        return
+    # What was landed before the first publish is history.
+    missing = sorted(day for day in complete - {*published} if published and day > published[0])
+    named = missing[-UNPUBLISHED_SHOWN:]
+    if earlier := missing[: -len(named)]:
+        yield Line(
+            "days before",
+            f"{len(earlier)} more, from {earlier[0]} to {earlier[-1]}, are complete and not published",
+        )
+    for day in named:
+        passed = f", while {published[-1]} is" if day < published[-1] else ""
+        yield Line(f"day {day}", f"complete, not published{passed}", _rerun(paths.shop, day))
+
+
+def _rerun(shop: str, day: date) -> str:
+    conf = json.dumps({"shop": shop, "as_of_date": str(day)})
     return (
-        f"{day} is complete but not published: look at the newest run of publish_segments, "
-        f"or python -m serving publish --shop {paths.shop} --as-of {day}"
+        "look at its run of publish_segments; if there is none, a DAG was paused: unpause it, then "
+        f"python -m orchestrate airflow dags trigger land_behaviour --conf '{conf}'"
     )
 
 

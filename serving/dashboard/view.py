@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
+from serving import export
 from serving.dashboard import looks
 from serving.dashboard.published import Published
 from serving.dashboard.words import Language, say, texts
+from serving.groups import OTHER
 from serving.query import defused
+from settings import ShopPaths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,10 +134,12 @@ def table(
     columns: Mapping[str, tuple[str, str]],
     height: Any = "content",
 ) -> None:
-    """Show a table, and offer it as a CSV that a spreadsheet can open.
+    """Show a table, and offer it as a CSV that a spreadsheet can open; who takes it is noted.
 
     Parameters
     ----------
+    frame
+        Its columns that are not shown, such as ``segment_code`` or ``is_folded``, tell which rows are folded.
     columns
         Column → its heading and its kind: *text*, *number*, *decimal*, *percent*, *money*, *date*, *moment*.
     """
@@ -149,8 +155,26 @@ def table(
         key=f"download_{name}",
         icon=":material/download:",
         type="tertiary",
-        on_click="ignore",
+        on_click=_note,
+        args=(view, export.Table(name, (), dict.fromkeys(shown, ""), len(frame), folded_count(frame), None)),
     )
+
+
+def folded_count(frame: pd.DataFrame) -> int:
+    """Count the rows that stand for several small groups."""
+    is_folded = frame.reindex(columns=["is_folded"], fill_value=False)["is_folded"].astype(bool)
+    return int((is_folded | frame.reindex(columns=export.CODES).eq(OTHER).any(axis=1)).sum())
+
+
+def _note(view: View, taken: export.Table) -> None:
+    """Note a download in the log of exports; where that fails the reader is told, and has the file already."""
+    version = view.published
+    paths, day = ShopPaths(version.shop), version.as_of_date.isoformat()
+    try:
+        export.note(paths, "serving dashboard", "csv", "dashboard", version.version, day, [taken])
+    except OSError:
+        logging.getLogger(__name__).exception("download %s of shop %s", taken.name, version.shop)
+        st.toast(view.say("not_noted", table=taken.name), icon=":material/warning:", duration="infinite")
 
 
 def csv_of(frame: pd.DataFrame) -> bytes:

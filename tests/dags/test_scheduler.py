@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 
@@ -203,31 +204,60 @@ def test_keys_and_log_in_are_readable_by_their_owner_only(stage: Stage) -> None:
     assert {stat.filemode(file.stat().st_mode) for file in files} == {"-rw-------"}
 
 
-def test_api_answers_nobody_who_is_not_logged_in_but_for_health_version_and_the_log_in(stage: Stage) -> None:
-    import httpx
+def answers_to(anybody: httpx.Client, description: str, **query: str) -> dict[str, int]:
+    """Return what every route of a described interface answers, by its address."""
+    told = anybody.get(description, params=query).json()
+    (prefix,) = [server["url"] for server in told.get("servers", [{"url": ""}])]
+    return {
+        f"{method} {prefix}{route}": anybody.request(
+            method, prefix + re.sub(r"{[^}]*}", "x", route), params=query
+        ).status_code
+        for route, methods in told["paths"].items()
+        for method in methods
+    }
 
+
+def test_api_answers_nobody_who_is_not_logged_in_but_for_health_version_and_the_log_in(stage: Stage) -> None:
     with httpx.Client(base_url=stage.client.address.url, trust_env=False, timeout=60) as anybody:
-        routes = anybody.get("/openapi.json").json()["paths"]
-        answers = {
-            (method, route): anybody.request(method, re.sub(r"{[^}]*}", "x", route)).status_code
-            for route, methods in routes.items()
-            for method in methods
-        }
-        for host in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
-            refused = anybody.get("/api/v2/dags", headers=host)
-            assert refused.status_code == 401
-            assert "access-control-allow-origin" not in refused.headers
+        answers = answers_to(anybody, "/openapi.json")
         assert anybody.get("/ui/dags").status_code == 401
         assert anybody.get("/auth/token").status_code == 403
         given = anybody.post("/auth/token", json={"username": "admin", "password": "admin"})
         assert given.status_code == 401
     assert len(answers) > 100
-    assert {route: code for (_, route), code in answers.items() if code != 401} == {
-        "/api/v2/version": 200,
-        "/api/v2/monitor/health": 200,
-        "/api/v2/auth/login": 307,
-        "/api/v2/auth/logout": 307,
+    assert {route: code for route, code in answers.items() if code != 401} == {
+        "get /api/v2/version": 200,
+        "get /api/v2/monitor/health": 200,
+        "get /api/v2/auth/login": 307,
+        "get /api/v2/auth/logout": 307,
     }
+
+
+def test_interface_of_the_tasks_answers_nobody_without_the_token_of_a_task(stage: Stage) -> None:
+    with httpx.Client(base_url=stage.client.address.url, trust_env=False, timeout=60) as anybody:
+        print(anybody.get("/execution/docs").text[:3000])
+        print(anybody.get("/execution/openapi.json").text[:300])
+        import airflow.api_fastapi.execution_api.versions as v
+        answers = answers_to(anybody, "/execution/openapi.json", version=str(v.bundle.versions[0].value))
+        bearer = {"Authorization": f"Bearer {stage.client._http.headers.get('Authorization')}"}
+    assert len(answers) > 20
+    assert {route: code for route, code in answers.items() if code not in (401, 403, 404)} == {}
+
+
+@pytest.mark.parametrize("elsewhere", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_airflow_refuses_a_foreign_host_or_origin_even_with_a_log_in(
+    stage: Stage, elsewhere: dict[str, str]
+) -> None:
+    url = stage.client.address.url
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as known:
+        told = known.post("/auth/token", json={"username": login.USER, "password": login.password()})
+        known.headers["Authorization"] = f"Bearer {told.json()['access_token']}"
+        assert known.get("/api/v2/dags", headers={"Origin": url}).status_code == 200
+        for path in ("/", "/api/v2/dags", "/api/v2/version", "/execution/health", "/auth/login"):
+            assert known.get(path, headers=elsewhere).status_code == 403, path
+        change = known.patch("/api/v2/dags/train_models", json={"is_paused": True}, headers=elsewhere)
+        assert change.status_code == 403
+    assert not stage.client.get("dags/train_models")["is_paused"]
 
 
 def test_no_task_inherits_a_key_of_airflow(stage: Stage) -> None:

@@ -96,7 +96,7 @@ def render(view: View) -> None:
             "net_revenue_amount": (view.say("net_revenue"), "money"),
             "abandoned_amount": (view.say("left_in_carts"), "money"),
         }
-        table(view, rows, f"funnel_{scheme}_{window}_{channel}", columns)
+        table(view, rows.assign(channel=channel), f"funnel_{scheme}_{window}_{channel}", columns)
 
 
 def _figures(view: View, rows: pd.DataFrame) -> None:

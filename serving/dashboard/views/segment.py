@@ -293,13 +293,13 @@ def _elsewhere(view: View, asked: dict[str, Any]) -> None:
         names = dict(zip(profile["segment_code"], profile[view.name], strict=True))
         names |= {OTHER: view.say("untold"), NOT_THERE: view.say("not_there")}
         for code, users in _crossed(view, ELSEWHERE, asked | {"other": other}).items():
-            rows.append((view.say(f"scheme_{other}"), names.get(code, code), users))
+            rows.append((view.say(f"scheme_{other}"), names.get(code, code), users, code))
     headings = {
         "scheme": (view.say("scheme"), "text"),
         "name": (view.say("segment"), "text"),
         "users": (view.say("users"), "number"),
     }
-    table(view, pd.DataFrame(rows, columns=list(headings)), "elsewhere", headings, 230)
+    table(view, pd.DataFrame(rows, columns=[*headings, "to_code"]), "elsewhere", headings, 230)
 
 
 def _stays(view: View, asked: dict[str, Any]) -> None:
@@ -309,6 +309,7 @@ def _stays(view: View, asked: dict[str, Any]) -> None:
     told(view.say("stays_told", k=LEAST))
     rows = stays_told(view.published.ask(STAYS, **asked))
     names = {OTHER: view.say("untold")}
+    rows["is_folded"] = rows["reason"] == OTHER
     rows["reason"] = rows["reason"].map(lambda reason: names.get(reason) or view.say(f"exit_{reason}"))
     headings = {
         "reason": (view.say("reason"), "text"),

@@ -13,7 +13,7 @@ from landing.ledger import LandedDay, LedgerFile
 from serving import versions
 from serving.__main__ import parser
 from serving.publish import publish
-from serving.status import lines
+from serving.status import UNPUBLISHED_SHOWN, lines
 from settings import ShopPaths
 
 FIRST = date(2026, 3, 1)
@@ -82,13 +82,55 @@ def test_a_healthy_shop_has_nothing_to_repair(working, paths, deliver):
     assert [line.repair for line in lines(paths)] == [None, None]
 
 
-def test_a_complete_day_that_is_not_published_is_named(working, paths, deliver):
+def rerun(day: date) -> str:
+    return (
+        "python -m orchestrate airflow dags trigger land_behaviour "
+        f"""--conf '{{"shop": "simulated", "as_of_date": "{day}"}}'"""
+    )
+
+
+def test_a_complete_day_that_is_not_published_is_named_with_the_command_that_runs_it(working, paths, deliver):
     deliver(FIRST)
     deliver(NEXT)
     working.build(FIRST)
     publish(paths, FIRST)
-    repair = page(paths)["version"][1]
-    assert repair is not None and f"publish --shop simulated --as-of {NEXT}" in repair
+    state, repair = page(paths)[f"day {NEXT}"]
+    assert state == "complete, not published"
+    assert repair is not None and repair.endswith(rerun(NEXT))
+    assert page(paths)["version"][1] is None
+
+
+def test_a_day_lost_between_published_ones_is_named_until_it_is_published(working, paths, deliver):
+    """The day before the first published one is history; the last but one of four met a paused DAG."""
+    before, lost, last = FIRST - timedelta(days=1), NEXT + timedelta(days=1), NEXT + timedelta(days=2)
+    for day in (before, FIRST, NEXT, lost, last):
+        deliver(day)
+    for day in (FIRST, NEXT, last):
+        working.build(day)
+        publish(paths, day)
+    missing = {subject: told for subject, told in page(paths).items() if subject.startswith("day ")}
+    assert list(missing) == [f"day {lost}"]
+    state, repair = missing[f"day {lost}"]
+    assert state == f"complete, not published, while {last} is"
+    assert "unpause" in repair and repair.endswith(rerun(lost))
+    working.build(lost)
+    publish(paths, lost)
+    assert [subject for subject in page(paths) if subject.startswith("day ")] == []
+
+
+def test_of_many_days_that_are_not_published_the_newest_are_named_and_the_others_counted(
+    working, paths, deliver
+):
+    days = [FIRST + timedelta(days=number) for number in range(UNPUBLISHED_SHOWN + 3)]
+    for day in days:
+        deliver(day)
+    working.build(FIRST)
+    publish(paths, FIRST)
+    found = [(line.subject, line.state) for line in lines(paths) if line.subject.startswith("day")]
+    assert found == [
+        ("days before", f"2 more, from {days[1]} to {days[2]}, are complete and not published"),
+        *((f"day {day}", "complete, not published") for day in days[3:]),
+    ]
 
 
 def test_a_pin_is_named_with_what_waits_behind_it(working, paths, deliver):
