@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cli import console
 from ml import packages
 from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
@@ -28,6 +29,8 @@ from ml.warehouse import Cut, Day
 
 TOLD_APART = 8
 """Half of so many events say something of who did them."""
+FEWEST = 2
+"""Groups that divide anything."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,31 @@ class BehaviourSegments:
             The champion's segments, with the same users; None where there are none.
         champion
             The model of these.
+
+        Raises
+        ------
+        ShoalError
+            When there are too few users, or not even two groups can be named. Where the shop's features allow
+            fewer names than groups were found, fewer groups are made.
         """
         in_force = champion.clusters if champion is not None else None
         fitted, trials, labels = _divide(cut, embeddings, config, in_force)
         profile = naming.profile(cut.features, labels)
         means = naming.means(cut.features, labels)
-        if before is None:
-            codes = naming.name_clusters(profile, means, rules)
-            lineage = identity.Lineage({code: identity.Origin() for code in codes})
-        else:
-            codes, lineage = _identify(labels, profile, means, rules, before, known_through, how)
+        try:
+            if before is None:
+                codes = naming.name_clusters(profile, means, rules)
+                lineage = identity.Lineage({code: identity.Origin() for code in codes})
+            else:
+                codes, lineage = _identify(labels, profile, means, rules, before, known_through, how)
+        except naming.NamesRanOutError as short:
+            most = len(profile) - short.lacking
+            if most < FEWEST or not config.offers_choice:
+                raise
+            console.print(f"{len(profile)} segments would need more names than this shop's features allow")
+            smallest = max(FEWEST, min(config.smallest_k, most - 1))
+            fewer = config.model_copy(update={"smallest_k": smallest, "largest_k": most})
+            return cls.make(classifier, cut, embeddings, known_through, fewer, rules, before, how, champion)
         told = zip(codes, naming.describe(profile, "en"), naming.describe(profile, "zh"), strict=True)
         descriptions = {code: {"en": english, "zh": chinese} for code, english, chinese in told}
         return cls(classifier, fitted.named(codes), descriptions, known_through, lineage), trials

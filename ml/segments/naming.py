@@ -31,6 +31,17 @@ CAP = 2.5
 """Deviations: one extreme feature must not name a cluster alone."""
 
 
+class NamesRanOutError(ShoalError):
+    """Fewer codes are possible for a shop than there are clusters."""
+
+    def __init__(self, wanted: int, possible: int) -> None:
+        super().__init__(
+            f"{wanted} clusters need names, but the features of this shop allow only {possible} codes: "
+            f"add rules to {RULES.name}"
+        )
+        self.lacking = wanted - possible
+
+
 @dataclass(frozen=True)
 class Rules:
     """Which features speak for which behaviour code, and what a cluster's means must be for it.
@@ -147,7 +158,7 @@ def name_clusters(
 
     Raises
     ------
-    ShoalError
+    NamesRanOutError
         When fewer codes are possible for this shop than there are clusters.
     """
     from scipy.optimize import linear_sum_assignment
@@ -158,11 +169,9 @@ def name_clusters(
     fits.loc[:, fits.columns.isin(list(avoided))] += AVOIDED
     rows, columns = linear_sum_assignment(fits.to_numpy(), maximize=True)
     chosen = fits.to_numpy()[rows, columns]
-    if len(rows) < len(nameless) or (chosen <= IMPOSSIBLE / 2).any():
-        raise ShoalError(
-            f"{len(nameless)} clusters need names, but the features of this shop allow only "
-            f"{int((fits.max() > IMPOSSIBLE / 2).sum())} codes: add rules to {RULES.name}"
-        )
+    possible = int((chosen > IMPOSSIBLE / 2).sum())
+    if possible < len(nameless):
+        raise NamesRanOutError(len(nameless), possible)
     named = kept | {
         nameless[row]: str(fits.columns[column]) for row, column in zip(rows, columns, strict=True)
     }

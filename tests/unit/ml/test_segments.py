@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.segments import clusters, naming
+from ml.segments.behaviour import BehaviourSegments
 from ml.segments.value import Tiers, ValueCurve, deciles, percentiles
 
 CONFIG = ClusterConfig(smallest_k=2, largest_k=4, components=4, seeds=(11, 12, 13))
@@ -180,6 +183,32 @@ def test_names_need_features_that_the_shop_has() -> None:
         ShoalError, match="2 clusters need names, but the features of this shop allow only 1 codes"
     ):
         naming.name_clusters(profile, profile, rules)
+
+
+def test_a_shop_whose_features_allow_few_names_gets_as_many_segments() -> None:
+    """A shop of one day knows nobody's tenure, and stopped with an error."""
+    random = np.random.default_rng(3)
+    groups = random.integers(0, 5, 600)
+    points = random.normal(size=(600, 6)) + 8 * np.eye(6)[groups]
+    features = pd.DataFrame(
+        {"order_count": groups % 3, "view_count_last_30_days": groups // 3 + points[:, 0]}
+    )
+    rules = _rules(
+        [
+            ("loyal_regulars", "order_count", "high", 1),
+            ("window_shoppers", "view_count_last_30_days", "high", 1),
+            ("mixed_shoppers", "order_count", "average", 1),
+            ("newcomers", "tenure_days", "low", 1),
+        ]
+    )
+    config = CONFIG.model_copy(update={"method": "embeddings", "smallest_k": 4, "largest_k": 6})
+    told = (points.astype(np.float32), date(2026, 3, 1), config, rules)
+    made, trials = BehaviourSegments.make(None, SimpleNamespace(features=features), *told)
+    assert set(made.clusters.codes) <= {"loyal_regulars", "window_shoppers", "mixed_shoppers"}
+    assert len(made.clusters.codes) in [trial.k for trial in trials] == [2, 3]
+    with pytest.raises(ShoalError, match="allow only 3 codes"):
+        one = config.model_copy(update={"smallest_k": 5, "largest_k": 5})
+        BehaviourSegments.make(None, SimpleNamespace(features=features), *told[:2], one, rules)
 
 
 def test_profile_leaves_out_what_does_not_vary_and_what_is_missing() -> None:
