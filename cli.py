@@ -13,12 +13,15 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bar
 
 DISK_FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)), "database or disk is full")
 """As Python, DuckDB and dbt all quote the system, and as SQLite puts it."""
@@ -51,6 +54,58 @@ def __getattr__(name: str) -> object:
     if name in ("console", "answer"):
         return _console(stderr=name == "console")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+PATIENCE_SECONDS = 2.0
+LINE_EVERY_SECONDS = 10.0
+
+
+class Progress:
+    """Count steps towards a total; over two seconds a bar on a terminal, elsewhere a plain line now and then.
+
+    Parameters
+    ----------
+    what
+        What is done; empty says nothing.
+    unit
+        What is counted, such as ``steps``.
+    done
+        How much an earlier run did.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "", done: int = 0) -> None:
+        self._what, self._total, self._unit, self._done = what, total, unit, done
+        self._speak_at = monotonic() + PATIENCE_SECONDS
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, steps: int) -> None:
+        """Count steps."""
+        self._done += steps
+        if self._what and (now := monotonic()) >= self._speak_at:
+            self._speak(now)
+
+    def _speak(self, now: float) -> None:
+        console = _console(stderr=True)
+        if not console.is_terminal:
+            console.print(f"{self._what}: {self._done:,} of {self._total:,} {self._unit}".rstrip())
+            self._speak_at = now + LINE_EVERY_SECONDS
+            return
+        if self._bar is None:
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(*Bar.get_default_columns(), console=console, transient=True)
+            self._bar.start()
+            self._bar.add_task(self._what, total=self._total)
+        self._bar.update(self._bar.task_ids[0], completed=self._done)
 
 
 class ShoalError(Exception):

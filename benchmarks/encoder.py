@@ -1,7 +1,8 @@
 """What BERT costs beside its peers: ``python -m benchmarks.encoder``, one run, CPU-seconds, one thread.
 
     texts      encoding texts: the plain loop of most tutorials (padded to the maximum, batches of 16,
-               float32), sentence-transformers, ours; and the floor: our matrix products alone
+               float32), sentence-transformers, ours; and the floor: our matrix products alone, each
+               layer's with its own weights
     behaviour  encoding users: the network alone, at full lengths and at a shop's mix; a day on
                which one user in a hundred has changed
     tuning     fine-tuning BERT on stories: the plain loop and ours, to the plain one's validation ROC-AUC
@@ -137,26 +138,37 @@ def sentence_transformer(path: str) -> Callable[[list[str]], Floats] | None:
 
 
 def products(bert: Any, lengths: Sequence[int], rows: int) -> Callable[[], None]:
-    """Return what multiplies the matrices that BERT multiplies for such texts, and does no more."""
+    """Return what multiplies the matrices that BERT multiplies for such texts, and does no more.
+
+    In its order, pack by pack and layer by layer, each layer with weights of its own: one layer's
+    weights taken for all would stay in the cache, which BERT's do not.
+    """
     config, kind = bert.config, fast_type()
     width, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
     shapes = ((width, 3 * width), (width, width), (width, inner), (inner, width))
-    weights = [torch.randn(after, before, dtype=kind) for before, after in shapes]
-    states = {before: torch.randn(rows, before, dtype=kind) for before, _ in shapes}
-    groups = [group for pack in packs(lengths, rows) for group in pack.groups]
-    size = width // heads
-    heads_of = {group: torch.randn(group[1] * heads, group[2], size, dtype=kind) for group in set(groups)}
-    count = len(packs(lengths, rows))
+    layers = [
+        [torch.randn(after, before, dtype=kind) for before, after in shapes]
+        for _ in range(config.num_hidden_layers)
+    ]
+    found = [(pack.rows, [group[1:] for group in pack.groups]) for pack in packs(lengths, rows)]
+    most = max(size for size, _ in found)
+    states = {before: torch.randn(most, before, dtype=kind) for before, _ in shapes}
+    alike = {group for _, groups in found for group in groups}
+    heads_of = {
+        (count, length): torch.randn(count * heads, length, width // heads, dtype=kind)
+        for count, length in alike
+    }
 
     @torch.inference_mode()
     def multiply() -> None:
-        for _ in range(config.num_hidden_layers):
-            for _ in range(count):
-                for weight in weights:
-                    torch.nn.functional.linear(states[weight.shape[1]], weight)
-            for group in groups:
-                parts = heads_of[group]
-                torch.bmm(torch.bmm(parts, parts.transpose(1, 2)), parts)
+        for size, groups in found:
+            for joined, *others in layers:
+                torch.nn.functional.linear(states[width][:size], joined)
+                for group in groups:
+                    parts = heads_of[group]
+                    torch.bmm(torch.bmm(parts, parts.transpose(1, 2)), parts)
+                for weight in others:
+                    torch.nn.functional.linear(states[weight.shape[1]][:size], weight)
 
     return multiply
 

@@ -62,6 +62,8 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__CORE__PARALLELISM=str(max(3, os.cpu_count() or 1)),
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{Address(port).url}/execution/",
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(login.file()),
+        # Not on many machines: there others come by other names, through a proxy.
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(settings.ROOT / "orchestrate" / "airflow_plugins"),
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,

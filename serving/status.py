@@ -80,15 +80,18 @@ def _unpublished(paths: ShopPaths) -> Iterator[Line]:
         )
     for day in named:
         passed = f", while {published[-1]} is" if day < published[-1] else ""
-        yield Line(f"day {day}", f"complete, not published{passed}", _rerun(paths.shop, day))
+        yield Line(
+            f"day {day}",
+            f"complete, not published{passed}",
+            "look at its run of publish_segments; if there is none, a DAG was paused: unpause it, then "
+            + rerun(paths.shop, day),
+        )
 
 
-def _rerun(shop: str, day: date) -> str:
+def rerun(shop: str, day: date) -> str:
+    """Return the command that takes a day through the whole chain again; what is done is found done."""
     conf = json.dumps({"shop": shop, "as_of_date": str(day)})
-    return (
-        "look at its run of publish_segments; if there is none, a DAG was paused: unpause it, then "
-        f"python -m orchestrate airflow dags trigger land_behaviour --conf '{conf}'"
-    )
+    return f"python -m orchestrate airflow dags trigger land_behaviour --conf '{conf}'"
 
 
 def _pin(paths: ShopPaths) -> Iterator[Line]:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 
-from cli import ShoalError, console
+from cli import Progress, ShoalError
 from ml.configs import Config
 from ml.encoder import devices
 from ml.encoder.devices import fast_type
@@ -25,6 +24,7 @@ from ml.encoder.tokens import Sequences, Tokens, Told, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 TEXT_BLOCK = 512
 
@@ -63,10 +63,10 @@ class Encoder:
         cache = Kept(self.folder, "embeddings", self.weights_hash, width, np.float16)
         vectors, is_known = cache.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
-        for rows, sequences in told.batches(missing):
-            vectors[rows] = self._encode(
-                self.tokens(sequences), sequences.texts, np.arange(len(sequences), dtype=np.int64)
-            )
+        with Progress("encoding users", len(missing)) as progress:
+            for rows, sequences in told.batches(missing):
+                everybody = np.arange(len(sequences), dtype=np.int64)
+                vectors[rows] = self._encode(self.tokens(sequences), sequences.texts, everybody, progress)
         if told.keys is not None:
             cache.add(told.keys[missing], vectors[missing])
         return Embedded(vectors.astype(np.float32), encoded=len(missing), reused=len(vectors) - len(missing))
@@ -82,17 +82,19 @@ class Encoder:
         return PackedBert(self._reader.bert, fast_type())
 
     @torch.inference_mode()
-    def _encode(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> NDArray[np.float16]:
+    def _encode(
+        self, tokens: Tokens, texts: list[str], users: Ints, progress: Progress | None = None
+    ) -> NDArray[np.float16]:
         torch.set_num_threads(self.config.training.threads)
-        return self._read(tokens, self.project(tokens, texts, users), users)
+        return self._read(tokens, self.project(tokens, texts, users), users, progress)
 
     @torch.inference_mode()
-    def _read(self, tokens: Tokens, projected: torch.Tensor, users: NDArray[np.int64]) -> NDArray[np.float16]:
+    def _read(
+        self, tokens: Tokens, projected: torch.Tensor, users: Ints, progress: Progress | None = None
+    ) -> NDArray[np.float16]:
         found, projected = packs(tokens.lengths[users] + 1, self._layers.rows), projected.to(devices.DEVICE)
         vectors = np.zeros((len(users), 2 * self.network.config.hidden_size), dtype=np.float16)
-        for pack in track(
-            found, "encoding users", console=console, transient=True, disable=not console.is_terminal
-        ):
+        for pack in found:
             batch = collate_packed(tokens, users[pack.members], pack.rows).to(devices.DEVICE)
             states = self._reader.bert.embeddings(
                 inputs_embeds=self._reader.inputs(batch, projected), position_ids=batch.position
@@ -100,6 +102,8 @@ class Encoder:
             read = self._layers(states[0].to(self._layers.dtype), pack)
             pooled = torch.cat([_pooled(part) for part in pack.split(read)])
             vectors[pack.members] = pooled.half().cpu().numpy()
+            if progress is not None:
+                progress.advance(len(pack.members))
         return vectors
 
     def project(self, tokens: Tokens, texts: list[str], users: NDArray[np.int64]) -> torch.Tensor:

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import nn
 from transformers import BertModel
 
-from cli import ShoalError, console
+from cli import Progress, ShoalError, console
 from ml import packages
 
 Floats = NDArray[np.float32]
@@ -91,16 +90,17 @@ class Int8Layers:
 
     def pooled(self, pieces: list[list[int]], told: str) -> Iterator[tuple[Ints, torch.Tensor]]:
         """Yield some of the texts, and the mean of their last states, (texts, H)."""
-        batches = list(_alike(np.array([len(ids) for ids in pieces]), self._head))
-        shown = console.is_terminal
-        for members, width in track(batches, told, console=console, transient=True, disable=not shown):
-            ids = np.zeros((2, len(members), width), dtype=np.int64)  # word pieces, and which are real
-            for row, member in enumerate(members):
-                size = len(pieces[member])
-                ids[0, row, :size], ids[1, row, :size] = pieces[member], 1
-            (states,) = self._compiled(_as_inputs(*ids)).values()
-            real = ids[1, :, :, None].astype(np.float32)
-            yield members, torch.from_numpy((states * real).sum(axis=1) / real.sum(axis=1))
+        batches = _alike(np.array([len(ids) for ids in pieces]), self._head)
+        with Progress(told, len(pieces)) as progress:
+            for members, width in batches:
+                ids = np.zeros((2, len(members), width), dtype=np.int64)  # word pieces, and which are real
+                for row, member in enumerate(members):
+                    size = len(pieces[member])
+                    ids[0, row, :size], ids[1, row, :size] = pieces[member], 1
+                (states,) = self._compiled(_as_inputs(*ids)).values()
+                real = ids[1, :, :, None].astype(np.float32)
+                yield members, torch.from_numpy((states * real).sum(axis=1) / real.sum(axis=1))
+                progress.advance(len(members))
 
 
 class _LastStates(nn.Module):

@@ -17,12 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors import SafetensorError
 from torch import nn
 from transformers import BertModel
 
-from cli import ShoalError, console
+from cli import Progress, ShoalError
 from ml.configs import TextConfig
 from ml.encoder import devices
 from ml.encoder.devices import fast_type
@@ -62,15 +61,16 @@ class Layers:
     def read(self, pieces: list[list[int]], told: str = "") -> Iterator[tuple[Pack, torch.Tensor]]:
         """Yield packs of texts with the last layer's states of their pieces, (rows, H)."""
         found = packs([len(ids) for ids in pieces], self.packed.rows)
-        is_quiet = not (told and console.is_terminal)
-        for pack in track(found, told, console=console, transient=True, disable=is_quiet):
-            ids = np.zeros((2, pack.rows), dtype=np.int64)  # word pieces and their places
-            flat = [piece for index in pack.members for piece in pieces[index]]
-            ids[0, : len(flat)] = flat
-            ids[1, : len(flat)] = np.concatenate([np.arange(length) for length in pack.lengths])
-            piece, place = torch.from_numpy(ids).to(devices.DEVICE)
-            inputs = self.embeddings(input_ids=piece[None], position_ids=place[None])[0]
-            yield pack, self.packed(inputs.to(self.packed.dtype), pack)
+        with Progress(told, len(pieces)) as progress:
+            for pack in found:
+                ids = np.zeros((2, pack.rows), dtype=np.int64)  # word pieces and their places
+                flat = [piece for index in pack.members for piece in pieces[index]]
+                ids[0, : len(flat)] = flat
+                ids[1, : len(flat)] = np.concatenate([np.arange(length) for length in pack.lengths])
+                piece, place = torch.from_numpy(ids).to(devices.DEVICE)
+                inputs = self.embeddings(input_ids=piece[None], position_ids=place[None])[0]
+                yield pack, self.packed(inputs.to(self.packed.dtype), pack)
+                progress.advance(len(pack.members))
 
     @torch.inference_mode()
     def pooled(self, pieces: list[list[int]], told: str) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:

@@ -15,10 +15,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
 from torch import Tensor, nn
 
-from cli import console
+from cli import Progress, console
 from ml.configs import BudgetConfig
 from ml.encoder import devices, processes
 from ml.encoder.keys import digest_of
@@ -108,13 +107,12 @@ class _Loop:
         budget = self.budget
         self._resume()
         batches = batches_from(self.step, self.task, budget.batch_size, self.seed)
-        is_quiet = not console.is_terminal or processes.rank() > 0
-        with Progress(console=console, transient=True, disable=is_quiet) as progress:
-            bar = progress.add_task(self.task.name, total=budget.steps, completed=self.step)
+        what = self.task.name if processes.rank() == 0 else ""
+        with Progress(what, budget.steps, "steps", done=self.step) as progress:
             while self.step < budget.steps and not is_stuck(self.curve, budget.patience):
                 self.step += 1
                 self.running.append(self._learn(next(batches)))
-                progress.advance(bar)
+                progress.advance(1)
                 if self.step % budget.evaluate_every == 0 or self.step == budget.steps:
                     self._evaluate()
         self.task.network.load_state_dict(self.best_weights)

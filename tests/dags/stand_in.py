@@ -51,6 +51,10 @@ def build(folder: Path) -> None:
         (folder / room).mkdir()
         (folder / room / "__init__.py").touch()
         (folder / room / "__main__.py").write_text(ROOM.format(room=room))
+    # Airflow's door is the dashboard's.
+    door = Path("serving") / "dashboard" / "door.py"
+    (folder / door).parent.mkdir()
+    shutil.copy(settings.ROOT / door, folder / door)
     dag = folder / "dags" / "land_behaviour.py"
     due = datetime.now(UTC) - timedelta(minutes=5)
     assert DAILY in dag.read_text()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,7 +19,8 @@ import warehouse
 from cli import ShoalError
 from landing import ledger
 from settings import ShopPaths
-from tests import world
+from tests import taobao, world
+from tests.chain import Chain
 from tests.dbt import landed
 from tests.dbt.conftest import use_shop_folder
 from warehouse import follow, ops, steps
@@ -38,12 +42,12 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShopPaths:
 
 def leave_a_log(paths: ShopPaths, script: str) -> Path:
     """Run a script that ends without closing the warehouse; return the write-ahead log that it leaves."""
-    setup = """
+    setup = f"""
         import os, datetime
         import warehouse
         from settings import ShopPaths
         from warehouse import follow, ops, steps
-        paths, day = ShopPaths("world"), datetime.date(2026, 4, 30)
+        paths, day = ShopPaths("{paths.shop}"), datetime.date(2026, 4, 30)
         door = warehouse.connect(paths, "a test")
         connection = door.__enter__()
     """
@@ -60,6 +64,12 @@ def leave_a_log(paths: ShopPaths, script: str) -> Path:
 def tear(log: Path, lost_bytes: int) -> None:
     with log.open("r+b") as file:
         file.truncate(log.stat().st_size - lost_bytes)
+
+
+def flip(log: Path) -> None:
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    log.write_bytes(content)
 
 
 PROCESS = """
@@ -121,9 +131,7 @@ def test_flipped_log_opens_nothing_and_the_runbook_brings_the_warehouse_back(pat
     with warehouse.connect(paths, "a test") as connection:
         steps.note(connection, paths, "build core", DAY)
     log = leave_a_log(paths, PROCESS + 'steps.note(connection, paths, "score", day)')
-    content = bytearray(log.read_bytes())
-    content[len(content) // 2] ^= 0x10
-    log.write_bytes(content)
+    flip(log)
     files = {path: path.read_bytes() for path in (paths.warehouse, log)}
     with pytest.raises(
         ShoalError, match="wal is damaged, and nothing was deleted: follow “The warehouse does not open”"
@@ -147,6 +155,54 @@ def test_flipped_log_opens_nothing_and_the_runbook_brings_the_warehouse_back(pat
         "python -m expectations bi",
         "python -m serving publish",
     ]
+
+
+def type_in(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    """Type a line of a runbook where ``data/`` lies, as the shell takes it."""
+    environment = settings.environment(
+        SHOAL_DATA=str(folder / "data"),
+        PYTHONPATH=str(settings.ROOT),
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    )
+    return subprocess.run(
+        words, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_runbook_of_a_damaged_log_holds_word_for_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build dies after its commit, whose log is flipped; the day ends as it does where nothing broke."""
+    drops, tomorrow = tmp_path / "drops", tmp_path / "tomorrow"
+    *_, last = taobao.write(drops, users=120, days=120)  # what tests/e2e/test_taobao.py needs
+    tomorrow.mkdir()
+    last.rename(tomorrow / last.name)
+    chain, whole = (Chain("taobao", tmp_path / name) for name in ("data", "whole"))
+    chain.go(drops, "--steps", "30")
+    day = chain.land(tomorrow)
+    shutil.copytree(chain.data, whole.data, symlinks=True)
+    whole.run("warehouse", "build", "core", "--as-of", day)
+    whole.run("ml", "score", "--as-of", day)
+    whole.publish(day)
+
+    monkeypatch.setenv("SHOAL_DATA", str(chain.data))
+    flip(leave_a_log(ShopPaths(chain.shop), PROCESS))
+    typed = [line.replace("<shop>", chain.shop) for line in runbook("The warehouse does not open")]
+    assert "wal is damaged" in " ".join(type_in(tmp_path, typed[1]).stderr.split())
+    for words in typed:
+        done = type_in(tmp_path, words)
+        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+    assert newest(chain) == newest(whole)
+    assert newest(chain)[0] == day
+
+
+def newest(chain: Chain) -> tuple[str, dict[str, str]]:
+    """Return the day that is served, and the content of its tables."""
+    link = chain.folder / "serving" / "current"
+    manifest = json.loads((link.resolve() / "manifest.json").read_text())
+    return manifest["as_of_date"], manifest["content_hashes"]
 
 
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"

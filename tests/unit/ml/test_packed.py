@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from benchmarks import encoder as benchmark
 from ml.encoder.devices import bf16_is_fast
 from ml.encoder.packed import Pack, PackedBert, packs
 
@@ -67,3 +68,38 @@ def test_packs_are_full_and_keep_what_is_too_long_alone() -> None:
     assert [(one.members.tolist(), one.rows) for one in found] == [([0, 3], 8), ([2], 8), ([1], 16)]
     assert [*found[0].groups] == [(0, 2, 3)]
     assert packs([]) == []
+
+
+def test_floor_of_the_benchmark_is_the_products_of_packed_layers_each_with_its_own_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[object, ...]] = []
+    linear, bmm = torch.nn.functional.linear, torch.bmm
+
+    def multiply(states: torch.Tensor, weight: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+        made.append((tuple(states.shape), tuple(weight.shape), weight.data_ptr()))
+        return linear(states, weight, *bias)
+
+    def attend(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        made.append((tuple(one.shape), tuple(other.shape)))
+        return bmm(one, other)
+
+    monkeypatch.setattr(benchmark, "fast_type", lambda: torch.float32)
+    packed, floor = PackedBert(_bert(), torch.float32), benchmark.products(_bert(), LENGTHS.tolist(), 8)
+    monkeypatch.setattr(torch.nn.functional, "linear", multiply)
+    monkeypatch.setattr(torch, "bmm", attend)
+    for pack in packs(LENGTHS, 8):
+        _packed(packed, pack, _inputs())
+    of_network = _with_numbered_weights(made)
+    made.clear()
+    floor()
+    assert _with_numbered_weights(made) == of_network
+    assert len({weight for *_, weight in of_network if isinstance(weight, int)}) == 2 * 4  # layers, products
+
+
+def _with_numbered_weights(made: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Say of each product which weight it took: the first, the second … that was met."""
+    met: dict[object, int] = {}
+    return [
+        (*shapes, met.setdefault(last, len(met)) if isinstance(last, int) else last) for *shapes, last in made
+    ]
