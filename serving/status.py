@@ -77,6 +77,7 @@ def _unpublished(paths: ShopPaths) -> Iterator[Line]:
         yield Line(
             "days before",
             f"{len(earlier)} more, from {earlier[0]} to {earlier[-1]}, are complete and not published",
+            f"as below, the oldest first: {rerun(paths.shop, earlier[0])}",
         )
     for day in named:
         passed = f", while {published[-1]} is" if day < published[-1] else ""

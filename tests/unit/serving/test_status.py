@@ -131,6 +131,7 @@ def test_of_many_days_that_are_not_published_the_newest_are_named_and_the_others
         ("days before", f"2 more, from {days[1]} to {days[2]}, are complete and not published"),
         *((f"day {day}", "complete, not published") for day in days[3:]),
     ]
+    assert page(paths)["days before"][1].endswith(rerun(days[1]))
 
 
 def test_a_pin_is_named_with_what_waits_behind_it(working, paths, deliver):
