@@ -80,7 +80,7 @@ rebuild: setup ## delete a shop's warehouse and make it again from landing and h
 	@$(VENV)/python -m warehouse rebuild --shop "$$SOURCE"
 
 .PHONY: bench
-bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT: hours on two cores
+bench: setup ## remake the tables of the demo, landing, leg 1, recovery, BERT and drift: hours on two cores
 	@$(VENV)/python -m benchmarks.demo
 	$(VENV)/python -m benchmarks.landing --rows 2000000 20000000
 	$(VENV)/python -m benchmarks.dbt_legs --events 1000000 5000000 20000000
@@ -90,6 +90,9 @@ bench: setup ## remake the tables of the demo, landing, leg 1, recovery and BERT
 	$(VENV)/python -m benchmarks.dashboard
 	$(VENV)/python -m benchmarks.readers
 	$(VENV)/python -m benchmarks.clustering
+	# Small, so its intervals are wide; the README's command takes five shops of 20,000 users.
+	$(VENV)/python -m benchmarks.order_signal --seeds 5001 --users 2000 --model-seeds 7 # 3 shops, 4 minutes each
+	$(VENV)/python -m benchmarks.drift # 4 shops, 3 minutes each
 
 .PHONY: lock
 lock: setup ## resolve pyproject.toml again into requirements.lock

@@ -13,11 +13,11 @@ import duckdb
 
 import journal
 import settings
+from cli import Progress
 from landing import contracts, incoming, ledger, pseudonyms, readers, repair, whole
 from landing.chunk import Arrival, Chunk, Landed, cut
 from landing.incoming import IncomingFile
 from landing.ledger import LedgerFile
-from landing.progress import Progress
 from landing.shops import Shop, Source
 from landing.workplace import Workplace, workplace
 
@@ -99,10 +99,11 @@ def _settled(
     still: list[IncomingFile] = []
     moving: list[IncomingFile] = []
     closed: list[tuple[Path, Source, str]] = []
-    with Progress("reading file names", len(known)) as progress:
+    with Progress("reading file names", len(known), "files") as progress:
         for path, source in known:
+            progress.advance(1)
             try:
-                file = progress.step(incoming.fingerprint(path, source))
+                file = incoming.fingerprint(path, source)
             except FileNotFoundError:
                 continue
             except PermissionError:
@@ -221,7 +222,7 @@ class Call:
 
     def _land_arrivals(self, arrivals: Sequence[Arrival]) -> None:
         chunks = list(self._chunks(arrivals))
-        with Progress("landing", sum(len(chunk.arrivals) for chunk in chunks)) as progress:
+        with Progress("landing", sum(len(chunk.arrivals) for chunk in chunks), "files") as progress:
             for chunk in chunks:
                 self._land(chunk)
                 progress.advance(len(chunk.arrivals))

@@ -32,7 +32,7 @@ NEWEST_DAY = "tags.`as_of_date`"
 """By anything but the time of start, MLflow lists nested runs flat instead of folding them away."""
 
 NOTE_COLUMN = ("attributes", "Description", 270)
-DAY_COLUMNS = (("tags", "shop", 100), ("tags", "as_of_date", 100))
+DAY_COLUMN, SHOP_COLUMN = ("tags", "as_of_date", 100), ("tags", "shop", 100)
 COST_COLUMNS = (("metrics", "cost/cpu_seconds", 120), ("metrics", "cost/peak_memory_mb", 150))
 ENDS = ("", "_low", "_high")
 QUALITY_COLUMNS = (
@@ -50,7 +50,14 @@ VIEWS = {
             "models beside their rivals",
             "tags.stage != 'train'",
             NEWEST_DAY,
-            (NOTE_COLUMN, *QUALITY_COLUMNS, *COST_COLUMNS, ("tags", "is_promoted", 90), *DAY_COLUMNS),
+            (
+                DAY_COLUMN,
+                *QUALITY_COLUMNS,
+                *COST_COLUMNS,
+                ("tags", "is_promoted", 90),
+                SHOP_COLUMN,
+                NOTE_COLUMN,
+            ),
         ),
         View(
             "trainings",
@@ -58,13 +65,14 @@ VIEWS = {
             "tags.stage = 'train'",
             NEWEST,
             (
-                NOTE_COLUMN,
+                DAY_COLUMN,
                 ("tags", "choice", 110),
                 *QUALITY_COLUMNS,
                 ("metrics", "test/users", 80),
                 ("metrics", "test/positives", 80),
                 *COST_COLUMNS,
-                *DAY_COLUMNS,
+                SHOP_COLUMN,
+                NOTE_COLUMN,
             ),
         ),
     ),
@@ -75,12 +83,13 @@ VIEWS = {
             "",
             NEWEST,
             (
-                NOTE_COLUMN,
+                DAY_COLUMN,
                 *(("metrics", name, 120) for name in ("k", "stability", "silhouette", "smallest_cluster")),
                 ("metrics", "stability/persistence", 150),
                 *COST_COLUMNS,
                 ("tags", "is_promoted", 90),
-                *DAY_COLUMNS,
+                SHOP_COLUMN,
+                NOTE_COLUMN,
             ),
         ),
     ),

@@ -50,6 +50,8 @@ STYLE = """
   .shoal-card-why { color: #5b6f74; font-size: .88rem; margin: .25rem 0 0; line-height: 1.4 }
   .shoal-bar { height: 6px; border-radius: 3px; background: #e8efef; margin: .35rem 0 }
   .shoal-bar > i { display: block; height: 6px; border-radius: 3px; background: #0b7a75 }
+  /* A table's own CSV would pass by the log of exports, and by what keeps formulas from running. */
+  [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]) { display: none }
   @media (max-width: 640px) {
     .block-container { padding: 4.4rem 1rem 2rem }
     h1 { font-size: 1.4rem !important }

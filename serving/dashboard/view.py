@@ -167,7 +167,7 @@ def folded_count(frame: pd.DataFrame) -> int:
 
 
 def _note(view: View, taken: export.Table) -> None:
-    """Note a download in the log of exports; where that fails the reader is told, and has the file already."""
+    """Note a download in the log of exports; if that fails the reader is told, and has the file."""
     version = view.published
     paths, day = ShopPaths(version.shop), version.as_of_date.isoformat()
     try:

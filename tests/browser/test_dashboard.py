@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import journal
 from orchestrate import login
 from serving.dashboard.navigation import ICONS
 from serving.dashboard.words import texts
@@ -162,9 +163,14 @@ def test_a_segment_opens_from_its_card(visit: Visit) -> None:
     assert "segment=champions" in shown.url
 
 
-def test_a_table_is_downloaded_as_excel_takes_it(visit: Visit, tmp_path: Path) -> None:
+def test_a_table_is_downloaded_as_excel_takes_it_and_noted(
+    visit: Visit, simulated: Chain, tmp_path: Path
+) -> None:
     visitor = visit()
     shown = visitor.look("/runs")
+    shown.get_by_test_id("stDataFrame").locator("visible=true").last.hover()
+    shown.get_by_test_id("stElementToolbarButton").locator("visible=true").first.wait_for()
+    assert shown.get_by_test_id("stElementToolbar").get_by_role("button", name="Download").count() == 0
     with shown.expect_download() as download:
         # By the keyboard: a table's buttons lie under it until the pointer is over it.
         shown.get_by_role("button", name="Download as CSV").last.press("Enter")
@@ -172,7 +178,12 @@ def test_a_table_is_downloaded_as_excel_takes_it(visit: Visit, tmp_path: Path) -
     download.value.save_as(file)
     assert download.value.suggested_filename.startswith("simulated_versions_")
     assert file.read_bytes().startswith(b"\xef\xbb\xbfversion,as_of_date,")
-    assert len(file.read_text(encoding="utf-8-sig").splitlines()) >= 2
+    rows = file.read_text(encoding="utf-8-sig").splitlines()[1:]
+    assert rows
+    visitor.settled()
+    *_, noted = journal.read(simulated.folder / "ops" / "export_log.jsonl")
+    assert (noted["target"], noted["table"]) == ("dashboard", "versions")
+    assert noted["row_count"] == len(rows)
 
 
 def test_the_menu_opens_on_a_phone(visit: Visit) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+import cli
 from benchmarks import encoder as benchmark
 from cli import ShoalError
 from ml.configs import TextConfig
@@ -22,7 +23,9 @@ INT8 = TextConfig(precision="int8", threads=1)
 
 
 @needs_openvino
-def test_vectors_in_int8_are_those_in_float32_but_for_their_rounding(tmp_path: Path) -> None:
+def test_vectors_in_int8_are_those_in_float32_but_for_their_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours = TextEncoder(INT8, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(ours.path)
     texts = benchmark.drawn_texts(48, benchmark.whole_words(tokenizer), np.random.default_rng(3))
@@ -34,7 +37,10 @@ def test_vectors_in_int8_are_those_in_float32_but_for_their_rounding(tmp_path: P
     assert ours.weights_hash != TextEncoder(TextConfig(), None).weights_hash
 
     again = TextEncoder(INT8, tmp_path)
+    for name in ("PATIENCE_SECONDS", "LINE_EVERY_SECONDS"):
+        monkeypatch.setattr(cli, name, 0.0)
     assert (again._encode(short[:7]) == vectors[:7].astype(np.float16)).all()  # by the model that was kept
+    assert "encoding texts: 7 of 7" in capsys.readouterr().err
     assert not [name for name in tmp_path.rglob("*") if name.suffix in (".pkl", ".pickle", ".pt")]
 
     (weights,) = tmp_path.rglob("*.bin")

@@ -126,13 +126,16 @@ def test_parts_of_integrated_gradients_add_up_to_the_score(
         assert told[-1].startswith("last event: ")
 
 
-def test_other_seeds_name_much_the_same_features(trees: GradientTrees, cuts: tuple[Cut, Cut]) -> None:
-    train, test = cuts
-    other = explain.again("lightgbm", train, QUICK, 8, None)
-    assert isinstance(other, GradientTrees)
-    shared, chance = explain.stability(trees, other, test)
+@pytest.mark.parametrize(("kind", "recipe"), [("trees", "lightgbm"), ("classifier", "bert")])
+def test_other_seeds_name_much_the_same_items(
+    kind: str, recipe: str, cuts: tuple[Cut, Cut], request: pytest.FixtureRequest
+) -> None:
+    (train, test), model = cuts, request.getfixturevalue(kind)
+    other = explain.again(recipe, train, QUICK, 8, None)
+    assert type(other) is type(model) and other is not model
+    shared, chance = explain.stability(model, other, test)
     assert chance < 0.5 < shared <= 1
-    assert explain.stability(trees, trees, test)[0] == 1
+    assert explain.stability(model, model, test)[0] == 1
 
 
 def test_score_that_needs_no_training_still_has_reasons(cuts: tuple[Cut, Cut]) -> None:
