@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ml import tracking
 from ml.configs import Config
+from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.segments import NAMES, RULES
 from settings import ShopPaths
 from warehouse import snapshot
@@ -26,7 +27,10 @@ def find(paths: ShopPaths, as_of: date, config: Config) -> tracking.Version | No
 
 def fingerprint(data_digest: str, config: Config) -> str:
     """Return the hash of all that decides what training makes."""
-    return hashlib.sha256(f"{data_digest}|{config.digest()}|{code_digest()}".encode()).hexdigest()[:16]
+    words = checkpoint_hash(checkpoint_path(config.text.checkpoint))
+    return hashlib.sha256(f"{data_digest}|{config.digest()}|{words}|{code_digest()}".encode()).hexdigest()[
+        :16
+    ]
 
 
 def code_digest() -> str:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from cli import Progress, ShoalError
 from ml.configs import Config
 from ml.encoder import devices
+from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.encoder.devices import fast_type
 from ml.encoder.kept import Kept
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
-from ml.encoder.texts import TextEncoder, TextSource, checkpoint_hash, checkpoint_path
+from ml.encoder.texts import TextEncoder, TextSource
 from ml.encoder.tokens import Sequences, Tokens, Told, Vocabulary, tokenise
 from ml.packages import load_tensors, read_json, save_tensors, write_json
 

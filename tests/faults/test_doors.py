@@ -21,7 +21,8 @@ from cli import ShoalError
 from landing import pseudonyms, quarantine
 from ml import packages
 from ml.configs import TextConfig
-from ml.encoder.texts import TextEncoder, checkpoint_path
+from ml.encoder.checkpoints import checkpoint_path
+from ml.encoder.texts import TextEncoder
 from orchestrate import dashboard_server, login, mlflow_server, processes
 from serving.dashboard import server
 from serving.dashboard.door import COOKIE

@@ -16,12 +16,13 @@ from transformers import BertConfig, BertModel
 from cli import ShoalError
 from ml import packages
 from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
+from ml.encoder.checkpoints import checkpoint_path
 from ml.encoder.classifier import Classifier
 from ml.encoder.encoder import Encoder
 from ml.encoder.features import Scaler, numeric
 from ml.encoder.order import OrderFeatures
 from ml.encoder.outcomes import Outcomes
-from ml.encoder.texts import TextEncoder, checkpoint_path
+from ml.encoder.texts import TextEncoder
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs, StoredSequences
 from tests.unit.ml import synthetic

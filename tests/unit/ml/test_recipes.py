@@ -15,10 +15,11 @@ from transformers import BertConfig, BertModel
 from cli import ShoalError
 from ml.configs import Config, TextConfig, with_changes
 from ml.encoder import finetuning, recipes
+from ml.encoder.checkpoints import checkpoint_path
 from ml.encoder.classifier import Classifier, settled
 from ml.encoder.stories import ReadingStories, StoryClassifier, silence, tell, with_head
 from ml.encoder.text_controls import RandomTexts, TfidfTexts
-from ml.encoder.texts import TextEncoder, checkpoint_path
+from ml.encoder.texts import TextEncoder
 from ml.encoder.tokens import Vocabulary
 from ml.evaluation.metrics import roc_auc
 from ml.warehouse import Cut, Inputs
