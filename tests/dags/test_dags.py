@@ -144,6 +144,8 @@ def test_schedules_carry_the_day_as_partition_key(bag: DagBag) -> None:
     assert isinstance(landing, CronPartitionTimetable)
     assert (landing.key_format, landing.run_offset) == ("%Y-%m-%d", -1)
     assert isinstance(schedule["train_models"], CronTriggerTimetable)
+    # On a Monday a first start would train at once, beside what score_users asks for.
+    assert schedule["train_models"].run_immediately == timedelta(0)
     listens = {
         dag_id: each.asset_condition
         for dag_id, each in schedule.items()
