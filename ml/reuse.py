@@ -28,9 +28,8 @@ def find(paths: ShopPaths, as_of: date, config: Config) -> tracking.Version | No
 def fingerprint(data_digest: str, config: Config) -> str:
     """Return the hash of all that decides what training makes."""
     words = checkpoint_hash(checkpoint_path(config.text.checkpoint))
-    return hashlib.sha256(f"{data_digest}|{config.digest()}|{words}|{code_digest()}".encode()).hexdigest()[
-        :16
-    ]
+    decides = f"{data_digest}|{config.digest()}|{words}|{code_digest()}"
+    return hashlib.sha256(decides.encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:

@@ -44,7 +44,7 @@ def connect(
     ShoalError
         When nothing has been published, or the version is gone.
     """
-    connection = _open(paths) if version is None else _open_version(paths, version, database)
+    connection = _open(paths, database) if version is None else _open_version(paths, version, database)
     try:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute("set search_path = 'bi'")
@@ -55,14 +55,14 @@ def connect(
         connection.close()
 
 
-def _open(paths: ShopPaths) -> duckdb.DuckDBPyConnection:
+def _open(paths: ShopPaths, database: str) -> duckdb.DuckDBPyConnection:
     # A version can be pruned between reading the link and opening the file, but only after
     # seven newer ones came: read the link again.
     for _ in range(3):
         if (folder := current_folder(paths)) is None:
             break
-        if (folder / DATABASE).exists():
-            return duckdb.connect(str(folder / DATABASE), read_only=True)
+        if (folder / database).exists():
+            return duckdb.connect(str(folder / database), read_only=True)
     raise ShoalError(
         f"nothing has been published for shop {paths.shop}: run python -m serving publish --shop {paths.shop}"
     )

@@ -89,22 +89,14 @@ find_treated as (
     where contacts.arm is distinct from 'control'
 ),
 
-find_untreated as (
-    select users.*
+mark_treated as (
+    select
+        users.*,
+        find_treated.user_key is not null as is_treated,
+        count(find_treated.user_key) over (partition by users.as_of_date) as treated_users
     from judge_users as users
     left join find_treated
         on users.as_of_date = find_treated.as_of_date and users.user_key = find_treated.user_key
-    where find_treated.user_key is null
-),
-
--- A day on which under ten were treated is told once: the difference would tell of them.
-count_untreated as (
-    select
-        judged.as_of_date,
-        judged.users - coalesce(untreated.users, 0) as treated_users
-    from (select as_of_date, count(*) as users from judge_users group by as_of_date) as judged
-    left join (select as_of_date, count(*) as users from find_untreated group by as_of_date) as untreated
-        on judged.as_of_date = untreated.as_of_date
 ),
 
 count_segments as (
@@ -121,6 +113,7 @@ count_segments as (
 
 {{ fold_small('count_segments', 'segment_code', ['as_of_date', 'scheme']) }},
 
+-- Told twice are days on which ten were treated at least: the difference would tell of fewer.
 group_users as (
     select
         *,
@@ -129,18 +122,17 @@ group_users as (
         'all' as segment_code,
         'All users' as segment_name_en,
         '全部用户' as segment_name_zh
-    from judge_users
+    from mark_treated
     union all
     select
-        users.*,
+        *,
         'untreated' as population,
         'all' as scheme,
         'all' as segment_code,
         'All users' as segment_name_en,
         '全部用户' as segment_name_zh
-    from find_untreated as users
-    inner join count_untreated on users.as_of_date = count_untreated.as_of_date
-    where count_untreated.treated_users >= {{ k }}
+    from mark_treated
+    where not is_treated and treated_users >= {{ k }}
     union all
     select
         users.*,
@@ -149,7 +141,7 @@ group_users as (
         folds.folded_segment_code as segment_code,
         segments.segment_name_en,
         segments.segment_name_zh
-    from judge_users as users
+    from mark_treated as users
     inner join {{ ref('user_segment_daily') }} as segments
         on users.as_of_date = segments.as_of_date and users.user_key = segments.user_key
     inner join fold_segment_code as folds

@@ -6,8 +6,8 @@ with
 mark_nowhere as (
     select
         *,
-        from_code in ('NEW', 'IDENTIFIED') as is_from_nowhere,
-        to_code in ('ABSENT', 'IDENTIFIED', 'ERASED') as is_to_nowhere
+        {{ side_of('from_code') }} = 'elsewhere' as is_from_nowhere,
+        {{ side_of('to_code') }} = 'elsewhere' as is_to_nowhere
     from {{ ref('int_segment_moves_counted') }}
 ),
 
