@@ -90,14 +90,16 @@ class LedgerFile(BaseModel):
     folder: str | None = None
 
 
-def files(paths: ShopPaths) -> list[LedgerFile]:
+def files(paths: ShopPaths, until: str | None = None) -> list[LedgerFile]:
     """Return the latest state of every file, in the order of their first decision.
 
-    A file that waited is told as what it became.
+    A file that waited is told as what it became. ``until`` leaves out what was decided after that moment.
     """
     latest: dict[str, journal.Record] = {}
     last_of_name: dict[str, journal.Record] = {}
     for line in journal.read(paths.ledger):
+        if until is not None and line["decided_at"] > until:
+            continue
         latest[line["file_id"]] = last_of_name[line["file_name"]] = line
     return [
         LedgerFile.model_validate(line)
