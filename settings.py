@@ -183,6 +183,27 @@ class TrialPaths(ShopPaths):
         return self.root / "trials" / "ops"
 
 
+@dataclass(frozen=True)
+class CanaryPaths(ShopPaths):
+    """A few of a shop's users in a warehouse of their own, for as long as a training tries its canaries."""
+
+    @property
+    def landing(self) -> Path:
+        return self.root / "canary" / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "canary" / "warehouse.duckdb"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "canary" / "snapshots"
+
+    @property
+    def ops(self) -> Path:
+        return self.root / "canary" / "ops"
+
+
 def memory() -> str:
     """Return how much memory the warehouse may take before it goes on in files beside it."""
     return os.environ.get("SHOAL_MEMORY", "3GB")
