@@ -20,7 +20,7 @@ from ml.configs import ClusterConfig, Config
 from ml.costs import Cost
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
-from ml.evaluation import canaries
+from ml.evaluation import canaries, leaks
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import RfmRank
 from ml.high_value import HighValue
@@ -110,12 +110,15 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
     ) as parent:
         _sing(material, parent)
+        sample = _try_leaks(material, parent)
         started, cpu_started = time.monotonic(), time.process_time()
         classifier, curve = _fit_bert(material)
         bert_cpu_seconds = time.process_time() - cpu_started
         parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
-        decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent)
+        if sample is not None:
+            leaks.check_models({classifier.name: classifier}, sample)
+        decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent, sample)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     return decisions
 
@@ -129,6 +132,36 @@ def _sing(material: Material, parent: tracking.Run) -> None:
     parent.log_metrics(
         {f"canary/{name}": value for name, value in vars(song).items() if name != "best_feature"}
     )
+
+
+def _try_leaks(material: Material, parent: tracking.Run) -> leaks.Sample | None:
+    """Stop here if what became known after the test cut changes what users were as of the cuts."""
+    if material.test is None:
+        return None
+    started = time.monotonic()
+    sample = leaks.sing(
+        material.paths,
+        material.inputs,
+        material.train,
+        material.test,
+        material.now,
+        material.config.training.seed,
+    )
+    parent.log_metrics(
+        {
+            "canary/sampled_users": 0.0 if sample is None else float(sample.users),
+            "canary/injected_rows": 0.0 if sample is None else float(sample.injected_rows),
+        }
+    )
+    if sample is None:
+        console.print(
+            f"what was landed is not here ({material.paths.ledger}): whether late deliveries change the "
+            "features of this snapshot was not tried",
+            style="yellow",
+        )
+        return None
+    _tell(f"{sample.injected_rows} later rows changed nothing of {sample.users} users at the cuts", started)
+    return sample
 
 
 def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
@@ -146,6 +179,7 @@ def _high_value(
     curve: list[LearningPoint],
     tags: Mapping[str, object],
     parent: tracking.Run,
+    sample: leaks.Sample | None,
 ) -> list[promote.Decision]:
     test = material.test
     if test is None or test.outcomes is None:
@@ -166,6 +200,8 @@ def _high_value(
         parent.set_tags({"decision": "nobody has ordered anything: no high_value"})
         return []
     models, fit_costs = _fit_rivals(material)
+    if sample is not None:
+        leaks.check_models(models, sample)
     if material.has_enough:
         models["bert"], fit_costs["bert"] = classifier, bert_cpu_seconds
     scores, costs = _score_all(models, test, fit_costs)

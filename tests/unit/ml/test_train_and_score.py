@@ -65,6 +65,14 @@ def test_training_judges_all_models_on_the_same_rows(trained: synthetic.World) -
     assert runs["bert"]["metrics"]["baseline/lightgbm/roc_auc"] == runs["lightgbm"]["metrics"]["test/roc_auc"]
 
 
+def test_training_on_a_snapshot_alone_says_that_no_leak_was_tried(trained: synthetic.World) -> None:
+    """Nothing was landed of the synthetic snapshots."""
+    (parent,) = [run for run in tracking.recent_runs("tiny", 20) if run["name"].startswith("train ")]
+    metrics = parent["metrics"]
+    assert (metrics["canary/sampled_users"], metrics["canary/injected_rows"]) == (0, 0)
+    assert metrics["canary/permuted_auc"] == pytest.approx(0.5, abs=0.2)
+
+
 def test_page_of_a_training_tells_verdict_data_and_pictures(trained: synthetic.World) -> None:
     found = {run["name"]: run for run in reversed(tracking.recent_runs("tiny", 20))}
     parent = tracking.client().get_run(found[f"train tiny {trained.as_of}"]["run_id"])
