@@ -1,15 +1,16 @@
 """Train, compare and register the models.
 
-Reads: the Parquet snapshot of the as_of_date; never the warehouse.
+Reads: the Parquet snapshot of the as_of_date, and what was landed of some of its users, to see that later
+deliveries change nothing of them; never the warehouse.
 Writes: MLflow runs and registered models (``data/mlflow``), ``data/<shop>/ops/model_run.jsonl``. The
-alias ``champion`` moves only where the challenger wins on the same rows.
+alias ``champion`` moves only where the challenger wins on the same rows. ``data/<shop>/canary``, for a while.
 
 When it runs: on Mondays at 07:30 in the shop's time zone; when ``score_users`` finds no champion that may
 score its day, or the quality checks of ``bi`` saw segments move fast since the last training; by hand for
 any ``as_of_date``.
 When it is skipped: the shop has no complete day.
-When it fails: the log ends with the reason; runs and metrics so far are in MLflow under the experiment's
-name.
+When it fails: as where a feature knows the future, the log ends with the reason; runs and metrics so far are
+in MLflow under the experiment's name.
 
 Safe to rerun: yes. Unchanged data, configuration and code reuse the registered model; ``full_refresh``
 trains again (``FORCE=1``), with equal metrics.

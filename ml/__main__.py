@@ -30,8 +30,9 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            fine-tunes a small BERT on behaviour at the train cut, judges it on the later
            test cut beside RFM logistic regression and LightGBM (same rows, paired
            bootstrap), groups the users by their habits, registers everything in MLflow and
-           lets the gate decide who serves. Unchanged data, config and code: the registered
-           models are reused (FORCE=1 trains again, with equal metrics).
+           lets the gate decide who serves. Canaries stop it first where a feature knows its
+           label, or what was delivered after a cut. Unchanged data, config and code: the
+           registered models are reused (FORCE=1 trains again, with equal metrics).
   score    scores every eligible user of an as_of_date with the champions in force then and
            replaces that date in ml.user_scores, ml.user_segments and ml.segment_definitions
            in one transaction; a rerun gives the same rows.
