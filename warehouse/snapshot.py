@@ -30,9 +30,9 @@ TABLES = {
 
 CONTENT_KEY = "content_key"
 """The column that holds the hash of a row's lists."""
-ORDER = {"fct_user_sequences": "last_event_at, user_key"}
-"""Who acted lately lies together: of the lists, a day's scoring reads theirs, in few row groups."""
 ROW_GROUP = 4_096
+"""Rows are written as they lie. Lists of a new day lie together, behind the older ones, so that a day's scoring finds
+those that it reads in few row groups; to sort all lists costs as much as to write them."""
 NEWEST = 8
 """So many snapshots are looked through for a date that is written already."""
 
@@ -158,7 +158,7 @@ def _write(
                 _link(written, part)
                 continue
             connection.sql(
-                f"select * from {table} where as_of_date = ? order by {ORDER.get(name, 'user_key')}",  # noqa: S608
+                f"select * from {table} where as_of_date = ?",  # noqa: S608
                 params=[day],
             ).write_parquet(str(part), compression="zstd", row_group_size=ROW_GROUP)
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")

@@ -37,11 +37,7 @@ sum_days as (
         {%- if parts > 1 %}
         and {{ part_of('user_key', parts) }} = {{ part }}
         {%- endif %}
-        {%- if as_of_date in var('carried') %}
-        and user_key in (
-            select user_key from {{ ref('int_users_recounted') }} where as_of_date = date '{{ as_of_date }}'
-        )
-        {%- endif %}
+        {{- is_recounted(as_of_date) }}
     group by as_of_date, user_key, event_date
 ),
 
@@ -57,6 +53,7 @@ find_orders as (
         as_of_date = date '{{ as_of_date }}'
         and source_table <> 'events'
         and event_type in ('purchase', 'order')
+        {{- is_recounted(as_of_date) }}
     group by as_of_date, user_key, order_id
 ),
 
@@ -88,6 +85,7 @@ count_products as (
         events.as_of_date = date '{{ as_of_date }}'
         and events.source_table <> 'events'
         and events.event_type = 'purchase'
+        {{- is_recounted(as_of_date) }}
     group by events.as_of_date, events.user_key
 ),
 
@@ -170,3 +168,11 @@ join_measures as (
 
 select * from join_measures
 {% endmacro %}
+
+{% macro is_recounted(as_of_date) -%}
+    {%- if as_of_date in var('carried') %}
+        and user_key in (
+            select user_key from {{ ref('int_users_recounted') }} where as_of_date = date '{{ as_of_date }}'
+        )
+    {%- endif -%}
+{%- endmacro %}

@@ -1,23 +1,76 @@
 -- Customers, and the devices that tell no customer.
 with
+read_devices as (
+    select *
+    from {{ ref('int_devices_stitched') }}
+    where as_of_date = date '9999-12-31'
+),
+
+find_devices_of_several as (
+    select device_key
+    from read_devices
+    group by device_key
+    having count(*) > 1
+),
+
+-- Most visits are wholly one user's: nobody was logged in but the only customer that the device tells.
+name_visitors as (
+    select
+        sessions.session_id,
+        coalesce(sessions.user_key, devices.user_key, sessions.device_key) as user_key,
+        coalesce(sessions.user_key, devices.user_key) is not null as is_identified,
+        sessions.device_key,
+        sessions.session_started_at,
+        sessions.session_ended_at,
+        sessions.net_revenue_amount,
+        several.device_key is null
+        and (
+            sessions.user_count = 0
+            or sessions.device_key is null
+            or (sessions.user_count = 1 and coalesce(sessions.user_key = devices.user_key, false))
+        ) as is_of_one
+    from {{ ref('fct_sessions') }} as sessions
+    left join find_devices_of_several as several on sessions.device_key = several.device_key
+    left join read_devices as devices on several.device_key is null and sessions.device_key = devices.device_key
+),
+
+-- The others are told event by event, and so is what is no visit.
+choose_events as (
+    select events.*
+    from {{ ref('int_events_sessionized') }} as events
+    where events.session_id is null
+    union all
+    select events.*
+    from {{ ref('int_events_sessionized') }} as events
+    inner join name_visitors as visits on events.session_id = visits.session_id
+    where not visits.is_of_one
+),
+
 name_users as (
     select
         coalesce(events.user_key, devices.user_key, events.device_key) as user_key,
         coalesce(events.user_key, devices.user_key) is not null as is_identified,
         events.device_key,
         events.session_id,
-        events.event_type in ('purchase', 'order') as is_order,
-        events.order_id,
-        events.event_date,
         events.occurred_at,
         events.net_amount
-    from {{ ref('int_events_sessionized') }} as events
-    left join {{ ref('int_devices_stitched') }} as devices
+    from choose_events as events
+    left join read_devices as devices
         on {{ is_told_by_device("date '9999-12-31'") }}
 ),
 
--- A visit is one device's: what is counted of users is counted among a fifth of the rows.
 summarise_visits as (
+    select
+        user_key,
+        session_id,
+        device_key,
+        is_identified,
+        session_started_at as first_seen_at,
+        session_ended_at as last_seen_at,
+        net_revenue_amount
+    from name_visitors
+    where is_of_one
+    union all
     select
         user_key,
         session_id,
@@ -33,13 +86,17 @@ summarise_visits as (
 
 summarise_orders as (
     select
-        user_key,
-        count(distinct order_id) as order_count,
-        min(event_date) as first_order_date,
-        max(event_date) as last_order_date
-    from name_users
-    where is_order and user_key is not null
-    group by user_key
+        coalesce(events.user_key, devices.user_key, events.device_key) as user_key,
+        count(distinct events.order_id) as order_count,
+        min(events.event_date) as first_order_date,
+        max(events.event_date) as last_order_date
+    from {{ ref('int_events_sessionized') }} as events
+    left join read_devices as devices
+        on {{ is_told_by_device("date '9999-12-31'") }}
+    where
+        events.event_type in ('purchase', 'order')
+        and coalesce(events.user_key, devices.user_key, events.device_key) is not null
+    group by all
 ),
 
 summarise_users as (
