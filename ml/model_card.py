@@ -150,9 +150,10 @@ def quality(verdict: Verdict) -> str:
 def cost_table(costs: Mapping[str, Cost]) -> str:
     """Return what each model costs beside its rivals."""
     rows = [
-        [name, f"{cost.fit_cpu_seconds:.2f}", f"{cost.per_1000_users:.3f}"] for name, cost in costs.items()
+        [name, f"{cost.fit.cpu_seconds:.2f}", f"{cost.per_1000_users:.3f}", f"{cost.peak_memory_mb:,.0f}"]
+        for name, cost in costs.items()
     ]
-    return table(["model", "CPU-s to fit", "CPU-s to score 1,000 users"], rows)
+    return table(["model", "CPU-s to fit", "CPU-s to score 1,000 users", "MB at most"], rows)
 
 
 def data(material: Material) -> str:

@@ -10,7 +10,6 @@ import importlib.metadata
 import logging
 import os
 import re
-import resource
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import settings
 from cli import ShoalError, UsageError
 from ml import pages
+from ml.costs import Cost, peak_memory_mb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,12 +237,12 @@ def run(
     tags: Mapping[str, object],
     params: Mapping[str, object],
     parent: Run | None = None,
-    cpu_spent: float = 0.0,
+    cost: Cost | None = None,
 ) -> Iterator[Run]:
     """Open an MLflow run; it ends as failed when its block raises.
 
     A run without a parent also logs what the whole machine does meanwhile (``system/…``).
-    ``cpu_spent`` are CPU-seconds that the work of this run took before it was opened.
+    ``cost`` is what its work took before it was opened; without it, the memory told is the whole process's.
     """
     import mlflow
 
@@ -256,14 +256,15 @@ def run(
         log_system_metrics=parent is None,
     ) as active:
         mlflow.log_params({key: str(value) for key, value in params.items()})
-        current = Run(active.info.run_id, name, cpu_started=time.process_time() - cpu_spent)
+        spent = cost.cpu_seconds if cost else 0.0
+        current = Run(active.info.run_id, name, cpu_started=time.process_time() - spent)
         current.set_tags(tags)
         yield current
         current.log_metrics(
             {
                 "cost/seconds": current.seconds,
                 "cost/cpu_seconds": current.cpu_seconds,
-                "cost/peak_memory_mb": peak_memory_mb(),
+                "cost/peak_memory_mb": cost.peak_memory_mb if cost else peak_memory_mb(),
             }
         )
 
@@ -400,11 +401,6 @@ def git_sha() -> str | None:
         ["git", "rev-parse", "HEAD"], cwd=settings.ROOT, capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or None if found.returncode == 0 else None
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory that this process ever held, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _newest(name: str) -> Version:

@@ -17,7 +17,7 @@ import settings
 from cli import ShoalError, console
 from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
-from ml.costs import Cost
+from ml.costs import Cost, Spent, metered, peak_memory_mb
 from ml.encoder.classifier import Classifier
 from ml.encoder.training import LearningPoint
 from ml.evaluation import canaries, leaks
@@ -111,14 +111,14 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     ) as parent:
         _sing(material, parent)
         sample = _try_leaks(material, parent)
-        started, cpu_started = time.monotonic(), time.process_time()
-        classifier, curve = _fit_bert(material)
-        bert_cpu_seconds = time.process_time() - cpu_started
+        started = time.monotonic()
+        with metered() as bert_took:
+            classifier, curve = _fit_bert(material)
         parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
         if sample is not None:
             leaks.check_models({classifier.name: classifier}, sample)
-        decisions = _high_value(material, classifier, bert_cpu_seconds, curve, tags, parent, sample)
+        decisions = _high_value(material, classifier, bert_took, curve, tags, parent, sample)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     return decisions
 
@@ -175,7 +175,7 @@ def _fit_bert(material: Material) -> tuple[Classifier, list[LearningPoint]]:
 def _high_value(
     material: Material,
     classifier: Classifier,
-    bert_cpu_seconds: float,
+    bert_took: Spent,
     curve: list[LearningPoint],
     tags: Mapping[str, object],
     parent: tracking.Run,
@@ -199,12 +199,12 @@ def _high_value(
         )
         parent.set_tags({"decision": "nobody has ordered anything: no high_value"})
         return []
-    models, fit_costs = _fit_rivals(material)
+    models, fits = _fit_rivals(material)
     if sample is not None:
         leaks.check_models(models, sample)
     if material.has_enough:
-        models["bert"], fit_costs["bert"] = classifier, bert_cpu_seconds
-    scores, costs = _score_all(models, test, fit_costs)
+        models["bert"], fits["bert"] = classifier, bert_took
+    scores, costs = _score_all(models, test, fits)
     champion = promote.in_force(
         tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
     )
@@ -249,28 +249,27 @@ def _quote(champion: tracking.Version, material: Material, verdict: Verdict) -> 
         champion.set_tags({"quoted_roc_auc": auc, "quoted_window": material.window})
 
 
-def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, float]]:
-    """Return the rivals by name, and the CPU-seconds that fitting each took."""
+def _fit_rivals(material: Material) -> tuple[dict[str, Model], dict[str, Spent]]:
+    """Return the rivals by name, and what fitting each took."""
     if not material.has_enough:
-        return {"rfm_rank": RfmRank()}, {"rfm_rank": 0.0}
+        return {"rfm_rank": RfmRank()}, {"rfm_rank": Spent()}
     models: dict[str, Model] = {}
-    costs = {}
+    fits = {}
     for name in ("rfm_logistic", "lightgbm"):
-        started = time.process_time()
-        models[name] = FITS[name](material.train, material.config, None)
-        costs[name] = time.process_time() - started
-    return models, costs
+        with metered() as fits[name]:
+            models[name] = FITS[name](material.train, material.config, None)
+    return models, fits
 
 
 def _score_all(
-    models: Mapping[str, Model], test: Cut, fit_cpu_seconds: Mapping[str, float]
+    models: Mapping[str, Model], test: Cut, fits: Mapping[str, Spent]
 ) -> tuple[dict[str, Floats], dict[str, Cost]]:
     """Score the test cut with each model, and say what each costs."""
     scores, costs = {}, {}
     for name, model in models.items():
-        started = time.process_time()
-        scores[name] = high_value.score(model, test)
-        costs[name] = Cost(fit_cpu_seconds[name], time.process_time() - started, len(test))
+        with metered() as took:
+            scores[name] = high_value.score(model, test)
+        costs[name] = Cost(fits[name], took, len(test))
     return scores, costs
 
 
@@ -309,8 +308,7 @@ def _log_one(
     registered = tracking.registered_name(paths.shop, tracking.HIGH_VALUE)
     stage = {**tags, "stage": name}
     cost = costs[name]
-    spent = cost.fit_cpu_seconds + cost.score_cpu_seconds
-    with tracking.run("encoder", name, stage, config.dotted(), parent, spent) as run:
+    with tracking.run("encoder", name, stage, config.dotted(), parent, cost) as run:
         run.log_metrics(_metrics(verdict, name) | _cost_metrics(cost))
         run_page.show_inputs(run, material)
         if name == "bert":
@@ -560,7 +558,7 @@ def _spread(name: str, interval: Interval) -> dict[str, float]:
 
 def _cost_metrics(cost: Cost) -> dict[str, float]:
     return {
-        "cost/fit_cpu_seconds": cost.fit_cpu_seconds,
+        "cost/fit_cpu_seconds": cost.fit.cpu_seconds,
         "cost/score_cpu_seconds_per_1000_users": cost.per_1000_users,
     }
 
@@ -575,8 +573,9 @@ def _costs_beside_the_rival(name: str, verdict: Verdict, costs: Mapping[str, Cos
 
 def _told(cost: Cost) -> dict[str, float]:
     return {
-        "fit_cpu_seconds": round(cost.fit_cpu_seconds, 3),
+        "fit_cpu_seconds": round(cost.fit.cpu_seconds, 3),
         "cpu_seconds_per_1000_users": round(cost.per_1000_users, 4),
+        "peak_memory_mb": round(cost.peak_memory_mb, 1),
     }
 
 
@@ -657,7 +656,7 @@ def _remember(
         "decision": "promoted" if is_promoted else "registered" if version is not None else "compared",
         "decision_reason": reason,
         "cpu_seconds": round(run.cpu_seconds, 3),
-        "peak_memory_mb": round(tracking.peak_memory_mb(), 1),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
         **(costs or {}),
     }
     journal.append(material.paths.ops / "model_run.jsonl", [record])

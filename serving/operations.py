@@ -76,6 +76,7 @@ JOURNALS: dict[str, dict[str, str]] = {
         "rival": "VARCHAR",
         "rival_fit_cpu_seconds": "DOUBLE",
         "rival_cpu_seconds_per_1000_users": "DOUBLE",
+        "rival_peak_memory_mb": "DOUBLE",
         "recorded_at": "TIMESTAMP",
     },
     "segment_rename": {

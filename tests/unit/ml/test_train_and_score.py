@@ -164,7 +164,7 @@ def test_cost_of_a_model_stands_beside_its_rivals(trained: synthetic.World) -> N
     records = {record["model"]: record for record in journal.read(trained.paths.ops / "model_run.jsonl")}
     bert = records["bert"]
     assert bert["rival"] in ("rfm_logistic", "lightgbm")
-    for cost in ("fit_cpu_seconds", "cpu_seconds_per_1000_users"):
+    for cost in ("fit_cpu_seconds", "cpu_seconds_per_1000_users", "peak_memory_mb"):
         assert bert[f"rival_{cost}"] == records[bert["rival"]][cost]
     assert bert["cpu_seconds_per_1000_users"] > bert["rival_cpu_seconds_per_1000_users"] > 0
 
