@@ -314,7 +314,7 @@ def test_nothing_registered_is_a_pickle(trained: synthetic.World) -> None:
     kinds = {path.suffix for path in (settings.mlflow_dir() / "artifacts").rglob("*") if path.is_file()}
     assert kinds <= {
         *(".safetensors", ".json", ".txt", ".py", ".csv", ".yaml", ".yml", ".lock", "", ".pyc"),
-        *(".md", ".png"),
+        *(".md", ".png", ".sql"),
     }
     assert ".safetensors" in kinds
 
