@@ -258,7 +258,7 @@ class _Month:
         )
 
     def _classed(self, k: int) -> Partition:
-        """Return latent classes of habits, in the served way."""
+        """Return latent classes of habits, in the served way, but that nobody's memory starts anew."""
 
         def fit(rows: Ints) -> Callable[[Ints], Ints]:
             habits = Habits.fit(self.cut.sequences.only(np.unique(rows)), self.config.clusters.evidence)

@@ -121,6 +121,8 @@ class ClusterConfig(Frozen):
 
     method: Literal["habits", "embeddings"] = "habits"  # latent classes, or k-means on BERT's embeddings
     evidence: float = Field(default=0.05, ge=0)  # n answers of one user count as n / (1 + evidence n)
+    newer_events: int = Field(default=4, ge=1)  # after a change of habits; fewer tell of none
+    false_breaks: float = Field(default=0.01, ge=0, lt=1)  # of users whose visits were shuffled
     fit_users: int = 20_000  # classes are fitted on at most so many
     smallest_k: int = 4
     largest_k: int = 8

@@ -21,7 +21,7 @@ from ml.encoder.classifier import Classifier
 from ml.encoder.kept import Kept
 from ml.encoder.tokens import Told
 from ml.reasons import TOP
-from ml.segments import identity, latent_classes, naming
+from ml.segments import identity, latent_classes, memory, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
 from ml.segments.habits import Habits
 from ml.segments.latent_classes import LatentClasses
@@ -110,9 +110,9 @@ class BehaviourSegments:
         )
 
     def vectors(self, cut: Cut) -> NDArray[np.float32]:
-        """Return by what the groups of users are told, (users, …): counted habits, or embeddings."""
+        """Return by what groups of users are told, (users, …): habits as far as they reach, or embeddings."""
         if isinstance(self.clusters, LatentClasses):
-            return self.clusters.habits.of(cut.sequences)
+            return memory.recalled(self.clusters, cut.sequences)
         return self.classifier.embed(cut.sequences).vectors
 
     def persistence(self, cut: Cut) -> float:
@@ -151,7 +151,7 @@ class BehaviourSegments:
         found, is_known = kept.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):
-            counts = classes.habits.of(sequences)
+            counts = memory.recalled(classes, sequences)
             found[rows, :k] = scores = classes.scores(counts)
             found[rows, k:] = classes.reasons(counts, scores)
         if told.keys is not None:
@@ -202,7 +202,9 @@ def _divide(
         habits = Habits.fit(cut.sequences, config.evidence)
     counts = habits.of(cut.sequences)
     classes, trials = latent_classes.fit(habits, counts, config, known, cut.features)
-    return classes, trials, classes.labels(counts)
+    learners = cut.sequences.only(latent_classes.drawn(counts, config))
+    classes = replace(classes, memory=memory.learned(classes, learners, config))
+    return classes, trials, classes.labels(memory.recalled(classes, cut.sequences))
 
 
 def _load(folder: Path) -> Clusters | LatentClasses:

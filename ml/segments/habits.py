@@ -64,12 +64,19 @@ class Habits:
 
     def of(self, sequences: Sequences) -> NDArray[np.float32]:
         """Return the counts, (users, columns)."""
-        counts = np.zeros((len(sequences), int(self.sizes.sum())), dtype=np.float32)
-        user = sequences.user
+        return self.weighed(self.counted(sequences, sequences.user, len(sequences)))
+
+    def counted(self, sequences: Sequences, row: Ints, rows: int) -> NDArray[np.float32]:
+        """Return how often each answer was given, (rows, columns); ``row`` says to which each event adds."""
+        counts = np.zeros((rows, int(self.sizes.sum())), dtype=np.float32)
         begin = 0
-        for size, (events, answers) in zip(self._widths(), self._answers(sequences, user), strict=True):
-            np.add.at(counts, (user[events], begin + answers), 1)
+        for size, (events, answers) in zip(self._widths(), self._answers(sequences), strict=True):
+            np.add.at(counts, (row[events], begin + answers), 1)
             begin += size
+        return counts
+
+    def weighed(self, counts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return counts of one user's answers, (users, columns), as the evidence that they are."""
         starts = self.sizes.cumsum() - self.sizes
         totals = np.add.reduceat(counts, starts, axis=1)
         weight = 1 / (1 + self.evidence * totals)
@@ -105,28 +112,39 @@ class Habits:
         steps = 2 * len(self.kinds) ** 2
         return [steps, *self.sizes[len(self.kinds) :].tolist()]
 
-    def _answers(self, sequences: Sequences, user: Ints) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
+    def _answers(self, sequences: Sequences) -> Iterator[tuple[NDArray[np.bool_], Ints]]:
         """Yield per question which events answer it, and how."""
         kind = np.searchsorted(self.kinds, sequences.event_type.astype("U"))
         kind = kind.clip(max=len(self.kinds) - 1)
         kind = np.where(np.array(self.kinds)[kind] == sequences.event_type.astype("U"), kind, 0)
-        is_first = np.ones(len(user), dtype=bool)
-        is_first[1:] = user[1:] != user[:-1]
-        opens = is_first | (sequences.gap_seconds > VISIT_GAP_SECONDS)
+        is_first, begins = _is_first(sequences), opens(sequences)
         before = np.roll(kind, 1)
         is_same = np.roll(sequences.text, 1) == sequences.text
-        yield ~opens, ((before * len(self.kinds) + kind) * 2 + is_same)[~opens]
-        yield opens, kind[opens]
+        yield ~begins, ((before * len(self.kinds) + kind) * 2 + is_same)[~begins]
+        yield begins, kind[begins]
         pause = _doublings(sequences.gap_seconds, 0, PAUSES)
-        for asked in (~opens, opens & ~is_first):
+        for asked in (~begins, begins & ~is_first):
             yield asked, pause[asked]
-        yield opens, (sequences.hour_of_week % 24)[opens]
-        yield opens, (sequences.hour_of_week // 24)[opens]
+        yield begins, (sequences.hour_of_week % 24)[begins]
+        yield begins, (sequences.hour_of_week // 24)[begins]
         is_bought = (sequences.quantity > 0) & (sequences.amount > 0)
         pieces = np.where(is_bought, sequences.quantity, 1)
         yield is_bought, _doublings(pieces, 0, PIECES)[is_bought]
         prices = np.where(is_bought, sequences.amount, 1) / pieces
         yield is_bought, _doublings(prices, LOWEST_PRICE, PRICES)[is_bought]
+
+
+def opens(sequences: Sequences) -> NDArray[np.bool_]:
+    """Return which events begin a visit, (events,)."""
+    return _is_first(sequences) | (sequences.gap_seconds > VISIT_GAP_SECONDS)
+
+
+def _is_first(sequences: Sequences) -> NDArray[np.bool_]:
+    """Return which events are their user's first, (events,)."""
+    user = sequences.user
+    found = np.ones(len(user), dtype=bool)
+    found[1:] = user[1:] != user[:-1]
+    return found
 
 
 def _duration(seconds: float) -> str:

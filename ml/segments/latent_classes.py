@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,16 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
+class Memory:
+    """When a user's habits count as changed, so that only what came after is remembered."""
+
+    odds: float = 0.0
+    """Of a change somewhere in what is known of a user, beside none. 0 forgets nothing."""
+    newer_events: int = 4
+    """So many must follow a change."""
+
+
+@dataclass(frozen=True)
 class LatentClasses:
     """Frozen classes over counted habits."""
 
@@ -57,6 +67,8 @@ class LatentClasses:
     shares: Floats
     """(k,): logarithms of the classes' shares of users."""
     codes: tuple[str, ...]
+    memory: Memory = field(default_factory=Memory)
+    """When a user is placed by newer events alone (:func:`ml.segments.memory.recalled`)."""
 
     @property
     def centroids(self) -> Floats:
@@ -66,7 +78,7 @@ class LatentClasses:
     @property
     def digest(self) -> str:
         """Return the hash of all that shapes a score, codes aside."""
-        content = repr(self.habits).encode() + self.weights.tobytes() + self.shares.tobytes()
+        content = repr((self.habits, self.memory)).encode() + self.weights.tobytes() + self.shares.tobytes()
         return hashlib.sha256(content).hexdigest()[:16]
 
     def scores(self, points: NDArray[Any]) -> Floats:
@@ -92,7 +104,7 @@ class LatentClasses:
 
     def coordinates(self, counts: NDArray[Any]) -> Floats:
         """Return the probability that a user is of each class, (users, k)."""
-        return _probabilities(self.scores(counts))[0]
+        return chances(self.scores(counts))
 
     def place(self, counts: NDArray[Any]) -> Placement:
         """Put each user into the likeliest class; an exact tie goes to the first code."""
@@ -104,7 +116,7 @@ class LatentClasses:
         order = np.argsort(-scores, axis=1, kind="stable")
         rows, names = np.arange(len(scores)), np.array(self.codes, dtype=object)
         lead = scores[rows, order[:, 0]] - scores[rows, order[:, 1]]
-        chance = _probabilities(scores)[0][rows, order[:, 0]]
+        chance = chances(scores)[rows, order[:, 0]]
         return Placement(names[order[:, 0]], 1 - chance, names[order[:, 1]], 1 - np.exp(-lead))
 
     def reasons(self, counts: NDArray[Any], scores: Floats) -> Ints:
@@ -167,6 +179,7 @@ class LatentClasses:
                 "codes": list(self.codes),
                 "kinds": list(self.habits.kinds),
                 "evidence": self.habits.evidence,
+                "memory": asdict(self.memory),
             },
         )
 
@@ -175,7 +188,9 @@ class LatentClasses:
         """Read what :meth:`save` wrote."""
         told = read_json(folder / "classes.json")
         habits = Habits(tuple(told["kinds"]), told["evidence"])
-        return cls(habits, **load_tensors(folder / "classes.safetensors"), codes=tuple(told["codes"]))
+        memory = Memory(**told.get("memory", {}))  # a package of an earlier release forgets nothing
+        tensors = load_tensors(folder / "classes.safetensors")
+        return cls(habits, **tensors, codes=tuple(told["codes"]), memory=memory)
 
 
 def fit(
@@ -206,8 +221,7 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     too_few(len(counts), config)
-    drawn = np.random.default_rng(config.seeds[0]).permutation(len(counts))[: config.fit_users]
-    rows = one_order(counts)[np.sort(drawn)]
+    rows = drawn(counts, config)
     points, known = counts[rows], None if features is None else features.iloc[rows]
     plain = LatentClasses(habits, np.zeros((points.shape[1], 0)), np.zeros(0), ())
     with threadpool_limits(limits=1):
@@ -237,6 +251,12 @@ def fit(
             found, chosen = moved, trial
     others = [trial for trial in trials if trial.k != chosen.k]
     return found, sorted([*others, replace(chosen, is_chosen=True)], key=lambda trial: trial.k)
+
+
+def drawn(counts: NDArray[Any], config: ClusterConfig) -> Ints:
+    """Return the rows of the users to learn from, ``fit_users`` at most, however they are ordered."""
+    some = np.random.default_rng(config.seeds[0]).permutation(len(counts))[: config.fit_users]
+    return one_order(counts)[np.sort(some)]
 
 
 def _fitted(
@@ -273,6 +293,11 @@ def likelihoods(scores: NDArray[Any]) -> Floats:
     """Return the log likelihood of each user, whichever the class, (users,)."""
     highest = scores.max(axis=1, keepdims=True)
     return np.asarray(highest[:, 0] + np.log(np.exp(scores - highest).sum(axis=1)))
+
+
+def chances(scores: NDArray[Any]) -> Floats:
+    """Return the chance of each class, (users, k)."""
+    return _probabilities(scores)[0]
 
 
 def _probabilities(scores: NDArray[Any]) -> tuple[Floats, float]:

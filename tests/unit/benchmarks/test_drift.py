@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pandas as pd
@@ -11,7 +12,7 @@ from benchmarks.drift import Told, Week, Weekly
 
 
 def _week(**codes: str) -> Week:
-    return Week("young", pd.Series(codes), 2, 0.9, 0.9, 0.0, 0.0)
+    return Week("young", pd.Series(codes), pd.Series(0, codes), 2, 0.9, 0.9, 0.0, 0.0)
 
 
 def test_kept_counts_users_of_both_weeks_only() -> None:
@@ -23,7 +24,15 @@ def test_kept_counts_users_of_both_weeks_only() -> None:
 
 
 def _told(share: float, *announced: int) -> Told:
-    return Told(1, share, (1.0,), 1.0, 1.0, None, announced, ())
+    return Told(1, share, (1.0,), 1.0, 1.0, None, None, announced, ())
+
+
+def test_who_changed_is_told_of_all_and_of_those_who_came_again() -> None:
+    shops = [replace(_told(0.12), kept_of_drifted=kept, kept_of_seen=kept / 2) for kept in (0.5, 0.7)]
+    assert drift._told_of_changed(shops).endswith(
+        "changed 40.0% have another at the end, of those seen since 70.0%"
+    )
+    assert drift._told_of_changed([]) == ""
 
 
 def test_drift_counts_as_announced_within_two_weekly_runs() -> None:
