@@ -7,8 +7,9 @@ The drift is planted on the day of the fourth training, so the fifth is the firs
 Half a CPU-minute a shop; what was built is not built again.
 
 Printed per shop: the share of unchanged users who keep their code from week to week (the worst week),
-the same from first week to last beside that of users whose planted group changed, and in which week the
-gate said drift. Only this file reads the truth, and nothing of it flows back.
+the same from the week before the drift to the last, beside that of users whose planted group changed, of
+all of these and of those who came again since, and in which week the gate said drift. Only this file
+reads the truth, and nothing of it flows back.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ DRIFT_DAY = DAYS - 7 * (WEEKS - DRIFT_WEEK + 1)
 """The day of the fourth training; the shop lets drifts begin at multiples of 14."""
 
 
+BY_USER = ("codes", "days_since_seen")
 ROOT = settings.data_dir() / "benchmarks"
 
 
@@ -66,6 +68,7 @@ class Week:
 
     gate: str
     codes: pd.Series  # index user_key
+    days_since_seen: pd.Series  # index user_key
     k: int
     stable: float
     ari: float | None
@@ -84,6 +87,8 @@ class Told:
     worst_kept: float
     kept_over_all: float
     kept_of_drifted: float | None
+    kept_of_seen: float | None
+    """Of users whose planted group changed and who came at least once since: the others did nothing."""
     announced: tuple[int, ...]
     gates: tuple[str, ...]
 
@@ -165,6 +170,7 @@ def _train(
     return serving, Week(
         str(decision.gate),
         codes,
+        cut.features["recency_days"].set_axis(cut.users),
         next(trial.k for trial in trials if trial.is_chosen),
         found.inner,
         told and told.ari,
@@ -178,6 +184,8 @@ def judge(paths: ShopPaths, weeks: list[Week], seed: int, drift_share: float) ->
     truth, key = paths.root / "truth", paths.secrets / "pseudonym.key"
     before, after = (planted(truth, key, is_after) for is_after in (False, True))
     changed = before[before != after].index
+    quiet = weeks[-1].days_since_seen
+    seen = changed.intersection(quiet[quiet < DAYS - DRIFT_DAY].index)
     return Told(
         seed,
         drift_share,
@@ -185,6 +193,7 @@ def judge(paths: ShopPaths, weeks: list[Week], seed: int, drift_share: float) ->
         min(kept),
         _kept(weeks[DRIFT_WEEK - 2], weeks[-1], changed, False),
         _kept(weeks[DRIFT_WEEK - 2], weeks[-1], changed, True) if len(changed) else None,
+        _kept(weeks[DRIFT_WEEK - 2], weeks[-1], seen, True) if len(changed) else None,
         tuple(number for number, week in enumerate(weeks, 1) if week.gate == "drift"),
         tuple(week.gate for week in weeks),
     )
@@ -207,7 +216,7 @@ def act(arguments: argparse.Namespace) -> None:
             told.append(judge(paths, weeks, seed, share))
             if arguments.weeks:
                 for number, week in enumerate(weeks, 1):
-                    said = {name: value for name, value in vars(week).items() if name != "codes"}
+                    said = {key: value for key, value in vars(week).items() if key not in BY_USER}
                     print(json.dumps({"seed": seed, "drift": share, "week": number, **said}), flush=True)
     _print(told)
 
@@ -219,19 +228,22 @@ def _print(told: list[Told]) -> None:
         "kept, worst week",
         "kept since week 4",
         "of changed users",
+        "of those seen since",
         "announced",
         "gates",
     )
     table = Table(*columns, title=f"{WEEKS} weekly trainings")
     for one in told:
-        of_changed = "" if one.kept_of_drifted is None else f"{one.kept_of_drifted:.1%}"
+        of_changed = [
+            "" if kept is None else f"{kept:.1%}" for kept in (one.kept_of_drifted, one.kept_of_seen)
+        ]
         announced = ", ".join(f"week {week}" for week in one.announced) or "never"
         table.add_row(
             str(one.seed),
             f"{one.drift_share:.0%}",
             f"{one.worst_kept:.1%}",
             f"{one.kept_over_all:.1%}",
-            of_changed,
+            *of_changed,
             announced,
             " ".join(one.gates),
         )
@@ -243,9 +255,20 @@ def _print(told: list[Told]) -> None:
         f"a drift; false alarms: {sum(one.is_false_alarm for one in quiet)} of {len(quiet)} without, "
         f"{sum(one.is_false_alarm for one in drifted)} before it; "
         f"unchanged users keep their code in {np.mean([one.worst_kept for one in told]):.1%} "
-        "(worst week, mean of shops)",
+        "(worst week, mean of shops)" + _told_of_changed(drifted),
         sep="\n",
     )
+
+
+def _told_of_changed(drifted: list[Told]) -> str:
+    """Say, of the shops with a drift, how many of those who changed have another code at the end."""
+    if not drifted:
+        return ""
+    of_all, of_seen = (
+        np.mean([1 - (kept or 0) for kept in found])
+        for found in ([one.kept_of_drifted for one in drifted], [one.kept_of_seen for one in drifted])
+    )
+    return f"; of users who changed {of_all:.1%} have another at the end, of those seen since {of_seen:.1%}"
 
 
 def parser() -> argparse.ArgumentParser:
