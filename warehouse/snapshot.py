@@ -31,7 +31,7 @@ TABLES = {
 CONTENT_KEY = "content_key"
 """The column that holds the hash of a row's lists."""
 ROW_GROUP = 4_096
-"""Rows are written as they lie. A new day's lists lie together, behind the older ones, so that its scoring finds
+"""Rows are written as they lie. A new day's lists lie together behind the older ones, so its scoring finds
 those that it reads in few row groups; to sort all lists costs as much as to write them."""
 NEWEST = 8
 """So many snapshots are looked through for a date that is written already."""
