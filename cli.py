@@ -1,6 +1,7 @@
 """What every ``python -m <room>`` shares: exit codes, errors in one line, progress.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate stopped it (nothing was published).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate stopped it (nothing was published), 75 a server that it
+needs did not answer: the same command, later.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ DISK_FULL = (*(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)), "dat
 FORBIDDEN = tuple(os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS))
 
 DONE, FAILED, WRONG_USAGE, GATE_STOPPED = 0, 1, 2, 3
+TRY_LATER = os.EX_TEMPFAIL
+"""As mail servers and systemd know it."""
 
 if TYPE_CHECKING:
     console: Console
@@ -189,11 +192,13 @@ def _disk_full(error: BaseException) -> ShoalError | None:
         return None
     folder = settings.data_dir()
     free = shutil.disk_usage(folder).free
-    return ShoalError(
+    told = ShoalError(
         f"the disk of {folder} is full ({free / 1e6:,.1f} MB free), or that of the temporary files: "
         "make room, then run the same command again; nothing half done was kept. "
         f"Met at: {said}"
     )
+    told.exit_code = error.exit_code if isinstance(error, ShoalError) else FAILED
+    return told
 
 
 def _forbidden(error: BaseException) -> ShoalError | None:

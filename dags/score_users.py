@@ -8,7 +8,8 @@ starts ``publish_segments``.
 When it runs: when ``build_features`` has handed a day over. By hand: for any ``as_of_date``.
 What it does first: a day is scored only by a champion that knows nothing later than it. Where none is in
 force, or the quality checks ask for new models (``python -m expectations wants-training``), ``train_models``
-is asked and waited for; usually that step is skipped.
+is asked and waited for; usually that step is skipped. Where that training itself waits for MLflow, a champion
+in force scores the day without it.
 When it fails: look at the run of ``train_models`` that it asked for, then at the log of ``score_users``.
 
 Safe to rerun: yes. It writes the day's rows again, equal to before.

@@ -9,6 +9,8 @@ When it runs: on Mondays at 07:30 in the shop's time zone; when ``score_users`` 
 score its day, or the quality checks of ``bi`` saw segments move fast since the last training; by hand for
 any ``as_of_date``.
 When it is skipped: the shop has no complete day.
+When it waits (``up_for_reschedule``): MLflow does not answer, or its disk is full. What was fitted is kept,
+and the task tries again by itself for a day.
 When it fails: as where a feature knows the future, the log ends with the reason; runs and metrics so far are
 in MLflow under the experiment's name.
 

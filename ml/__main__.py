@@ -67,7 +67,8 @@ Learned models of a shop: who will be of high value, and who behaves alike.
 
 A model says through which day it knows (known_through); an earlier as_of_date is refused.
 Where MLflow does not answer, score goes on with the champions that served last, kept in
-data/<shop>/models/champions; train fails and registers nothing.
+data/<shop>/models/champions. train then fits what it can, keeps it, and ends with exit code
+75: Airflow tries again by itself, a person types the command that its last line names.
 Safe to rerun, and to kill: what is registered is complete, what is written is one as_of_date.
 
 examples
@@ -87,7 +88,7 @@ examples
   python -m ml rename-segment --code searchers --name-en "Gift hunters" --name-zh 礼品猎手 --reason "CRM"
 
 see also  MLflow: make up, experiments encoder and segments · data/<shop>/ops/model_run.jsonl
-exit codes  0 done · 1 failed · 2 wrong usage
+exit codes  0 done · 1 failed · 2 wrong usage · 75 MLflow did not answer, or its disk is full
 """
 
 
@@ -216,10 +217,31 @@ def _explained(act: Callable[[argparse.Namespace], int | None]) -> Callable[[arg
 
 def _train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
-    from ml import configs, reuse
+    from ml import configs, tracking, waiting
 
     paths, as_of = _where(arguments)
     config = configs.make(arguments.seed, arguments.steps)
+    try:
+        with tracking.explained():
+            _train_or_reuse(paths, as_of, config)
+    except tracking.RefusedError:
+        raise
+    except tracking.UnreachableError as error:
+        from ml.train import fit_ahead
+
+        waiting.begin(paths, as_of, str(error))
+        fit_ahead(paths, as_of, config)
+        raise tracking.UnreachableError(
+            f"{error}. Nothing half trained serves and what was fitted is kept: the training waits. "
+            f"Airflow tries again by itself; by hand: {_again(arguments, as_of)}"
+        ) from error
+    waiting.end(paths, as_of)
+    console.print(f"train {paths.shop} {as_of}: done in {time.monotonic() - started:.0f} s")
+
+
+def _train_or_reuse(paths: ShopPaths, as_of: date, config: Config) -> None:
+    from ml import reuse
+
     found = None if settings.forced() else reuse.find(paths, as_of, config)
     if found is None:
         from ml.train import train
@@ -230,7 +252,16 @@ def _train(arguments: argparse.Namespace) -> None:
             f"reused the models of {found.tags['as_of_date']} ({found.name} version {found.version}): "
             "data, config and code are unchanged (FORCE=1 trains again)"
         )
-    console.print(f"train {paths.shop} {as_of}: done in {time.monotonic() - started:.0f} s")
+
+
+def _again(arguments: argparse.Namespace, as_of: date) -> str:
+    """Return the command that repeats a training, whatever the latest day is by then."""
+    given = {"shop": arguments.shop, "as-of": as_of, "seed": arguments.seed, "steps": arguments.steps}
+    words = [
+        "python -m ml train",
+        *(f"--{name} {value}" for name, value in given.items() if value is not None),
+    ]
+    return " ".join(["FORCE=1", *words] if settings.forced() else words)
 
 
 def _score(arguments: argparse.Namespace) -> None:
@@ -317,10 +348,10 @@ def _table(title: str, rows: Iterable[object]) -> Table:
 
 def _champion(arguments: argparse.Namespace) -> None:
     """Print without which no date is scored: the champion of the behaviour segments."""
-    from ml import promote, tracking
+    from ml import kept, tracking
 
     paths, as_of = _where(arguments)
-    found = promote.in_force(tracking.registered_name(paths.shop, tracking.BEHAVIOUR), as_of)
+    found = kept.in_force(paths, tracking.BEHAVIOUR, as_of)
     if found is not None:
         print(f"{found.name} {found.version}")
 

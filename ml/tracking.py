@@ -14,16 +14,17 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import settings
-from cli import ShoalError, UsageError
+from cli import FAILED, TRY_LATER, ShoalError, UsageError
 from ml import pages
 from ml.costs import Cost, peak_memory_mb
 
@@ -63,6 +64,14 @@ def registered_name(shop: str, model: str) -> str:
 class UnreachableError(ShoalError):
     """MLflow did not answer, or could not do what it was asked for."""
 
+    exit_code = TRY_LATER
+
+
+class RefusedError(UnreachableError):
+    """MLflow answered, and would answer the same tomorrow: the log-in is wrong, or the question."""
+
+    exit_code = FAILED
+
 
 @contextmanager
 def explained() -> Iterator[None]:
@@ -76,14 +85,29 @@ def explained() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not type(error).__module__.startswith(("mlflow.", "sqlalchemy.", "sqlite3")):
+        # Artefacts travel by requests, whose errors MLflow leaves as they are.
+        if not type(error).__module__.startswith(("mlflow.", "requests.", "sqlalchemy.", "sqlite3")):
             raise
-        told = _without_log_in(" ".join(str(error).split()))[:300]
-        address = _without_log_in(settings.mlflow_uri())
-        raise UnreachableError(
-            f"MLflow at {address} failed ({told}): see that it runs (`make up`) "
-            "and that its disk has room, then run the same command again"
-        ) from error
+        raise (RefusedError if _is_refused(error) else UnreachableError)(_failed(error)) from error
+
+
+def _failed(error: Exception) -> str:
+    told = _without_log_in(" ".join(str(error).split()))[:300]
+    address = _without_log_in(settings.mlflow_uri())
+    return (
+        f"MLflow at {address} failed ({told}): see that it runs (`make up`) "
+        "and that its disk has room, then run the same command again"
+    )
+
+
+def _is_refused(error: Exception) -> bool:
+    """Return whether MLflow said that the question was wrong; being asked too often is none of that."""
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return False
+    status = error.get_http_status_code()
+    return 400 <= status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _without_log_in(text: str) -> str:
@@ -189,14 +213,12 @@ class Run:
         example
             A few users as the model takes them; the signature is inferred from it.
         """
-        import mlflow
-
         with tempfile.TemporaryDirectory() as folder:
             digest = save(Path(folder) / PACKAGE)
             with warnings.catch_warnings():
                 # The signature test of MLflow warns about integer columns; ours are all float64 or lists.
                 warnings.simplefilter("ignore")
-                logged = mlflow.pyfunc.log_model(
+                logged = _upload(
                     name=name,
                     python_model=str(Path(__file__).with_name("served.py")),
                     artifacts={PACKAGE: str(Path(folder) / PACKAGE)},
@@ -223,6 +245,16 @@ class Run:
     def seconds(self) -> float:
         """Return the seconds since this run began."""
         return time.monotonic() - self.started
+
+
+def _upload(**model: Any) -> Any:
+    """Log a model; a full disk under MLflow's artefacts is MLflow's failure, also where they lie here."""
+    import mlflow
+
+    try:
+        return mlflow.pyfunc.log_model(**model)
+    except OSError as error:
+        raise UnreachableError(_failed(error)) from error
 
 
 CODE = ("ml", "settings.py", "cli.py", "journal.py", "warehouse")
@@ -254,11 +286,12 @@ def run(
         nested=parent is not None,
         parent_run_id=None if parent is None else parent.run_id,
         log_system_metrics=parent is None,
+        # With the run itself: one whose rest is lost can still be told.
+        tags={name: str(value) for name, value in tags.items() if value is not None},
     ) as active:
         mlflow.log_params({key: str(value) for key, value in params.items()})
         spent = cost.cpu_seconds if cost else 0.0
         current = Run(active.info.run_id, name, cpu_started=time.process_time() - spent)
-        current.set_tags(tags)
         yield current
         current.log_metrics(
             {
@@ -267,6 +300,22 @@ def run(
                 "cost/peak_memory_mb": cost.peak_memory_mb if cost else peak_memory_mb(),
             }
         )
+
+
+def take_back(names: Sequence[str], fingerprint: str) -> None:
+    """Take back what an earlier try of a training left half done, when it died or MLflow did.
+
+    Its open runs end as failed; versions that it registered and never promoted are deleted.
+    """
+    experiments = [one.experiment_id for one in client().search_experiments()]
+    found = client().search_runs(experiments, f"tags.fingerprint = '{fingerprint}'", max_results=1000)
+    left = {one.info.run_id: one.info.status for one in found if one.info.status != "FINISHED"}
+    for run_id, status in left.items():
+        if status == "RUNNING":
+            client().set_terminated(run_id, "FAILED")
+    for version in (one for name in names for one in versions(name)):
+        if version.run_id in left and "promoted_at" not in version.tags:
+            client().delete_model_version(version.name, version.version)
 
 
 @dataclass(frozen=True)

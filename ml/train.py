@@ -19,7 +19,7 @@ from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
 from ml.costs import Cost, Spent, metered, peak_memory_mb
 from ml.encoder.classifier import Classifier
-from ml.encoder.training import LearningPoint
+from ml.encoder.training import LearningPoint, finished_fits_kept
 from ml.evaluation import canaries, leaks
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import RfmRank
@@ -106,21 +106,38 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     material = Material.read(paths, as_of, config, inputs)
     _tell_material(material)
     tags = _tags(material, fingerprint)
-    with tracking.run(
-        "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
-    ) as parent:
+    tracking.take_back(
+        [tracking.registered_name(paths.shop, model) for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR)],
+        fingerprint,
+    )
+    with (
+        finished_fits_kept() as kept,
+        tracking.run(
+            "encoder", f"train {paths.shop} {as_of}", tags | {"stage": "train"}, config.dotted()
+        ) as parent,
+    ):
         _sing(material, parent)
         sample = _try_leaks(material, parent)
         started = time.monotonic()
         with metered() as bert_took:
             classifier, curve = _fit_bert(material)
+        # An earlier try may have fitted it.
+        bert_took.cpu_seconds = max(bert_took.cpu_seconds, curve[-1].cpu_seconds)
         parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
         if sample is not None:
             leaks.check_models({classifier.name: classifier}, sample)
         decisions = _high_value(material, classifier, bert_took, curve, tags, parent, sample)
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
+    for checkpoint in kept:
+        checkpoint.unlink(missing_ok=True)
     return decisions
+
+
+def fit_ahead(paths: ShopPaths, as_of: date, config: Config) -> None:
+    """Fit what takes longest and needs no MLflow; the next :func:`train` on the same finds it done."""
+    with finished_fits_kept():
+        _fit_bert(Material.read(paths, as_of, config, Inputs.of(paths, as_of)))
 
 
 def _sing(material: Material, parent: tracking.Run) -> None:

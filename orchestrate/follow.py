@@ -29,7 +29,10 @@ HANDED_OVER_SECONDS = 60
 """The scheduler makes a successor within a second or two of its asset event."""
 
 FINISHED = {"success", "failed", "skipped", "upstream_failed", "removed"}
-STYLES = {"success": "green", "failed": "red", "skipped": "dim", "up_for_retry": "yellow", "running": "cyan"}
+STYLES = {
+    **{"success": "green", "failed": "red", "skipped": "dim", "running": "cyan"},
+    **{"up_for_retry": "yellow", "up_for_reschedule": "yellow"},
+}
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,9 @@ def _look(client: Client, chain: Chain, run: Run) -> None:
             if asked not in chain.asked and _exists(client, asked):
                 chain.asked.append(asked)
         known = chain.steps.get((run, step.task_id))
-        if step.state in ("success", "skipped"):
-            step.said = (known and known.said) or _said(client, step)
+        if step.state in ("success", "skipped", "up_for_reschedule"):
+            is_told = known is not None and known.state == step.state
+            step.said = (is_told and known and known.said) or _said(client, step)
         chain.steps[run, step.task_id] = step
 
 

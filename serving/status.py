@@ -11,6 +11,7 @@ from datetime import date, datetime
 import journal
 from cli import ShoalError
 from landing import ledger, quarantine
+from ml import waiting
 from serving import facts, versions
 from serving.publish import age
 from settings import ShopPaths
@@ -39,6 +40,7 @@ def lines(paths: ShopPaths) -> list[Line]:
         *_unsettled(paths),
         *_quarantine(paths),
         *_gates(paths),
+        *_training(paths),
     ]
 
 
@@ -174,3 +176,15 @@ def _finding(paths: ShopPaths, record: journal.Record) -> Line:
     as_of = f" --as-of {record['as_of_date']}" if record.get("as_of_date") else ""
     again = f"python -m expectations {record['border']} --shop {paths.shop}{as_of}"
     return Line(f"gate {record['border']}", state, f"repair what it names, then {again}")
+
+
+def _training(paths: ShopPaths) -> Iterator[Line]:
+    """Name trainings that MLflow keeps waiting; scores come from the champion in force meanwhile."""
+    for day, record in waiting.since(paths).items():
+        since = datetime.fromisoformat(record["recorded_at"])
+        yield Line(
+            f"training {day}",
+            f"waits for MLflow since {since:%Y-%m-%d %H:%M} UTC, {age(since)}: {record['because']}",
+            "Airflow tries again, within an hour, for a day; at once, or after that: "
+            f"python -m ml train --shop {paths.shop} --as-of {day}",
+        )

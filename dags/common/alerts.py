@@ -1,7 +1,7 @@
 """Tell a person: ``SHOAL_ALERT_COMMAND`` is run with the text on its standard input.
 
-Called when a task has failed for good, and when a scheduled day is not complete. An alert that cannot be sent
-is logged and changes nothing else.
+Called when a task has failed for good, when one begins to wait for a server that does not answer, and when a
+scheduled day is not complete. An alert that cannot be sent is logged and changes nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ def task_failed(context: Context) -> None:
         f"run: {task.run_id}",
         f"logs: {folder}/task_id={task.task_id}",
         "what to do: python -m serving status --shop <shop>, and docs/operations.md",
+    )
+
+
+def task_waits(context: Context, reason: str) -> None:
+    """Tell of a task whose server does not answer; once, though it is tried again and again."""
+    task = context["ti"]
+    send(
+        f"Shoal: {task.dag_id}.{task.task_id} waits, and is tried again for a day",
+        reason,
+        f"run: {task.run_id}",
+        "what to do: start what it waits for; python -m serving status --shop <shop> says since when",
     )
 
 

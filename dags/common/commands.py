@@ -10,21 +10,37 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DagRunTriggerException,
+)
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import TriggerDagRun
 
 import settings
-from cli import GATE_STOPPED, WRONG_USAGE
+from cli import GATE_STOPPED, TRY_LATER, WRONG_USAGE
 from common import alerts
 from common.runs import ShopRun, as_of_date, extra, shop_runs
 
 TELLING = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b|^gate: ")
 """How commands say that they did less than the whole, or which model serves."""
+
+SHORTEST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
+PATIENCE = timedelta(days=1)
+"""For so long a command is tried again whose server does not answer; then its task fails."""
+
+QUEUED_SECONDS = 60
+"""A training that has not begun by then stands behind another, which may be waiting."""
 
 
 class Command(BaseOperator):
@@ -85,7 +101,7 @@ class Command(BaseOperator):
         for found in context["ti"].xcom_pull(task_ids=sorted(self.upstream_task_ids)) or ():
             if found:
                 return date.fromisoformat(found)
-        latest = _latest_complete_day(runs[0])
+        latest = _latest_complete_day(context, runs[0])
         if latest is None:
             _skip(self, context, f"{runs[0].shop} has no complete day yet: nothing to do")
         return latest
@@ -116,11 +132,13 @@ class Command(BaseOperator):
             code = self._process.wait()
         finally:
             self.on_kill()
-        self._judge(code, " ".join(words))
+        self._judge(context, code, " ".join(words), said)
         context["ti"].xcom_push(f"{run.shop} said", _in_short(said))
 
-    def _judge(self, code: int, command: str) -> None:
+    def _judge(self, context: Context, code: int, command: str, lines: Sequence[str]) -> None:
         said = f"`python -m {command}` ended with exit code {code}"
+        if code == TRY_LATER:
+            _wait(context, f"{said}; {_in_short(lines)}")
         if code == GATE_STOPPED:
             raise AirflowFailException(f"{said}: a gate stopped it, nothing was published; see above")
         if code == WRONG_USAGE:
@@ -150,7 +168,7 @@ class Receive(Command):
         if not (settings.ROOT / folder).exists():
             self._skip_day(context, run.shop, f"{folder} does not exist: nothing to land for {run.shop}")
         self._run(context, run, wanted, folder=folder)
-        latest = _latest_complete_day(run, up_to=wanted)
+        latest = _latest_complete_day(context, run, up_to=wanted)
         if latest is None or (wanted and latest != wanted):
             self._skip_day(
                 context,
@@ -174,9 +192,8 @@ class AskForModel(TriggerDagRunOperator):
             trigger_dag_id="train_models",
             trigger_run_id="asked_by_{{ dag_run.run_id }}_{{ ti.try_number }}",
             logical_date=None,
-            wait_for_completion=True,
-            poke_interval=2,
             # The task occupies a slot of the executor while it waits, but no process of Shoal's runs in it.
+            poke_interval=2,
             deferrable=False,
             openlineage_inject_parent_info=False,
             **options,
@@ -185,21 +202,57 @@ class AskForModel(TriggerDagRunOperator):
     def execute(self, context: Context) -> None:
         """Ask for the shops that lack a model."""
         runs = shop_runs(context)
-        day = as_of_date(context) or _latest_complete_day(runs[0])
+        day = as_of_date(context) or _latest_complete_day(context, runs[0])
         if day is None:
             _skip(self, context, f"{runs[0].shop} has no complete day yet: nothing to do")
         context["ti"].xcom_push("return_value", day.isoformat())
+        has_champion = {run: bool(_champion(context, run, day)) for run in runs}
         lacking = [
-            run for run in runs if run.full_refresh or not _champion(run, day) or self._wanted(run, day)
+            run
+            for run in runs
+            if run.full_refresh or not has_champion[run] or self._wanted(context, run, day)
         ]
         if not lacking:
             _skip(self, context, f"a champion is in force for {day}: no training asked for")
         self.conf = {"shop": lacking[0].shop, "as_of_date": day.isoformat(), **extra(lacking)}
-        super().execute(context)
+        try:
+            super().execute(context)
+        except DagRunTriggerException as asked:
+            self._trigger(context, asked)
+            self._await(context, asked.dag_run_id, all(has_champion[run] for run in lacking))
 
-    def _wanted(self, run: ShopRun, day: date) -> bool:
+    def _trigger(self, context: Context, asked: DagRunTriggerException) -> None:
+        """Trigger the run as Airflow does with this exception, but for the waiting.
+
+        Airflow would wait past ``execution_timeout``, and knows of no other end than the run's.
+        """
+        told = TriggerDagRun(
+            dag_id=asked.trigger_dag_id, run_id=asked.dag_run_id, logical_date=None, conf=asked.conf
+        )
+        task_runner.SUPERVISOR_COMMS.send(told)
+        context["ti"].xcom_push("trigger_run_id", asked.dag_run_id)
+
+    def _await(self, context: Context, run_id: str, has_champion: bool) -> None:
+        """Wait for the training; where it waits itself, a champion in force scores the day without it."""
+        ti, begun = context["ti"], time.monotonic()
+        while (state := ti.get_dagrun_state(self.trigger_dag_id, run_id)) != "success":
+            if state == "failed":
+                raise AirflowException(f"{run_id} of {self.trigger_dag_id} failed; see its log")
+            is_behind = state == "queued" and time.monotonic() - begun > QUEUED_SECONDS
+            if has_champion and (is_behind or self._waits(ti, run_id)):
+                told = "the training waits: the champion in force scores the day"
+                self.log.info(told)
+                ti.xcom_push("task said", told)
+                return
+            time.sleep(self.poke_interval)
+
+    def _waits(self, ti: Any, run_id: str) -> bool:
+        states = ti.get_task_states(self.trigger_dag_id, run_ids=[run_id])
+        return "up_for_reschedule" in states.get(run_id, {}).values()
+
+    def _wanted(self, context: Context, run: ShopRun, day: date) -> bool:
         words = ["expectations", "wants-training", "--shop", run.shop, "--as-of", day.isoformat()]
-        because = _ask(run, words)
+        because = _ask(context, run, words)
         if because:
             self.log.info("training asked for: %s", because)
         return bool(because)
@@ -211,6 +264,23 @@ def _in_short(lines: Sequence[str]) -> str:
     return "; ".join([*(line for line in full[:-1] if TELLING.search(line)), *full[-1:]])
 
 
+def _wait(context: Context, reason: str) -> NoReturn:
+    """Give the slot back and be tried again: after a minute, then after as long as was waited already.
+
+    Such tries are none of the task's ``retries``.
+    """
+    now, ti = datetime.now(UTC), context["ti"]
+    since = ti.get_first_reschedule_date(context)
+    if since is None:
+        alerts.task_waits(context, reason)
+    waited = now - (since or now)
+    if waited > PATIENCE:
+        raise AirflowFailException(f"{reason}: given up after {waited}")
+    ti.xcom_push("task said", f"waits since {since or now:%Y-%m-%d %H:%M} UTC: {reason}")
+    ti.task.log.info("waits since %s: %s", since or now, reason)
+    raise AirflowRescheduleException(now + min(max(waited, SHORTEST_WAIT), LONGEST_WAIT))
+
+
 def _skip(task: BaseOperator, context: Context, reason: str) -> NoReturn:
     """Skip the task; its log and the display of `make demo` say why."""
     task.log.info(reason)
@@ -218,19 +288,19 @@ def _skip(task: BaseOperator, context: Context, reason: str) -> NoReturn:
     raise AirflowSkipException(reason)
 
 
-def _latest_complete_day(run: ShopRun, up_to: date | None = None) -> date | None:
+def _latest_complete_day(context: Context, run: ShopRun, up_to: date | None = None) -> date | None:
     words = ["landing", "latest-day", "--shop", run.shop]
     if up_to:
         words += ["--up-to", up_to.isoformat()]
-    answer = _ask(run, words)
+    answer = _ask(context, run, words)
     return date.fromisoformat(answer) if answer else None
 
 
-def _champion(run: ShopRun, day: date) -> str:
-    return _ask(run, ["ml", "champion", "--shop", run.shop, "--as-of", day.isoformat()])
+def _champion(context: Context, run: ShopRun, day: date) -> str:
+    return _ask(context, run, ["ml", "champion", "--shop", run.shop, "--as-of", day.isoformat()])
 
 
-def _ask(run: ShopRun, words: Iterable[str]) -> str:
+def _ask(context: Context, run: ShopRun, words: Iterable[str]) -> str:
     """Return what a command prints to stdout."""
     answer = subprocess.run(
         [sys.executable, "-m", *words],
@@ -241,7 +311,10 @@ def _ask(run: ShopRun, words: Iterable[str]) -> str:
         check=False,
     )
     if answer.returncode:
-        raise AirflowException(f"`python -m {' '.join(words)}` failed: {answer.stderr.strip()[-2000:]}")
+        told = f"`python -m {' '.join(words)}` failed: {answer.stderr.strip()[-2000:]}"
+        if answer.returncode == TRY_LATER:
+            _wait(context, told)
+        raise AirflowException(told)
     return answer.stdout.strip()
 
 

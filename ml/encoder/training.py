@@ -7,8 +7,11 @@ was killed and goes on from its last checkpoint ends with the weights of an undi
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +58,25 @@ class LearningPoint:
     step: int
     train_loss: float
     validation_loss: float
+    cpu_seconds: float = field(default=0.0, compare=False)
+    """Spent up to here, by whoever was stopped before too."""
+
+
+_FINISHED: ContextVar[list[Path] | None] = ContextVar("finished", default=None)
+
+
+@contextmanager
+def finished_fits_kept() -> Iterator[list[Path]]:
+    """Leave the checkpoints of fits that end in this block, and tell which they are.
+
+    Whoever repeats the block, because something after the fits failed, has them at once.
+    """
+    kept: list[Path] = []
+    token = _FINISHED.set(kept)
+    try:
+        yield kept
+    finally:
+        _FINISHED.reset(token)
 
 
 def held_out(users: NDArray[np.object_], share: float, seed: int) -> NDArray[np.bool_]:
@@ -82,7 +104,8 @@ def learn(task: Task, budget: BudgetConfig, seed: int, checkpoint: Path | None =
     ----------
     checkpoint
         File that a kill leaves behind and that the next run with the same inputs goes on from;
-        its name must name those inputs. It is deleted at the end. None keeps nothing.
+        its name must name those inputs. It is deleted at the end, outside of
+        :func:`finished_fits_kept`. None keeps nothing.
     """
     task.network.to(devices.DEVICE)
     try:
@@ -102,6 +125,7 @@ class _Loop:
         self.best_weights = _copy(task.network)
         self.curve: list[LearningPoint] = []
         self.running: list[float] = []
+        self.cpu_started = time.process_time()
 
     def run(self) -> list[LearningPoint]:
         budget = self.budget
@@ -117,7 +141,10 @@ class _Loop:
                     self._evaluate()
         self.task.network.load_state_dict(self.best_weights)
         if self.checkpoint is not None and processes.rank() == 0:
-            self.checkpoint.unlink(missing_ok=True)
+            if (finished := _FINISHED.get()) is None:
+                self.checkpoint.unlink(missing_ok=True)
+            else:
+                finished.append(self.checkpoint)
         return self.curve
 
     def _rate(self, step: int) -> float:
@@ -143,7 +170,8 @@ class _Loop:
         self.task.network.eval()
         with torch.no_grad():
             found = self.task.validation_loss()
-        self.curve.append(LearningPoint(self.step, float(np.mean(self.running)), found))
+        spent = time.process_time() - self.cpu_started
+        self.curve.append(LearningPoint(self.step, float(np.mean(self.running)), found, spent))
         self.running = []
         if found <= self.best:  # without held-out users the last weights win: inf <= inf
             self.best, self.best_weights = found, _copy(self.task.network)
@@ -171,6 +199,7 @@ class _Loop:
         self.best_weights, self.best = _under("best/", arrays), float(arrays["best_loss"])
         self.curve = [LearningPoint(int(step), *losses) for step, *losses in arrays["curve"].tolist()]
         self.step = self.curve[-1].step
+        self.cpu_started -= self.curve[-1].cpu_seconds
         state = self.optimizer.state_dict()
         for name, tensor in _under("moment/", arrays).items():
             index, moment = name.split("/")

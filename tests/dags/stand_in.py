@@ -35,13 +35,15 @@ for answer in answers:
         sys.exit(answer.get("code", 0))
 """
 DAILY = '"0 6 * * *", timezone=runs.shop_time_zone()'
+WAITS = "timedelta(minutes=1), timedelta(hours=1)"
 ROOMS = ("landing", "warehouse", "expectations", "ml", "serving")
 
 
 def build(folder: Path) -> None:
     """Copy what Airflow runs into ``folder`` and put a stand-in into every room.
 
-    The daily landing was due some minutes ago, whenever that is.
+    The daily landing was due some minutes ago, whenever that is; who waits for a server tries
+    every 10 s: Airflow hears of a task's end up to six seconds later, and takes a sooner try for failed.
     """
     for name in ("settings.py", "cli.py", "journal.py"):
         shutil.copy(settings.ROOT / name, folder)
@@ -59,6 +61,9 @@ def build(folder: Path) -> None:
     due = datetime.now(UTC) - timedelta(minutes=5)
     assert DAILY in dag.read_text()
     dag.write_text(dag.read_text().replace(DAILY, f'"{due:%M %H} * * *", timezone="UTC"'))
+    commands = folder / "dags" / "common" / "commands.py"
+    assert WAITS in commands.read_text()
+    commands.write_text(commands.read_text().replace(WAITS, "timedelta(seconds=10), timedelta(seconds=10)"))
     (folder / "data").mkdir()
     answer(folder, [])
 

@@ -144,6 +144,36 @@ def test_day_that_met_a_paused_dag_is_told_and_mended_by_running_it_again(
     eventually(lambda: stage.called("online_retail") == COMMANDS)
 
 
+def test_training_that_mlflow_keeps_waiting_lets_the_day_go_on_and_logs_later(stage: Stage) -> None:
+    """A champion is in force, and the quality checks ask for a new model."""
+    wanted = {"to": "expectations wants-training", "says": "segments moved fast"}
+    stage.when({"to": "ml train", "code": 75, "says": "MLflow is away"}, wanted)
+    chain = follow.follow(stage.client, stage.trigger("mlflow_away"), until="publish_segments")
+    assert stage.called() == COMMANDS
+    (training,) = chain.asked
+    assert stage.client.get(training.path)["state"] == "running"
+    eventually(lambda: sum(call["words"][:2] == ["ml", "train"] for call in stage.calls()) >= 2)
+    stage.when(wanted)
+    assert stage.wait_for(training, "success", "failed") == "success"
+    assert stage.task_states(training) == {"train_models": ("success", 1)}, "waiting costs no retry"
+    assert [call["words"][:2] for call in stage.calls()] == [["ml", "train"]]
+    alert = "Shoal: train_models.train_models waits, and is tried again for a day\n`python -m ml train --shop"
+    assert stage.alerts().count(alert) == 1, "told once"
+    assert "MLflow is away" in stage.alerts()
+
+
+def test_day_that_no_champion_may_score_waits_for_mlflow_and_then_for_the_training(stage: Stage) -> None:
+    stage.when({"to": "ml champion", "code": 75})
+    stage.trigger("nobody_kept", dag_id="score_users", partition_key=DAY)
+    eventually(lambda: len(stage.calls()) >= 2)
+    assert {tuple(call["words"][:2]) for call in stage.calls()} == {("ml", "champion")}
+    stage.when({"to": "ml champion", "says": ""}, {"to": "ml train", "code": 75})
+    eventually(lambda: sum(call["words"][:2] == ["ml", "train"] for call in stage.calls()) >= 2)
+    assert stage.called() == []
+    stage.when()
+    eventually(lambda: stage.called() == COMMANDS[4:])
+
+
 def test_killed_scheduler_is_told_and_its_run_goes_on_when_airflow_is_back(
     started_by_six: tuple[Stage, list[str]], stage: Stage
 ) -> None:

@@ -1,8 +1,7 @@
-"""MLflow gone, slow or emptied: scoring goes on with the champion that served last, training says why not."""
+"""MLflow gone, slow, full or emptied: the champion that served last scores on, training logs later."""
 
 from __future__ import annotations
 
-import argparse
 import socket
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 import cli
 import settings
 from cli import ShoalError
-from ml import tracking
+from ml import configs, tracking, waiting
 from ml.__main__ import _parser
 from ml.score import score
 from ml.train import train
@@ -93,31 +92,86 @@ def test_scoring_goes_on_with_the_champion_that_served_last(
     assert predictions(trained.paths) == expected
 
 
-def test_training_without_mlflow_fails_in_one_line_and_registers_nothing(
-    trained: synthetic.World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def untouched(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a test an empty data folder, and in it a store of MLflow's that nobody has used."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow itself sets it
+    with fresh_tracking():
+        yield data_dir
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configs, "make", lambda *_: QUICK)
+
+
+def registered() -> list[tracking.Version]:
+    """Return all versions of the tiny shop's two models."""
     names = [tracking.registered_name("tiny", model) for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR)]
-    before = [tracking.versions(name) for name in names]
+    return [version for name in names for version in tracking.versions(name)]
+
+
+def statuses() -> set[str]:
+    return {run["status"] for run in tracking.recent_runs("tiny", 100)}
+
+
+def test_training_without_mlflow_fits_and_waits_and_logs_once_when_it_is_back(
+    trained: synthetic.World,
+    untouched: Path,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = synthetic.write(users=120)
     with monkeypatch.context() as gone:
         gone.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         gone.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         gone.setenv("MLFLOW_TRACKING_URI", closed_port())
         with fresh_tracking():
-            assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.FAILED
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert (
-        len(lines) == 1
-        and "MLflow at http://127.0.0.1" in lines[0]
-        and "run the same command again" in lines[0]
-    )
+            assert cli.run(_parser(), ["train", "--shop", "tiny", "--seed", "9"]) == cli.TRY_LATER
+            (line,) = (line for line in capsys.readouterr().err.splitlines() if "python -m ml" in line)
+            assert "MLflow at http://127.0.0.1" in line and "hidden" not in line
+            assert line.endswith(f"python -m ml train --shop tiny --as-of {world.as_of} --seed 9")
+            (began,) = waiting.since(world.paths).values()
+            assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.TRY_LATER
+            assert waiting.since(world.paths) == {world.as_of: began}, "it waits since the first try"
+    capsys.readouterr()
     with fresh_tracking():
-        assert [tracking.versions(name) for name in names] == before
+        assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.DONE
+        assert "going on after step 40 of a run that was stopped" in capsys.readouterr().err
+        assert [version.version for version in registered()] == ["1", "1"]
+        assert statuses() == {"FINISHED"}
+        assert not waiting.since(world.paths)
+        assert not [*(world.paths.models / "training").iterdir()]
+        score(world.paths, world.as_of)
+    found = predictions(world.paths)
+    monkeypatch.undo()
+    assert found == predictions(trained.paths)
 
 
-def test_mlflow_that_fails_in_the_middle_leaves_no_half_champion(
-    trained: synthetic.World, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_log_in_that_mlflow_refuses_is_no_reason_to_wait(
+    untouched: Path, quick: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its disk is full while a model is uploaded, and once more when the new champion is named."""
+    from mlflow.exceptions import RestException
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RestException({"error_code": "UNAUTHENTICATED", "message": "who are you?"})
+
+    world = synthetic.write(users=120)
+    monkeypatch.setattr(tracking, "versions", refuse)
+    assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.FAILED
+    assert "who are you?" in capsys.readouterr().err
+    assert not waiting.since(world.paths)
+
+
+def test_mlflow_that_fails_in_the_middle_leaves_no_half_champion_and_is_waited_for(
+    trained: synthetic.World,
+    disk: Path,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its disk is full while a model is uploaded, when one is described, and when the champion is named."""
     import mlflow
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow itself sets it
@@ -127,33 +181,62 @@ def test_mlflow_that_fails_in_the_middle_leaves_no_half_champion(
         fill(disk, 100_000)
         return upload(*arguments, **options)
 
-    def name_on_a_full_disk(*_: object) -> None:
+    def on_a_full_disk(*_: object) -> None:
         raise mlflow.MlflowException("database or disk is full")
-
-    def train_quickly(_: argparse.Namespace) -> None:
-        train(world.paths, world.as_of, QUICK)
 
     with fresh_tracking():
         world = synthetic.write(users=120)
-        parser = argparse.ArgumentParser("python -m ml train")
-        parser.set_defaults(act=train_quickly)
         for place, name, fault in (
             (mlflow.pyfunc, "log_model", upload_to_a_full_disk),
-            (tracking.Version, "set_alias", name_on_a_full_disk),
+            (tracking.Version, "set_tags", on_a_full_disk),
+            (tracking.Version, "set_alias", on_a_full_disk),
         ):
             with monkeypatch.context() as full:
                 full.setattr(place, name, fault)
-                assert cli.run(parser, []) == cli.FAILED
+                assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.TRY_LATER
             (line,) = (line for line in capsys.readouterr().err.splitlines() if "python -m ml" in line)
             assert f"the disk of {disk} is full" in line and "make room" in line
             with pytest.raises(ShoalError, match="none was promoted yet"):
                 score(world.paths, world.as_of)
             (disk / ".ballast").unlink(missing_ok=True)
-        train(world.paths, world.as_of, QUICK)
+        assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.DONE
+        assert "fine-tuning BERT: going on after step 40" in capsys.readouterr().err
+        assert all("known_through" in version.tags for version in registered())
+        assert statuses() == {"FINISHED", "FAILED"}
         score(world.paths, world.as_of)
         found = predictions(world.paths)
     monkeypatch.undo()
     assert found == predictions(trained.paths)
+
+
+def test_what_a_training_left_half_done_is_taken_back_by_the_next_and_nothing_else(untouched: Path) -> None:
+    client, name = tracking.client(), tracking.registered_name("tiny", tracking.HIGH_VALUE)
+    client.create_registered_model(name)
+
+    def leave(fingerprint: str, status: str, tags: dict[str, str]) -> tuple[str, str]:
+        run = client.create_run("0", tags={"fingerprint": fingerprint}).info.run_id
+        if status != "RUNNING":
+            client.set_terminated(run, status)
+        return run, str(client.create_model_version(name, "/nothing", run, tags=tags).version)
+
+    promoted = {"promoted_at": "2026-06-30", "known_through": "2026-06-30"}
+    left = {
+        "open": leave("this", "RUNNING", {}),
+        "failed": leave("this", "FAILED", {}),
+        "promoted": leave("this", "RUNNING", promoted),
+        "finished": leave("this", "FINISHED", {}),
+        "another": leave("other", "RUNNING", {}),
+    }
+    tracking.take_back([name], "this")
+    kept = {version.version for version in tracking.versions(name)}
+    assert {what for what, (_, version) in left.items() if version in kept} == {
+        *("promoted", "finished", "another")
+    }
+    found = {what: client.get_run(run).info.status for what, (run, _) in left.items()}
+    assert found == {
+        **dict.fromkeys(("open", "failed", "promoted"), "FAILED"),
+        **{"finished": "FINISHED", "another": "RUNNING"},
+    }
 
 
 def test_kept_champion_with_a_changed_byte_is_refused(
@@ -175,7 +258,7 @@ def test_kept_champion_with_a_changed_byte_is_refused(
 FIRST_USERS = """
 import os, sys
 import mlflow.store.tracking.sqlalchemy_store
-from ml import tracking
+from ml import configs, tracking, waiting
 children = []
 for number in range(6):
     pid = os.fork()

@@ -10,6 +10,7 @@ import cli
 import journal
 from landing import ledger, quarantine
 from landing.ledger import LandedDay, LedgerFile
+from ml import waiting
 from serving import versions
 from serving.__main__ import parser
 from serving.publish import publish
@@ -195,6 +196,23 @@ def test_only_the_last_validation_of_a_gate_is_shown(paths, deliver):
     assert found[1].repair == (
         "repair what it names, then python -m expectations bi --shop simulated --as-of 2026-03-01"
     )
+
+
+def test_training_that_mlflow_keeps_waiting_is_named_until_a_date_as_late_was_trained_for(paths):
+    def named() -> list[str]:
+        return [line.subject for line in lines(paths) if line.subject.startswith("training")]
+
+    for day in (NEXT, FIRST):
+        waiting.begin(paths, day, "MLflow at http://127.0.0.1 failed")
+    (line, _) = (line for line in lines(paths) if line.subject.startswith("training"))
+    assert "waits for MLflow since 20" in line.state
+    assert line.state.endswith("MLflow at http://127.0.0.1 failed")
+    assert line.repair.endswith(f"python -m ml train --shop {paths.shop} --as-of {NEXT}")
+    waiting.end(paths, FIRST)
+    assert named() == [f"training {NEXT}"]
+    waiting.begin(paths, FIRST, "again")
+    waiting.end(paths, NEXT)
+    assert named() == []
 
 
 def test_the_verbs_say_what_they_did(working, paths, deliver, capsys):
