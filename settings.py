@@ -241,6 +241,11 @@ def airflow_port() -> int:
     return int(os.environ.get("SHOAL_AIRFLOW_PORT", "8080"))
 
 
+def airflow_hosts() -> frozenset[str]:
+    """Return by what names, beside those of this machine, others may call Airflow."""
+    return frozenset(filter(None, os.environ.get("SHOAL_AIRFLOW_HOSTS", "").split(",")))
+
+
 def mlflow_port() -> int:
     """Return the port of 127.0.0.1 on which MLflow answers, if it is free."""
     return int(os.environ.get("SHOAL_MLFLOW_PORT", "5000"))

@@ -62,8 +62,6 @@ def environment(port: int) -> dict[str, str]:
         AIRFLOW__CORE__PARALLELISM=str(max(3, os.cpu_count() or 1)),
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{Address(port).url}/execution/",
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(login.file()),
-        # Not on many machines: there others come by other names, through a proxy.
-        AIRFLOW__CORE__PLUGINS_FOLDER=str(settings.ROOT / "orchestrate" / "airflow_plugins"),
         AIRFLOW__API__HOST="127.0.0.1",
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__BASE_URL=Address(port).url,
@@ -83,6 +81,7 @@ def common_environment() -> dict[str, str]:
         "PYTHONPATH": str(settings.ROOT),
         "SHOAL_DATA": str(settings.data_dir()),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.ROOT / "orchestrate" / "airflow_plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{login.USER}:admin",

@@ -1,5 +1,7 @@
 """Airflow looks at no Host and no Origin; here whatever names another machine is refused before it does.
 
+``SHOAL_AIRFLOW_HOSTS`` adds names to those of this machine: of the service, of a proxy before it.
+
 Every part of Airflow reads this file, and every task: the door itself is imported by the API server alone.
 """
 
@@ -14,18 +16,19 @@ if TYPE_CHECKING:
 
 
 class OwnPagesOnly:
-    """Let requests through that name this machine, and that no page of another site sent."""
+    """Let requests through that name this server, and that no page of another site sent."""
 
     def __init__(self, app: ASGIApp) -> None:
-        from serving.dashboard.door import is_own_request
+        import settings
+        from serving.dashboard.door import HOSTS, is_own_request
 
         self.app = app
-        self._is_own = is_own_request
+        self._is_own, self._hosts = is_own_request, {*HOSTS, *settings.airflow_hosts()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         from starlette.responses import PlainTextResponse
 
-        is_let_in = scope["type"] == "lifespan" or self._is_own(scope)
+        is_let_in = scope["type"] == "lifespan" or self._is_own(scope, self._hosts)
         app = self.app if is_let_in else PlainTextResponse("this address is not served here", 403)
         await app(scope, receive, send)
 

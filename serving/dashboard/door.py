@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import html
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from http.cookies import CookieError, SimpleCookie
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -118,11 +118,17 @@ class Door:
         return hmac.new(self._key, until.encode(), hashlib.sha256).hexdigest()
 
 
-def is_own_request(scope: Scope) -> bool:
-    """Return whether a request names this machine, and no page of another site sent it."""
+def is_own_request(scope: Scope, known: Collection[str] = HOSTS) -> bool:
+    """Return whether a request names a known host, and no page of another site sent it.
+
+    Parameters
+    ----------
+    known
+        Names, with the port where only that one is meant.
+    """
     hosts, origins = _headers(scope, b"host"), _headers(scope, b"origin")
     try:
-        is_here = len(hosts) == 1 and urlsplit(f"//{hosts[0]}").hostname in HOSTS
+        is_here = len(hosts) == 1 and not {hosts[0], urlsplit(f"//{hosts[0]}").hostname}.isdisjoint(known)
         return is_here and all(urlsplit(origin).netloc == hosts[0] for origin in origins)
     except ValueError:  # no address at all
         return False

@@ -37,6 +37,7 @@ CHAIN = ["land_behaviour", "build_features", "score_users", "publish_segments"]
 WAREHOUSE_TASKS = {"build_core", "check_ml_inputs", "score_users", "build_bi", "check_bi", "publish_version"}
 OTHER_TASKS = {"receive_files", "check_incoming", "ask_for_model", "train_models"}
 CHAIN_SECONDS = 900
+MLFLOW = "/api/2.0/mlflow/experiments"
 
 
 @dataclass
@@ -261,6 +262,44 @@ def test_no_door_opens_without_its_secret(shop: Shop) -> None:
             psycopg2.connect(host="127.0.0.1", port=shop.machine.port(5432), user=user, dbname=user)
     with pytest.raises(psycopg2.OperationalError, match="permission denied"):
         _sql(shop, "mlflow", "select 1", database="airflow")
+
+
+def _of_airflow(shop: Shop) -> httpx.Client:
+    client = httpx.Client(base_url=f"http://127.0.0.1:{shop.machine.port(8080)}", timeout=60)
+    told = client.post("/auth/token", json={"username": login.USER, "password": login.password()})
+    client.headers["Authorization"] = f"Bearer {told.json()['access_token']}"
+    return client
+
+
+def _of_mlflow(shop: Shop) -> httpx.Client:
+    url = f"http://127.0.0.1:{shop.machine.port(5000)}"
+    return httpx.Client(base_url=url, auth=(login.USER, login.password()), timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("service", "log_in", "question", "change"),
+    [
+        ("api-server", _of_airflow, "/api/v2/dags", ("PATCH", "/api/v2/dags/train_models")),
+        ("mlflow", _of_mlflow, f"{MLFLOW}/search?max_results=5", ("POST", f"{MLFLOW}/create")),
+    ],
+)
+def test_wrong_host_or_origin_is_refused_and_the_name_of_the_service_is_not(
+    shop: Shop,
+    service: str,
+    log_in: Callable[[Shop], httpx.Client],
+    question: str,
+    change: tuple[str, str],
+) -> None:
+    known = log_in(shop)
+    url = str(known.base_url).rstrip("/")
+    inside = f"{service}:{known.base_url.port}"
+    for headers in ({}, {"Host": inside}, {"Origin": url}):
+        assert known.get(question, headers=headers).status_code == 200, headers
+    for host in ("evil.example", f"evil.example:{known.base_url.port}", f"{service}.evil.example"):
+        assert known.get(question, headers={"Host": host}).status_code == 403, host
+    for origin in ("http://evil.example", f"http://{inside}"):
+        answer = known.request(*change, json={"name": "of a foreign page"}, headers={"Origin": origin})
+        assert answer.status_code == 403, origin
 
 
 def test_no_process_carries_a_secret_in_its_environment_or_words(shop: Shop) -> None:

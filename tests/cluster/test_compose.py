@@ -132,6 +132,25 @@ def test_services_get_the_secrets_they_name_and_name_those_they_get(
         assert set(services[name]["secrets"]) == {"login.json", "redis.password"}, name
 
 
+def test_both_doors_know_the_names_of_the_services_and_of_no_machine_elsewhere(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    airflow, mlflow = (services[name]["environment"] for name in ("api-server", "mlflow"))
+    assert {*airflow["SHOAL_AIRFLOW_HOSTS"].split(",")} == {"api-server:8080", ""}
+    assert {*mlflow["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")} == {
+        *("mlflow:5000", "localhost:5000", "127.0.0.1:5000")
+    }
+
+
+def test_names_of_a_proxy_are_let_in_where_they_are_given() -> None:
+    given = {"SHOAL_AIRFLOW_HOSTS": "airflow.example.org", "SHOAL_MLFLOW_HOST": "mlflow.example.org"}
+    services = stand_in.load(SHOAL_CLUSTER="/srv/shoal", SHOAL_USER="1000:1000", **given)["services"]
+    airflow, mlflow = (services[name]["environment"] for name in ("api-server", "mlflow"))
+    assert "airflow.example.org" in airflow["SHOAL_AIRFLOW_HOSTS"].split(",")
+    assert "mlflow.example.org" in mlflow["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert mlflow["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == "https://mlflow.example.org"
+
+
 def test_warehouse_has_one_worker_alone_on_its_queue(services: dict[str, dict[str, Any]]) -> None:
     workers = {
         name: each["command"]

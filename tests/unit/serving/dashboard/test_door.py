@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from serving.dashboard.door import SESSION_SECONDS, Door
+from serving.dashboard.door import HOSTS, SESSION_SECONDS, Door, is_own_request
 
 USER, PASSWORD, KEY = "shoal", "correct-horse-battery", "k" * 43
 HERE = {"host": "127.0.0.1:8501"}
@@ -205,3 +205,13 @@ def test_the_first_page_has_its_name_too() -> None:
 def test_a_form_that_never_ends_is_not_kept() -> None:
     answer = log_in(password="x" * 100_000)
     assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [("api-server:8080", True), ("api-server:80", False), ("localhost:1", True), ("api-server.evil", False)],
+)
+def test_a_server_may_be_told_further_names_of_its_own(host: str, is_own: bool) -> None:
+    scope = {"type": "http", "headers": [(b"host", host.encode())]}
+    assert is_own_request(scope, {*HOSTS, "api-server:8080"}) is is_own
+    assert is_own_request(scope) is host.startswith("localhost")
