@@ -241,6 +241,7 @@ class ExpectCohortMoneyToAgreeWithCore(BorderExpectation):
         where abs(c.amount - e.amount) > b.half_a_cent
             and not exists (select 1 from core.fct_events as f where f.delivered_on > b.as_of_date)
             and not exists (select 1 from bi.user_segment_daily as d where d.as_of_date > b.as_of_date)
+            and exists (select 1 from intermediate.int_users_eligible as u where u.as_of_date = b.as_of_date)
     """
     subjects = """
         select 'customer_cohort_monthly' as table_name, case
@@ -248,6 +249,9 @@ class ExpectCohortMoneyToAgreeWithCore(BorderExpectation):
                 then 'core already knows later days'
             when exists (select 1 from bi.user_segment_daily as d where d.as_of_date > b.as_of_date)
                 then 'the cohorts tell what a newer snapshot knows'
+            when not exists (
+                select 1 from intermediate.int_users_eligible as u where u.as_of_date = b.as_of_date
+            ) then 'leg 1 was built for another day meanwhile'
         end as reason
         from border as b
     """

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import warehouse
 from cli import GateStoppedError, ShoalError, UsageError
 from expectations import gates
 from serving import __main__ as command
@@ -25,6 +26,7 @@ from tests import world
 from tests.dbt import days, landed
 from tests.dbt.conftest import land_world, use_shop_folder
 from warehouse import dbt, steps
+from warehouse.build import build_bi
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +94,22 @@ def test_days_told_backwards_say_what_days_told_in_order_say(
     with connect(paths) as connection:
         shown = connection.execute("select max(as_of_date), max(days_in_segment) from user_segment_current")
         assert shown.fetchall() == [(FIFTH, (FIFTH - FIRST).days + 1)]
+
+
+def test_newest_day_tells_what_has_no_date_though_a_past_one_was_laid_out_meanwhile(
+    forward: ShopPaths,
+) -> None:
+    """As a backfill does beside today's run: leg 1 of a past day comes between the two legs of today."""
+    tables = ("bi.customer_cohort_monthly", "bi.funnel_daily")
+    before = days.content(forward, "bi")
+    assert not any(before[table].startswith("0-") for table in tables)
+    days.lay_out(forward, FIRST)
+    with warehouse.connect(forward, "a test") as connection:
+        for table in tables:
+            connection.execute(f"delete from {table}")
+    build_bi(forward, FIFTH)
+    after = days.content(forward, "bi")
+    assert {table: after[table] for table in tables} == {table: before[table] for table in tables}
 
 
 def test_late_delivery_leaves_a_published_day_and_names_the_command(

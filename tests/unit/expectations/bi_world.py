@@ -60,6 +60,9 @@ create table intermediate.int_devices_stitched as
 select date '2026-05-31' as as_of_date, repeat('d', 64) as device_key, printf('%064x', 0) as user_key,
     timestamp '0001-01-01' as valid_from, timestamp '9999-12-31' as valid_to;
 
+create table intermediate.int_users_eligible as
+select date '2026-05-31' as as_of_date, user_key from users;
+
 -- User 0 bought as a guest on a device that is known to be theirs.
 create table core.fct_events as
 select case when i > 0 then user_key end as user_key, case when i = 0 then repeat('d', 64) end as device_key,

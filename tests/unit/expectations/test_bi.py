@@ -133,6 +133,14 @@ def test_cohorts_are_not_compared_once_core_knows_later_days(file: Path, judge_b
     assert set(told) == {bi.ExpectCohortMoneyToAgreeWithCore.expectation_type}
 
 
+def test_cohorts_are_not_compared_while_leg_1_is_laid_out_for_another_day(file: Path, judge_bi):
+    bi_world.spoil(file, SPOILERS[bi.ExpectCohortMoneyToAgreeWithCore])
+    bi_world.spoil(file, "update intermediate.int_users_eligible set as_of_date = as_of_date - 5")
+    told = judge_bi()
+    assert set(told) == {bi.ExpectCohortMoneyToAgreeWithCore.expectation_type}
+    assert "built for another day" in str(told)
+
+
 def test_cohorts_of_a_newer_snapshot_do_not_stop_a_restatement(file: Path, judge_bi):
     bi_world.spoil(file, SPOILERS[bi.ExpectCohortMoneyToAgreeWithCore])
     bi_world.spoil(
