@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import settings
 from tests.warm import Warm
 
 ROOMS = (
@@ -61,7 +62,8 @@ class Chain:
 
     def _python(self, *words: str, expect: int = 0) -> str:
         self.data.mkdir(parents=True, exist_ok=True)
-        done = _warm().command(*words, data=self.data, SHOAL_RUN_ID=f"run-{self.run_number}")
+        shops, run_id = str(settings.shops_dir()), f"run-{self.run_number}"
+        done = _warm().command(*words, data=self.data, SHOAL_SHOPS=shops, SHOAL_RUN_ID=run_id)
         self.said[" ".join(words[:2])] = done.said
         assert done.code == expect, f"{' '.join(words)}: {done.code}\n{done.said[-4000:]}"
         return done.answer

@@ -120,6 +120,33 @@ def heard(client: airflow_server.Client, names: set[str]) -> set[str]:
     return found & names
 
 
+def backfill_by_command(_: airflow_server.Client, checkout: Path, first: str, last: str) -> None:
+    """Ask for days, oldest first, as docs/operations.md types it."""
+    words = ["--dag-id", "land_behaviour", "--max-active-runs", "1"]
+    dates = ["--from-date", first, "--to-date", f"{last}T23:59"]
+    subprocess.run(
+        [sys.executable, "-m", "orchestrate", "airflow", "backfill", "create", *words, *dates],
+        cwd=checkout,
+        env=settings.environment(),
+        check=True,
+        capture_output=True,
+    )
+
+
+def backfill_backwards_by_page(client: airflow_server.Client, _: Path, first: str, last: str) -> None:
+    """Ask for days, newest first, as Airflow's page does."""
+    asked = {
+        "dag_id": "land_behaviour",
+        "from_date": f"{first}T00:00:00Z",
+        "to_date": f"{last}T23:59:00Z",
+        "run_backwards": True,
+        "max_active_runs": 1,
+        "reprocess_behavior": "none",
+        "dag_run_conf": {},
+    }
+    client.post("backfills", asked)
+
+
 @contextmanager
 def opened(folder: Path, home: Path) -> Iterator[Path]:
     """Make a stand-in checkout and look at its data folder; at the end, end the Airflow that runs there."""
