@@ -37,6 +37,7 @@ CHAIN = ["land_behaviour", "build_features", "score_users", "publish_segments"]
 WAREHOUSE_TASKS = {"build_core", "check_ml_inputs", "score_users", "build_bi", "check_bi", "publish_version"}
 OTHER_TASKS = {"receive_files", "check_incoming", "ask_for_model", "train_models"}
 CHAIN_SECONDS = 900
+TEN_SECONDS = 10
 MLFLOW = "/api/2.0/mlflow/experiments"
 
 
@@ -190,12 +191,15 @@ def test_warehouse_tasks_ran_on_its_worker_and_no_others_did(shop: Shop) -> None
     assert ran_on("worker") == OTHER_TASKS
 
 
-def test_five_hundred_events_at_once_lose_none_and_the_day_stays_as_published(shop: Shop) -> None:
+def test_five_hundred_events_in_ten_seconds_lose_none_and_the_day_stays_as_published(shop: Shop) -> None:
     before = content(shop.paths, world.LAST_DAY)
-    begun = time.monotonic()
+    begun, busy = time.monotonic(), _cpu_seconds(shop, "api-server")
     told = send_events(shop.client, 500, [str(world.LAST_DAY)], world.SHOP, senders=8)
-    print(f"500 events in {time.monotonic() - begun:.0f} s")
+    took, busy = time.monotonic() - begun, _cpu_seconds(shop, "api-server") - busy
+    print(f"500 events in {took:.1f} s, of which the API server worked {busy:.1f} s")
     assert len(told) == 500
+    # It takes them with one core; where others use that core too, what it worked for them is what counts.
+    assert min(took, busy) <= TEN_SECONDS
     handed_over = """
         select count(distinct event.extra #>> '{shops,world,run_id}')
         from asset_event as event
@@ -344,6 +348,12 @@ def test_placeholder_in_a_secret_stops_the_start(shop: Shop) -> None:
             shop.machine.run_once("scheduler")
     finally:
         (folder / "jwt.key").write_text(text)
+
+
+def _cpu_seconds(shop: Shop, service: str) -> float:
+    """Return what a service's living processes have used of a core so far."""
+    times = [process.cpu_times() for process in shop.machine.members(service)]
+    return sum(each.user + each.system for each in times)
 
 
 def _secret(shop: Shop, file: str) -> str:
