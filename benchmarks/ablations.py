@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -36,6 +35,7 @@ import cli
 from cli import answer, console
 from ml import tracking
 from ml.configs import Config, with_changes
+from ml.costs import Spent, metered
 from ml.encoder import recipes
 from ml.encoder.fits import Cuts
 from ml.encoder.tokens import Sequences
@@ -145,12 +145,11 @@ def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder:
         fits = {RIVAL: partial(score_rival, cuts, config)}
         fits |= {one.name: partial(score, one, cuts, config, seeds, folder) for one in ABLATIONS}
         scores: dict[str, Floats] = {}
-        spent: dict[str, float] = {}
+        spent: dict[str, Spent] = {}
         for name, fit in fits.items():
-            started = time.process_time()
-            scores[name] = fit()
-            spent[name] = time.process_time() - started
-            console.print(f"  {name}: {spent[name]:.0f} CPU-s")
+            with metered() as spent[name]:
+                scores[name] = fit()
+            console.print(f"  {name}: {spent[name].cpu_seconds:.0f} CPU-s")
         truth = cuts.test.outcomes.is_high_value
         verdict = judge(cuts.test.users, truth, scores, config.gate.resamples, config.gate.confidence, 0)
         for name in scores:
@@ -167,7 +166,7 @@ def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
     return {f"{key}{end}": getattr(one, part) for key, one in found.items() for end, part in ends.items()}
 
 
-def _table(verdict: Verdict, spent: dict[str, float], title: str) -> Table:
+def _table(verdict: Verdict, spent: dict[str, Spent], title: str) -> Table:
     table = Table(title=title)
     for column in ("what BERT is given", "ROC-AUC", "PR-AUC", "gap to both", "95 %", "CPU-s"):
         table.add_column(column, justify="right" if column != "what BERT is given" else "left")
@@ -177,7 +176,7 @@ def _table(verdict: Verdict, spent: dict[str, float], title: str) -> Table:
             found = verdict.differences[name, WHOLE]["roc_auc"]
             gap, interval = f"{found.value:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}"
         auc, pr_auc = (f"{metrics[one].value:.4f}" for one in ("roc_auc", "pr_auc"))
-        table.add_row(name, auc, pr_auc, gap, interval, f"{spent[name]:.0f}")
+        table.add_row(name, auc, pr_auc, gap, interval, f"{spent[name].cpu_seconds:.0f}")
     return table
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import settings
 from cli import FAILED, TRY_LATER, ShoalError, UsageError
 from ml import pages
-from ml.costs import Cost, peak_memory_mb
+from ml.costs import Cost, Spent, peak_memory_mb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,7 +269,7 @@ def run(
     tags: Mapping[str, object],
     params: Mapping[str, object],
     parent: Run | None = None,
-    cost: Cost | None = None,
+    cost: Cost | Spent | None = None,
 ) -> Iterator[Run]:
     """Open an MLflow run; it ends as failed when its block raises.
 

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import ablations
 from ml import tracking
 from ml.configs import with_changes
+from ml.costs import Spent
 from ml.encoder.tokens import Sequences
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
@@ -52,7 +53,7 @@ def test_table_has_a_row_each_and_one_parent_run(
     heard: list[dict[str, np.ndarray]] = []
     really = ablations.judge
     monkeypatch.setattr(ablations, "judge", lambda *told: heard.append(told[2]) or really(*told))
-    spent: dict[str, float] = {}
+    spent: dict[str, Spent] = {}
     shown = ablations._table
     monkeypatch.setattr(ablations, "_table", lambda *told: spent.update(told[1]) or shown(*told))
     table = ablations.compare(inputs, "tiny", config, [1, 2], data / "aside")
@@ -67,7 +68,7 @@ def test_table_has_a_row_each_and_one_parent_run(
     for name in rows:
         metrics = runs[name]["metrics"]
         assert metrics["test/roc_auc_low"] <= metrics["test/roc_auc"] <= metrics["test/roc_auc_high"]
-        assert spent[name] > 0
+        assert spent[name].cpu_seconds > 0
     gap = [runs["sequence only"]["metrics"][f"gap/both/roc_auc{end}"] for end in ("_low", "", "_high")]
     assert gap == sorted(gap) and gap[0] < gap[2]
     params = {name: tracking.find_run("tiny", runs[name]["run_id"]).params for name in rows}
