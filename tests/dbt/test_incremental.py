@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import warehouse
+from cli import ShoalError
 from landing import empty, ledger
 from settings import ShopPaths
 from tests import world
@@ -63,6 +64,30 @@ def test_world_landed_out_of_order_equals_a_full_build(
 
     build_core(paths, world.LAST_DAY, full_refresh=True)
     assert {table for table, said in content(paths).items() if expected[table] != said} == set()
+
+
+@pytest.mark.parametrize("change", ["drop column page", "add column x varchar", "alter page type blob"])
+def test_table_of_other_columns_is_refused_and_left_alone(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = use_shop_folder(monkeypatch, tmp_path)
+    land_world(paths, sorted(world.DELIVERIES))
+    split = choose_split(paths, world.LAST_DAY)
+    with warehouse.lock(paths, "a test"):
+        with warehouse.open_locked(paths) as connection:
+            empty.write(paths)
+            ops.create(connection)
+            follow.load_ledger(connection, paths)
+            follow.note_touched(connection)
+        staging = (["run", "--select", "stg_shop__events"], variables(paths, split))
+        dbt.invoke(paths, *staging)
+        with warehouse.open_locked(paths) as connection:
+            connection.execute(f"alter table staging.stg_shop__events {change}")
+            rows = len(connection.table("staging.stg_shop__events"))
+        with pytest.raises(ShoalError, match="other columns than its model now: make rebuild"):
+            dbt.invoke(paths, *staging)
+        with warehouse.open_locked(paths) as connection:
+            assert len(connection.table("staging.stg_shop__events")) == rows > 0
 
 
 def test_withdrawn_file_leaves_no_trace(
