@@ -206,14 +206,27 @@ def _stated_header(dialect: CsvFormat, first_row: Fields) -> tuple[str, ...]:
 
 def _parquet_header(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     try:
-        described = connection.execute(
-            "describe select * from read_parquet($path)", {"path": str(path)}
-        ).fetchall()
+        described = _described(connection, path)
     except duckdb.Error as error:
         raise UnreadableError("not a whole Parquet file: its footer cannot be read") from error
     if refusal := too_wide(len(described)):
         raise UnreadableError(refusal)
-    return tuple(str(name) for name, *_ in described)
+    return tuple(name for name, _ in described)
+
+
+def parquet_types(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the types of a Parquet file's columns.
+
+    Of several files DuckDB takes the first one's for all: the 10.75 of a second file would be 11 where the
+    first has whole numbers alone, and '007' would be 7.
+    """
+    return tuple(type_ for _, type_ in _described(connection, path))
+
+
+def _described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]]:
+    """Return names and types of a Parquet file's columns."""
+    query = "describe select * from read_parquet($path)"
+    return [(name, type_) for name, type_, *_ in connection.execute(query, {"path": str(path)}).fetchall()]
 
 
 def too_wide(columns: int) -> str | None:
@@ -323,8 +336,7 @@ def _begin(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
     paths = {"paths": [str(path) for path in bundle.paths]}
-    described = connection.execute("describe select * from read_parquet($paths)", paths).fetchall()
-    types = dict(zip(bundle.names, (type_ for _, type_, *_ in described), strict=True))
+    types = dict(zip(bundle.names, parquet_types(bundle.paths[0], connection), strict=True))
     texts = ", ".join(f"{_parquet_text(name, type_)} as {name}" for name, type_ in types.items())
     undecoded = [
         f"({name} is not null and {_parquet_text(name, type_)} is null)"
@@ -368,12 +380,21 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None
 def _parquet_text(name: str, type_: str) -> str:
     if type_ == "BLOB":  # as older writers call text
         return f"try(decode({name}))"
-    if type_ not in ("DOUBLE", "FLOAT"):
-        return f"cast({name} as varchar)"
-    # pandas makes whole numbers with gaps DOUBLE, and a gap NaN: 17850.0 is the id 17850.
-    is_whole = f"abs({name}) < {EXACT_WHOLE} and {name} = trunc({name})"
-    text = f"case when {is_whole} then {name}::bigint::varchar else {name}::varchar end"
-    return f"case when not isnan({name}) then {text} end"
+    if type_ in ("DOUBLE", "FLOAT"):
+        return _number_text(name)
+    text = f"cast({name} as varchar)"
+    # Oracle's NUMBER comes as DECIMAL(38, 10), ids too.
+    return f"regexp_replace({text}, '[.]0+$', '')" if type_.startswith("DECIMAL") else text
+
+
+def _number_text(number: str) -> str:
+    """Return SQL for a double as text, a whole one without decimals.
+
+    pandas makes whole numbers with gaps DOUBLE, and a gap NaN: 17850.0 is the id 17850.
+    """
+    is_whole = f"abs({number}) < {EXACT_WHOLE} and {number} = trunc({number})"
+    text = f"case when {is_whole} then {number}::bigint::varchar else {number}::varchar end"
+    return f"case when not isnan({number}) then {text} end"
 
 
 def _read_text(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
@@ -831,17 +852,32 @@ def _extract_json(connection: duckdb.DuckDBPyConnection, names: list[str], table
     connection.execute(
         f"""
         create or replace temp table extracted as
-        select file_index, row_number, c0, json_extract_string(c0, $pointers::varchar[]) as found from {table}
+        select
+            file_index,
+            row_number,
+            c0,
+            json_extract_string(c0, $pointers::varchar[]) as found,
+            case
+                when len(list_filter(found, lambda text: ends_with(text, '.0') or lower(text) = 'nan')) > 0
+                    then json_type(c0, $pointers::varchar[])
+            end as types
+        from {table}
         """,
         {"pointers": [_json_pointer(name) for name in names]},
     )
-    columns = "".join(f", found[{place}] as {quoted(name)}" for place, name in enumerate(names, start=1))
+    columns = "".join(f", {_json_text(place)} as {quoted(name)}" for place, name in enumerate(names, start=1))
     connection.execute(
         f"""
         create temp view named as
         select file_index, row_number, c0 as {raw_field("c0")} {columns} from extracted
         """
     )
+
+
+def _json_text(place: int) -> str:
+    """Return SQL for a value as text: a number as in Parquet, whether 17850, 17850.0 or Python's NaN."""
+    number = _number_text(f"try_cast(found[{place}] as double)")
+    return f"case when types[{place}] = 'DOUBLE' then {number} else found[{place}] end"
 
 
 def fields_of(bundle: Bundle, columns: Sequence[str]) -> tuple[str, dict[str, list[str]]]:

@@ -249,14 +249,14 @@ class Call:
                 self.report.still_held.append(_under_name(known, file.name))
 
     def _chunks(self, arrivals: Sequence[Arrival]) -> Iterator[Chunk]:
-        """Group files of one source, format and header, in the order of the first of each group."""
+        """Group files of one source, header and manner, in the order of the first of each group."""
         headed = [
             (arrival, header) for arrival in arrivals if (header := self._header(arrival.file)) is not None
         ]
         groups: dict[tuple[tuple[str, ...], object], list[Arrival]] = {}
         for arrival, header in headed:
             file = arrival.file
-            alike = (file.source.name, file.format, arrival.day is None, file.has_nul, self._encoding(file))
+            alike = (file.source.name, file.format, arrival.day is None, file.has_nul, self._manner(file))
             groups.setdefault((header, alike), []).append(arrival)
         for (header, _), members in groups.items():
             for part in cut(members):
@@ -269,8 +269,11 @@ class Call:
                     self.place.scratch,
                 )
 
-    def _encoding(self, file: IncomingFile) -> str | None:
-        return readers.encoding(file.path, file.source.csv) if file.format in ("csv", "jsonl") else None
+    def _manner(self, file: IncomingFile) -> object:
+        """Return what files must share, beside their header, to be read together."""
+        if file.format == "parquet":
+            return readers.parquet_types(file.path, self.place.connection)
+        return readers.encoding(file.path, file.source.csv) if file.format != "xlsx" else None
 
     def _header(self, file: IncomingFile) -> tuple[str, ...] | None:
         try:

@@ -460,6 +460,50 @@ def test_an_id_that_came_as_a_number_with_decimals_is_the_same_id(drops, land, l
     assert [row["user_key"] for row in landed("events") if row["user_key"]] == keys
 
 
+def test_an_id_that_came_as_a_decimal_is_the_same_id(drops, land, landed):
+    """As Oracle's NUMBER comes; money keeps its decimals."""
+    duckdb.execute(
+        f"copy (select 'e' as event_id, 'view' as event_type, '{DAY}' as occurred_at, "
+        "17850::decimal(38, 10) as customer_id, 9.9::decimal(38, 10) as price_amount) "
+        f"to '{drops / f'events_{DAY}.parquet'}'"
+    )
+    land()
+    (row,) = landed("events")
+    assert row["user_key"] == pseudonyms.of(pseudonyms.key(ShopPaths("corner")), "customer", "17850")
+    assert row["price_amount"] == Decimal("9.9")
+
+
+def test_a_number_of_jsonl_is_the_same_id_with_decimals_and_nan_is_nobody(drops, land, landed, view):
+    """A column with gaps is written with decimals by pandas, and NaN by Python's json."""
+    ids = ["17850", "17850.0", "1.785e4", '"17850.0"', "NaN", '"NaN"', "0.5"]
+    rows = [
+        json.dumps(view | {"event_id": f"e{place}"}).replace('"c1"', written)
+        for place, written in enumerate(ids)
+    ]
+    (drops / f"events_{DAY}.jsonl").write_text("\n".join([*rows, ""]))
+    land()
+    secret = pseudonyms.key(ShopPaths("corner"))
+    assert [row["user_key"] for row in landed("events")] == [
+        text and pseudonyms.of(secret, "customer", text)
+        for text in ("17850", "17850", "17850", "17850.0", None, "NaN", "0.5")
+    ]
+
+
+def test_parquet_of_several_types_is_read_as_each_file_says(drops, land, landed, view):
+    """A day of whole prices beside one with cents, ids as numbers beside ids as text: landed together."""
+    for day, price, who in ((1, "10", "7"), (2, "10.75", "'007'"), (3, "0.55::double", "'8'")):
+        duckdb.execute(
+            f"copy (select 'e' as event_id, 'view' as event_type, '2024-03-0{day} 10:00' as occurred_at, "
+            f"{who} as customer_id, {price} as price_amount) to '{drops / f'events_2024-03-0{day}.parquet'}'"
+        )
+    assert len(land().landed) == 3
+    secret = pseudonyms.key(ShopPaths("corner"))
+    assert {(row["price_amount"], row["user_key"]) for row in landed("events")} == {
+        (Decimal(price), pseudonyms.of(secret, "customer", who))
+        for price, who in (("10", "7"), ("10.75", "007"), ("0.55", "8"))
+    }
+
+
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
