@@ -360,7 +360,10 @@ class Chunk:
         return next(iter(self.source.tables))
 
     def _date_history(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give rows without a time of their own the day of their source row, where that is the delivery."""
+        """Give rows without a time of their own the day of their source row, where that is the delivery.
+
+        One whose source row is in no table that tells a time is ``undated``.
+        """
         dated = [each.target for each in self.translations if each.contract.happened_at]
         undated = [each.target for each in self.translations if not each.contract.happened_at]
         if not dated or all(arrival.day for arrival in self.arrivals):
@@ -375,6 +378,13 @@ class Chunk:
                 where undated.event_date is null
                     and undated.file_index = dated.file_index
                     and undated.row_number = dated.row_number
+                """
+            )
+            connection.execute(
+                f"""
+                update {name} set reasons = list_append(coalesce(reasons, []), 'undated')
+                where event_date is null
+                    and (file_index, row_number) not in (select (file_index, row_number) from ({days}))
                 """
             )
 

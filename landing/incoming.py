@@ -172,14 +172,15 @@ def delivered_on(file: IncomingFile, stated: date | None, is_history: bool) -> d
     """Return the day with which a file's rows became known; never the clock of this machine.
 
     In this order: what the caller stated; the date that the shop's file states; each row's own
-    business day (``row``) for a history load, by option or by the shop's file; the date in the
-    file's name, of several the latest: before it, such a file was not whole. None when nothing says.
+    business day (``row``) for a history load, by option or by the shop's file, where some row tells
+    when it happened; the date in the file's name, of several the latest: before it, such a file was
+    not whole. None when nothing says.
     """
     if stated:
         return stated
     if isinstance(file.source.delivered_on, date):
         return file.source.delivered_on
-    if is_history or file.source.delivered_on == "row":
+    if file.source.tells_when and (is_history or file.source.delivered_on == "row"):
         return "row"
     return max(_dates_in(file.name), default=None)
 

@@ -198,10 +198,11 @@ class Call:
         for file in self._whole(self._undecided(files)):
             day = incoming.delivered_on(file, self.delivered_on, self.is_history)
             if day is None:
+                own = ", or --history to take each row's own day" if file.source.tells_when else ""
                 self._refuse(
                     file,
                     "nothing says on which day it was delivered: put the date into its name (YYYY-MM-DD), "
-                    "or pass --delivered-on, or --history to take each row's own day",
+                    f"or pass --delivered-on{own}",
                 )
             else:
                 arrivals.append(Arrival(file, day))

@@ -244,6 +244,11 @@ class Source(_Frozen):
                 if found := mapping.column(name):
                     yield contract, name, found
 
+    @property
+    def tells_when(self) -> bool:
+        """Whether some table knows when its rows happened; a catalogue only knows what is."""
+        return any(contracts.load()[table].happened_at for table in self.tables)
+
     @cached_property
     def reads(self) -> frozenset[str]:
         """Every source column that the mapping reads, needed or not."""

@@ -304,6 +304,18 @@ def test_in_a_history_each_row_is_delivered_on_its_own_day(write_csv, land, land
     assert ledger.complete_days("corner") == {date(2024, 3, 1), date(2024, 2, 27)}
 
 
+def test_in_a_history_a_catalogue_is_dated_by_its_name_or_refused(write_csv, land, landed, view):
+    """It tells no times of its own; whoever lands a folder of the past has one in it."""
+    write_csv("events_all.csv", [view])
+    write_csv("products_2024-03-05.csv", [{"product_id": "p1"}])
+    write_csv("customers_all.csv", [{"customer_id": "c1"}])
+    report = land(is_history=True)
+    assert [row["delivered_on"] for row in landed("products")] == [date(2024, 3, 5)]
+    (refused,) = report.refused
+    assert refused.file_name == "customers_all.csv"
+    assert refused.reasons[0].endswith("put the date into its name (YYYY-MM-DD), or pass --delivered-on")
+
+
 def test_a_refusal_is_recorded_once_and_forgotten_when_repaired(write_csv, land, view, paths):
     write_csv(f"events_{DAY}.csv", [{"event_id": "e1", "customer_id": "c1"}])
     land()
@@ -729,6 +741,24 @@ def test_where_a_columns_name_is_taken_json_has_a_pointer(shop_with, drops, land
     source = {"name": "orders", "files": ["orders_*"], "tables": {"orders": {"columns": columns}}}
     receive(shop_with(sources=[source], required=["orders"], daily=["orders"]), drops)
     assert [order["order_id"] for order in landed("orders")] == ["o7"]
+
+
+def test_in_a_history_a_row_that_no_table_dates_is_quarantined(
+    shop_with, write_csv, drops, landed, paths, view
+):
+    """u1 views p1; a line of the catalogue stands in the same file and says no day."""
+    source = {
+        "name": "mixed",
+        "files": ["mixed_*"],
+        "tables": {
+            "events": {"as_contract": True, "where": "event_type <> 'catalogue'"},
+            "products": {"where": "event_type = 'catalogue'", "columns": {"product_id": "product_id"}},
+        },
+    }
+    write_csv("mixed_all.csv", [view, view | {"event_type": "catalogue", "occurred_at": ""}])
+    receive(shop_with(sources=[source]), drops, is_history=True)
+    assert len(landed("events")) == 1 and not landed("products")
+    assert [row["reasons"] for row in quarantine.rows(paths)] == [["undated"]]
 
 
 # --- kills
