@@ -185,13 +185,16 @@ def promote(version: tracking.Version, reason: str) -> tracking.Version:
     return promoted
 
 
-def last_window(name: str, as_of: date) -> Window | None:
-    """Return the newest window that has decided about a model, as far as an as_of_date may know."""
+def last_window(name: str, as_of: date, besides: tracking.Version | None = None) -> Window | None:
+    """Return the newest window that has decided about a model, as far as an as_of_date may know.
+
+    ``besides`` a version that is not asked.
+    """
     windows = [
         Window(
             date.fromisoformat(one.tags["window_opens_on"]), date.fromisoformat(one.tags["window_closes_on"])
         )
-        for one in tracking.versions(name)
+        for one in _others(tracking.versions(name), besides)
         if "window_opens_on" in one.tags
         and not one.tags.keys().isdisjoint(("promoted_at", "stayed_behind_at"))
         and one.known_through <= as_of
@@ -269,9 +272,12 @@ def name_champion(name: str) -> None:
         newest.set_alias("champion")
 
 
-def in_force(name: str, as_of: date) -> tracking.Version | None:
-    """Return the champion that may speak about an as_of_date: the newest that knows nothing later."""
-    known = [one for one in _promoted(name) if one.known_through <= as_of]
+def in_force(name: str, as_of: date, besides: tracking.Version | None = None) -> tracking.Version | None:
+    """Return the champion that may speak about an as_of_date: the newest that knows nothing later.
+
+    ``besides`` a version that is not asked.
+    """
+    known = [one for one in _others(_promoted(name), besides) if one.known_through <= as_of]
     return max(known, key=tracking.Version.promotion_order, default=None)
 
 
@@ -297,3 +303,7 @@ def _promoted(name: str) -> list[tracking.Version]:
     """Return the champions of all days; one that was withdrawn is none until it is promoted again."""
     known = [one for one in tracking.versions(name) if "promoted_at" in one.tags]
     return [one for one in known if one.tags.get("withdrawn_at", "") < one.tags["promoted_at"]]
+
+
+def _others(versions: list[tracking.Version], besides: tracking.Version | None) -> list[tracking.Version]:
+    return [one for one in versions if besides is None or one.version != besides.version]

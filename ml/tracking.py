@@ -302,10 +302,11 @@ def run(
         )
 
 
-def take_back(names: Sequence[str], fingerprint: str) -> None:
+def take_back(names: Sequence[str], fingerprint: str) -> dict[str, Version]:
     """Take back what an earlier try of a training left half done, when it died or MLflow did.
 
-    Its open runs end as failed; versions that it registered and never promoted are deleted.
+    Its open runs end as failed; versions that it registered and never promoted are deleted. Return, by the
+    names of the models, what else it registered; nothing where a training of this fingerprint once ended.
     """
     experiments = [one.experiment_id for one in client().search_experiments()]
     found = client().search_runs(experiments, f"tags.fingerprint = '{fingerprint}'", max_results=1000)
@@ -313,9 +314,16 @@ def take_back(names: Sequence[str], fingerprint: str) -> None:
     for run_id, status in left.items():
         if status == "RUNNING":
             client().set_terminated(run_id, "FAILED")
+    kept = []
     for version in (one for name in names for one in versions(name)):
         if version.run_id in left and "promoted_at" not in version.tags:
             client().delete_model_version(version.name, version.version)
+        else:
+            kept.append(version)
+    if any(version.tags.get("complete") == fingerprint for version in kept):
+        return {}
+    made = [one for one in kept if one.tags.get("fingerprint") == fingerprint]
+    return {version.name: version for version in made if "withdrawn_at" not in version.tags}
 
 
 @dataclass(frozen=True)

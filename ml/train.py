@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from cli import ShoalError, console
 from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
 from ml.costs import Cost, Spent, metered, peak_memory_mb
-from ml.encoder.classifier import Classifier
+from ml.encoder.classifier import Classifier, forget_old_fits
 from ml.encoder.training import LearningPoint, finished_fits_kept
 from ml.evaluation import canaries, leaks
 from ml.evaluation.judge import Interval, Verdict, judge
@@ -49,6 +49,8 @@ class Material:
     test: Cut | None
     now: Cut
     known_through: date
+    made: Mapping[str, tracking.Version] = field(default_factory=dict)
+    """What an earlier try of this training registered before something failed, by the name of the model."""
 
     @property
     def has_enough(self) -> bool:
@@ -106,10 +108,10 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     material = Material.read(paths, as_of, config, inputs)
     _tell_material(material)
     tags = _tags(material, fingerprint)
-    tracking.take_back(
-        [tracking.registered_name(paths.shop, model) for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR)],
-        fingerprint,
-    )
+    names = [
+        tracking.registered_name(paths.shop, model) for model in (tracking.HIGH_VALUE, tracking.BEHAVIOUR)
+    ]
+    material = replace(material, made=tracking.take_back(names, fingerprint))
     with (
         finished_fits_kept() as kept,
         tracking.run(
@@ -131,6 +133,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         decisions.append(_behaviour(material, classifier, tags, parent, fingerprint))
     for checkpoint in kept:
         checkpoint.unlink(missing_ok=True)
+    forget_old_fits(paths.models)
     return decisions
 
 
@@ -222,9 +225,8 @@ def _high_value(
     if material.has_enough:
         models["bert"], fits["bert"] = classifier, bert_took
     scores, costs = _score_all(models, test, fits)
-    champion = promote.in_force(
-        tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE), material.as_of
-    )
+    name = tracking.registered_name(material.paths.shop, tracking.HIGH_VALUE)
+    champion = promote.in_force(name, material.as_of, besides=material.made.get(name))
     champion_model = None if champion is None else HighValue.load(champion.package(), material.paths.models)
     rehearsal = _rehearsal(material, champion)
     if champion_model is not None and rehearsal is None:
@@ -255,7 +257,7 @@ def _rehearsal(material: Material, champion: tracking.Version | None) -> str | N
     """Return why the test cut must not decide about the champion, None where it may."""
     if champion is None:
         return None
-    last = promote.last_window(champion.name, material.as_of)
+    last = promote.last_window(champion.name, material.as_of, besides=material.made.get(champion.name))
     return promote.why_rehearsal(material.window, last, champion.known_through)
 
 
@@ -345,7 +347,11 @@ def _log_one(
             run.log_metrics(again.as_metrics())
             console.print(again.reason)
         example = material.inputs.example(material.as_of)
-        version = run.log_model(name, frozen.save, example, registered if is_choice else None)
+        made = material.made.get(registered) if is_choice else None
+        if made is not None and made.tags.get("kind") != name:
+            made = None
+        registers = registered if is_choice and made is None else None
+        version = run.log_model(name, frozen.save, example, registers) or made
         if version is not None:
             version = version.set_tags(
                 {
@@ -399,7 +405,8 @@ def _behaviour(
     with tracking.run(
         "segments", f"cluster {paths.shop} {material.as_of}", tags, config.dotted(), parent
     ) as run:
-        champion = promote.in_force(name, material.as_of)
+        made = material.made.get(name)
+        champion = promote.in_force(name, material.as_of, besides=made)
         held = None if champion is None else BehaviourSegments.load(champion.package(), paths.models)
         before = None if held is None or champion is None else held.before(champion.version, now)
         embedded = classifier.embed(now.sequences)
@@ -439,9 +446,9 @@ def _behaviour(
         chosen = next(trial for trial in trials if trial.is_chosen)
         decision = _beside(decision, found, chosen, config.clusters)
         _tell_segments(placed.code, trials, decision)
-        version = run.log_model(
-            "behaviour_segments", segments.save, material.inputs.example(material.as_of), name
-        )
+        example = material.inputs.example(material.as_of)
+        registers = name if made is None else None
+        version = run.log_model("behaviour_segments", segments.save, example, registers) or made
         assert version is not None
         # The fingerprint comes last: whoever finds it finds both models complete.
         version = version.set_tags({**tags, "known_through": material.as_of})

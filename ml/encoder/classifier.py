@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from ml.packages import read_json, write_json
 
 RECENCY = "recency_days"
 """The time since the last event: what a sequence says of a date, and no token may carry."""
+
+FITS_KEPT = timedelta(days=2)
+"""A training that MLflow keeps waiting is tried for a day; what lies for longer is wanted by nobody."""
 
 
 @dataclass(frozen=True)
@@ -168,3 +173,11 @@ def _checkpoint(
     if pretrained is not None:
         parts += [one.tobytes() for one in pretrained.weights.values()]
     return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"
+
+
+def forget_old_fits(folder: Path) -> None:
+    """Delete the checkpoints in ``folder`` that no fit has written to for :data:`FITS_KEPT`."""
+    oldest = time.time() - FITS_KEPT.total_seconds()
+    for checkpoint in (folder / "training").glob("*.safetensors"):
+        if checkpoint.stat().st_mtime < oldest:
+            checkpoint.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from typing import Any
 import pytest
 
 import cli
+import journal
 import settings
 from cli import ShoalError
-from ml import configs, tracking, waiting
+from ml import configs, promote, run_page, tracking, waiting
 from ml.__main__ import _parser
 from ml.score import score
+from ml.segments.behaviour import BehaviourSegments
 from ml.train import train
 from tests.faults.test_disk_full import fill
 from tests.faults.test_kill import predictions
@@ -123,6 +127,11 @@ def test_training_without_mlflow_fits_and_waits_and_logs_once_when_it_is_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     world = synthetic.write(users=120)
+    never_repeated, of_today = (world.paths.models / "training" / f"{name}.safetensors" for name in "ab")
+    of_today.parent.mkdir(parents=True)
+    of_today.touch()
+    never_repeated.touch()
+    os.utime(never_repeated, (time.time() - 3 * 86_400,) * 2)
     with monkeypatch.context() as gone:
         gone.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         gone.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -142,7 +151,7 @@ def test_training_without_mlflow_fits_and_waits_and_logs_once_when_it_is_back(
         assert [version.version for version in registered()] == ["1", "1"]
         assert statuses() == {"FINISHED"}
         assert not waiting.since(world.paths)
-        assert not [*(world.paths.models / "training").iterdir()]
+        assert [*of_today.parent.iterdir()] == [of_today], "what may still be repeated stays"
         score(world.paths, world.as_of)
     found = predictions(world.paths)
     monkeypatch.undo()
@@ -209,6 +218,37 @@ def test_mlflow_that_fails_in_the_middle_leaves_no_half_champion_and_is_waited_f
     assert found == predictions(trained.paths)
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [(BehaviourSegments, "make"), (run_page, "show_segments")],
+    ids=["high value was promoted", "both were promoted"],
+)
+def test_mlflow_that_fails_after_a_promotion_does_not_register_it_twice(
+    untouched: Path, quick: None, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
+) -> None:
+    import mlflow
+
+    def fail(*_: object, **__: object) -> None:
+        raise mlflow.MlflowException("gone")
+
+    world = synthetic.write(users=120)
+    with monkeypatch.context() as gone:
+        gone.setattr(place, name, fail)
+        assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.TRY_LATER
+    champion = promote.in_force("tiny.high_value", world.as_of)
+    assert champion is not None
+    assert cli.run(_parser(), ["train", "--shop", "tiny"]) == cli.DONE
+    assert [(version.name, version.version) for version in registered()] == [
+        ("tiny.high_value", champion.version),
+        ("tiny.behaviour_segments", "1"),
+    ]
+    told = journal.read(world.paths.ops / "model_run.jsonl")
+    decided = {one["model"]: one["decision"] for one in told if one["model_version"]}
+    assert set(decided.values()) == {"promoted"} and len(decided) == 2
+    train(world.paths, world.as_of, QUICK)  # what FORCE=1 does, after a training that ended
+    assert [version.version for version in registered()] == ["1", "2", "1", "2"]
+
+
 def test_what_a_training_left_half_done_is_taken_back_by_the_next_and_nothing_else(untouched: Path) -> None:
     client, name = tracking.client(), tracking.registered_name("tiny", tracking.HIGH_VALUE)
     client.create_registered_model(name)
@@ -227,7 +267,7 @@ def test_what_a_training_left_half_done_is_taken_back_by_the_next_and_nothing_el
         "finished": leave("this", "FINISHED", {}),
         "another": leave("other", "RUNNING", {}),
     }
-    tracking.take_back([name], "this")
+    assert not tracking.take_back([name], "this")
     kept = {version.version for version in tracking.versions(name)}
     assert {what for what, (_, version) in left.items() if version in kept} == {
         *("promoted", "finished", "another")
