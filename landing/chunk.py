@@ -173,6 +173,7 @@ class Chunk:
                 *(contracts.load()[table], mapping, formats),
                 *(self.shop.currency, self.shop.time_zone, readers.row_text(self.bundle)),
                 is_all_text=self.bundle.format == "csv",
+                is_workbook=self.bundle.format == "xlsx",
             )
             for table, mapping in self.source.tables.items()
         ]

@@ -46,6 +46,8 @@ GROUPED_PATTERNS = {
 }
 # What came as a number has its decimals behind a point: 1.599 of a workbook is no thousand.
 UNLIKE_A_NUMBER = r"[^.]*|.*,.*|.*\..*\..*"
+ERROR_CELLS = ("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!")
+"""What a cell of a workbook shows whose formula failed: no id, and nobody's name."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Translation:
     """SQL for the whole source row in one text."""
     is_all_text: bool
     """Whether the file knows text alone, as csv does, and no numbers."""
+    is_workbook: bool = False
     has_blank_ends: bool = True
     """Whether a field of the source may begin or end with a blank."""
 
@@ -256,6 +259,8 @@ class Translation:
             yield f"{text} is null", f"missing:{name}"
         if column.type != "text":
             yield f"{text} is not null and {value} is null", f"unreadable:{name}"
+        elif self.is_workbook:
+            yield f"list_contains({query.bind(list(ERROR_CELLS))}, {text})", f"unreadable:{name}"
         if column.type == "timestamp":
             yield quoted(name + " skipped"), f"skipped_hour:{name}"
         if column.allowed is not None:

@@ -621,6 +621,20 @@ def test_every_sheet_of_a_workbook_is_read(drops, land, landed):
     assert [(row["event_id"], row["row_number"]) for row in landed("events")] == [("e1", 1), ("e2", 2)]
 
 
+def test_a_failed_formula_of_a_workbook_is_nobody(drops, land, landed, paths):
+    """Its VLOOKUP found no customer: all whom it did not find would be one user, called #N/A."""
+    header = ["event_id", "event_type", "occurred_at", "customer_id", "price_amount"]
+    row = ["view", datetime(2024, 3, 1, 10)]
+    rows = [["e1", *row, "#N/A", 1], ["e2", *row, "c2", "#DIV/0!"], ["e3", *row, "#1", 1]]
+    workbook_of(drops / f"events_{DAY}.xlsx", events=[header, *rows])
+    land()
+    assert [event["event_id"] for event in landed("events")] == ["e3"]
+    assert [row["reasons"] for row in quarantine.rows(paths)] == [
+        ["unreadable:customer_id"],
+        ["unreadable:price_amount"],
+    ]
+
+
 def test_a_workbook_whose_sheets_differ_is_refused(drops, land):
     rows = [["event_id", "event_type", "occurred_at", "customer_id"], ["e1", "view", DAY, "c1"]]
     workbook_of(drops / f"events_{DAY}.xlsx", events=rows, notes=[["read me"], ["by Ann"]])
