@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from datetime import date
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -372,6 +372,20 @@ class Shop(_Frozen):
         return source.formats or self.formats
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: of two columns that are mapped by one name YAML drops the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = set()
+        for key, _ in node.value:
+            if key.value in names:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice", key.start_mark
+                )
+            names.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 @cache
 def load(shop: str) -> Shop:
     """Read ``shops/<shop>.yml``.
@@ -394,7 +408,7 @@ def load(shop: str) -> Shop:
 def read(path: Path) -> Shop:
     """Read one shop file; it must be named after its shop."""
     try:
-        shop = Shop.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        shop = Shop.model_validate(_Loader(path.read_text(encoding="utf-8")).get_single_data())
     except (ValidationError, yaml.YAMLError) as error:
         said = contracts.explain(error) if isinstance(error, ValidationError) else str(error)
         raise UsageError(f"{path} is no shop file: {said}") from error

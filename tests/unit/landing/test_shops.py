@@ -110,6 +110,14 @@ def test_a_source_that_contradicts_the_contracts_is_refused_with_the_place(shop_
         shop_with(sources=[{"name": "events", "files": ["*"], **change}], daily=["events"], required=[])
 
 
+def test_a_key_that_stands_twice_is_refused_with_its_line(shop_with, tmp_path):
+    shop_with()
+    path = tmp_path / "shops" / "corner.yml"
+    path.write_text(path.read_text().replace("currency: EUR\n", "currency: EUR\ncurrency: USD\n"))
+    with pytest.raises(UsageError, match=r"(?s)'currency' stands twice.*line 5"):
+        shops.read(path)
+
+
 def test_an_unknown_shop_is_named_with_those_there_are():
     with pytest.raises(UsageError, match=r"no shop 'nowhere'.*online_retail, .*simulated"):
         shops.load("nowhere")
