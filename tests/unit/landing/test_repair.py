@@ -134,6 +134,21 @@ def test_withdraw_takes_a_file_out_and_accept_brings_it_back(shoal, paths, drops
     assert only(paths).status == "accepted"
 
 
+def test_withdrawn_content_counts_again_under_another_name(shoal, paths, drops, write_csv):
+    """So a day is read with the mapping of now; while it counts, its content is a duplicate delivery."""
+    write_csv(f"events_{DAY}.csv", events(2))
+    shoal("receive", str(drops))
+    (drops / f"events_{DAY}.csv").rename(drops / f"events_{DAY}_again.csv")
+    shoal("receive", str(drops))
+    assert only(paths).file_name == f"events_{DAY}.csv"
+    shoal("withdraw", f"events_{DAY}.csv")
+    shoal("receive", str(drops))
+    assert [(file.file_name, file.status) for file in ledger.files(paths)] == [
+        (f"events_{DAY}.csv", "withdrawn"),
+        (f"events_{DAY}_again.csv", "accepted"),
+    ]
+
+
 def test_withdrawing_a_refused_file_lets_the_chain_go_on_without_it(shoal, paths, drops, write_csv):
     write_csv(f"events_{DAY}.csv", [{"event_id": "e1"}])
     assert shoal("receive", str(drops)) == cli.GATE_STOPPED
