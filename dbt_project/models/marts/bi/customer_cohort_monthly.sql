@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_older_snapshot() }}") }}
+{{ config(materialized='incremental', pre_hook="{{ forget_older_snapshot() }}") }}
 
 with
 -- Identified customers only: a cohort of devices would lose its members whenever one logs in.

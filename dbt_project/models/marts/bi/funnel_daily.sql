@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_older_snapshot() }}") }}
+{{ config(materialized='incremental', pre_hook="{{ forget_older_snapshot() }}") }}
 {%- set steps = ['browse', 'click', 'cart', 'checkout', 'pay', 'review'] %}
 
 

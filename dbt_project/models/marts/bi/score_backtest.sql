@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_restated_day() }}") }}
+{{ config(materialized='incremental', pre_hook="{{ forget_restated_day() }}") }}
 {%- set k = var('smallest_group') %}
 
 -- What published scores came to, once a day's horizon has closed: the day's scores beside what the same users then did,

@@ -1,4 +1,4 @@
-{{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ forget_older_snapshot() }}") }}
+{{ config(materialized='incremental', pre_hook="{{ forget_older_snapshot() }}") }}
 {%- set days = 28 %}
 
 -- What users of a segment do one after another. A path is of three steps that many users took, never one person's.

@@ -34,16 +34,20 @@ name_visitors as (
     left join read_devices as devices on several.device_key is null and sessions.device_key = devices.device_key
 ),
 
--- The others are told event by event, and so is what is no visit.
+choose_visits_of_several as (
+    select session_id
+    from name_visitors
+    where not is_of_one
+),
+
+-- Their events are told one by one, and so are what is no visit, and orders.
 choose_events as (
-    select events.*
+    select
+        events.*,
+        events.session_id is null or visits.session_id is not null as is_told_by_itself,
+        events.event_type in ('purchase', 'order') as is_order
     from {{ ref('int_events_sessionized') }} as events
-    where events.session_id is null
-    union all
-    select events.*
-    from {{ ref('int_events_sessionized') }} as events
-    inner join name_visitors as visits on events.session_id = visits.session_id
-    where not visits.is_of_one
+    left join choose_visits_of_several as visits on events.session_id = visits.session_id
 ),
 
 name_users as (
@@ -52,11 +56,16 @@ name_users as (
         coalesce(events.user_key, devices.user_key) is not null as is_identified,
         events.device_key,
         events.session_id,
+        events.order_id,
         events.occurred_at,
-        events.net_amount
+        events.event_date,
+        events.net_amount,
+        events.is_told_by_itself,
+        events.is_order
     from choose_events as events
     left join read_devices as devices
         on {{ is_told_by_device("date '9999-12-31'") }}
+    where events.is_told_by_itself or events.is_order
 ),
 
 summarise_visits as (
@@ -80,23 +89,19 @@ summarise_visits as (
         max(occurred_at) as last_seen_at,
         sum(net_amount) as net_revenue_amount
     from name_users
-    where user_key is not null
+    where is_told_by_itself and user_key is not null
     group by user_key, session_id, case when session_id is null then device_key end
 ),
 
 summarise_orders as (
     select
-        coalesce(events.user_key, devices.user_key, events.device_key) as user_key,
-        count(distinct events.order_id) as order_count,
-        min(events.event_date) as first_order_date,
-        max(events.event_date) as last_order_date
-    from {{ ref('int_events_sessionized') }} as events
-    left join read_devices as devices
-        on {{ is_told_by_device("date '9999-12-31'") }}
-    where
-        events.event_type in ('purchase', 'order')
-        and coalesce(events.user_key, devices.user_key, events.device_key) is not null
-    group by all
+        user_key,
+        count(distinct order_id) as order_count,
+        min(event_date) as first_order_date,
+        max(event_date) as last_order_date
+    from name_users
+    where is_order and user_key is not null
+    group by user_key
 ),
 
 summarise_users as (
