@@ -313,6 +313,20 @@ class Chunk:
             """,
             {"table": self._first_table},
         )
+        # Of a name that stands twice DuckDB would read the first value, Python the last. Many lines share few
+        # lists of names, and only these are looked through.
+        connection.execute(
+            """
+            insert into fault
+            select file_index, row_number, 0, $table, ['repeated_name'], null
+            from understood
+            semi join (
+                select json_keys(c0)::varchar as names from understood
+                group by names having list_unique(any_value(json_keys(c0))) < len(any_value(json_keys(c0)))
+            ) as repeated on repeated.names = json_keys(understood.c0)::varchar
+            """,
+            {"table": self._first_table},
+        )
         if self.replay:  # the file was taken once, whatever its bad rows lack
             return
         found = connection.execute(

@@ -428,7 +428,10 @@ def _read_text(connection: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
 
 
 def _take_lists_apart(connection: duckdb.DuckDBPyConnection, each: str) -> None:
-    """Make each element of a line's list a row of its own; a line without elements stays one row."""
+    """Make each element of a line's list a row of its own; a line without elements stays one row.
+
+    So does a line that has the list twice.
+    """
     connection.execute(
         """
         create or replace temp table element as
@@ -439,7 +442,10 @@ def _take_lists_apart(connection: duckdb.DuckDBPyConnection, each: str) -> None:
                 row_number,
                 c0,
                 case when json_valid(c0) then json_merge_patch(c0, json_object($each, null)) end as beside,
-                case when json_valid(c0) then try_cast(json_extract(c0, $pointer) as json[]) end as elements
+                case
+                    when json_valid(c0) and len(list_filter(json_keys(c0), lambda name: name = $each)) = 1
+                        then try_cast(json_extract(c0, $pointer) as json[])
+                end as elements
             from numbered
         ),
         place_elements as (

@@ -232,6 +232,13 @@ def test_lines_that_are_no_lists_are_rows_that_fail_alone(visits, paths):
     }
 
 
+def test_a_line_that_has_its_list_twice_loses_neither_in_silence(visits, paths):
+    twice = visit(1, step("view", 1))[:-1] + ', "steps": []}'
+    (file,) = visits(twice, visit(2, step("view", 2))).landed
+    assert (file.rows_in, file.rows_good, file.rows_quarantined) == (2, 1, 1)
+    assert [row["reasons"][0] for row in quarantine.rows(paths)] == ["repeated_name"]
+
+
 def test_a_line_too_long_to_read_does_not_take_another_lines_number(visits, paths, landed):
     (file,) = visits(
         visit(1, step("view", 1)), '{"visit": "' + "x" * 3_000_000 + '"}', visit(3, step("view", 2))

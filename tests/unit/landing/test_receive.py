@@ -585,6 +585,15 @@ def test_lines_that_are_no_json_object_are_quarantined(drops, land, paths, view)
     assert [row["reasons"] for row in quarantine.rows(paths)] == [["invalid_json"]] * 2
 
 
+def test_a_line_in_which_a_name_stands_twice_is_quarantined(drops, land, landed, paths, view):
+    """Nobody can tell which customer is meant: one reader takes the first, another the last."""
+    lines = [json.dumps(view), json.dumps(view | {"event_id": "e2"}).replace("{", '{"customer_id": "c7", ')]
+    (drops / f"events_{DAY}.jsonl").write_text("\n".join([*lines, ""]))
+    land()
+    assert [row["event_id"] for row in landed("events")] == ["e1"]
+    assert [(row["row_number"], row["reasons"]) for row in quarantine.rows(paths)] == [(2, ["repeated_name"])]
+
+
 def test_history_workbook_lands_like_the_csv(drops, shop_with, landed):
     workbook = openpyxl.Workbook()
     workbook.active.append(["event_id", "event_type", "occurred_at", "customer_id", "price_amount"])
