@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
@@ -23,6 +24,8 @@ from settings import ShopPaths
 
 WAIT = "wait"
 """Begins the id of a file that waits; ids of contents are hexadecimal."""
+
+ENDING = f"({'|'.join(map(re.escape, sorted(shops.SUFFIXES, key=len, reverse=True)))})$"
 
 Status = Literal["waiting", "refused", "accepted", "held", "withdrawn"]
 
@@ -88,6 +91,18 @@ class LedgerFile(BaseModel):
     due_on: date | None = None
     held_at: Literal["landing", "incoming"] | None = None
     folder: str | None = None
+
+    @property
+    def name_order(self) -> str:
+        """Its name as people count, without its ending: of two files of a day the later named one corrects.
+
+        >>> names = ["o_10.csv", "o.csv", "o-2.csv.gz", "o_9.csv"]
+        >>> by_name = {LedgerFile.model_construct(file_name=name).name_order: name for name in names}
+        >>> [by_name[order] for order in sorted(by_name)]
+        ['o.csv', 'o-2.csv.gz', 'o_9.csv', 'o_10.csv']
+        """
+        stem = re.sub(ENDING, "", self.file_name, flags=re.IGNORECASE)
+        return re.sub(r"\d+", lambda number: number[0].zfill(20), stem)
 
 
 def files(paths: ShopPaths, until: str | None = None) -> list[LedgerFile]:

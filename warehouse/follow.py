@@ -32,7 +32,7 @@ CARRIED = (
 
 def load_ledger(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None:
     """Load the ledger and the quarantine, as they are now."""
-    files = [file.model_dump(mode="json") for file in ledger.files(paths)]
+    files = [file.model_dump(mode="json") | {"name_order": file.name_order} for file in ledger.files(paths)]
     days = [
         {"file_id": file["file_id"], "table_name": day["table"], **day}
         for file in files

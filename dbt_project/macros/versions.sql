@@ -32,11 +32,11 @@ Each macro writes a chain of CTEs that starts from `read_touched_rows` and ends 
     coalesce({{ version }}, cast(delivered_on as timestamp) + interval 1 day)
 {%- endmacro %}
 
-{#- Of two files of one day the one that counts is named later: `_2` after `_1`. Their order of landing says nothing. -#}
+{#- Of two files of one day the one that counts is named later: `_10` after `_9`. Their order of landing says nothing. -#}
 {% macro order_files() -%}
     select
         file_id,
-        row_number() over (order by max(file_name), file_id) as file_order
+        row_number() over (order by max(name_order), file_id) as file_order
     from {{ source('ops', 'landing_ledger') }}
     group by file_id
 {%- endmacro %}

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from landing.ledger import LedgerFile
 from settings import ShopPaths
 from warehouse import dbt
 from warehouse.build import choose_split, variables
 
 DAYS = [date(2026, 1, 1) + timedelta(days=n) for n in range(5)]
-NAMES = {"f": "late", "g": "early"}
-"""Two files of a day: the one that is named later counts, whatever its id."""
+NUMBERS = {"f": 10, "g": 9}
+"""Two files of a day, `orders_9` and `orders_10`: the one that is named later counts, whatever its id."""
 CHECK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -56,8 +57,9 @@ def database(world_paths: ShopPaths) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute(f"create table warehouse.{schema}.{table} as from world.{schema}.{table}")
         connection.execute("detach world")
         named = [
-            {"file_id": file_id, "file_name": f"{name}.csv"}
-            for file, name in NAMES.items()
+            {"file_id": file_id, "name_order": order}
+            for file, number in NUMBERS.items()
+            for order in [LedgerFile.model_construct(file_name=f"orders_{number}.csv").name_order]
             for file_id in (file, *(f"{day}{file}" for day in DAYS))
         ]
         refill(connection, "ops.landing_ledger", named)
@@ -114,7 +116,7 @@ def test_newest_version_is_seen_on_every_day(
     refill(database, "staging.stg_shop__orders", landed)
     for day in DAYS:
         known = [row for row in rows if row[0] <= day]
-        newest = max(known, key=lambda row: (newness(row), row[0], NAMES[row[1]], row[2]), default=None)
+        newest = max(known, key=lambda row: (newness(row), row[0], NUMBERS[row[1]], row[2]), default=None)
         is_seen = newest and newest[5] != "delete"
         expected = [(newest[4], newest[3] and datetime(2026, 1, newest[3]))] if is_seen else []
         assert seen(database, models["int_orders_deduplicated"], "channel, updated_at", day) == expected
@@ -178,7 +180,7 @@ lines = st.lists(
 
 
 def ordered(rows: list) -> list:
-    return sorted(rows, key=lambda row: (row[0], NAMES[row[1]], row[2]))
+    return sorted(rows, key=lambda row: (row[0], NUMBERS[row[1]], row[2]))
 
 
 @CHECK
@@ -201,7 +203,7 @@ def test_last_delivery_of_an_order_is_all_that_is_seen(
     refill(database, "staging.stg_shop__order_lines", landed)
     for day in DAYS:
         known = ((d, f) for d, f, *_ in rows if d <= day)
-        last = max(known, key=lambda file: (file[0], NAMES[file[1]]), default=None)
+        last = max(known, key=lambda file: (file[0], NUMBERS[file[1]]), default=None)
         told = {line: (product, op) for d, f, _, line, product, op in ordered(rows) if (d, f) == last}
         told = {line: product for line, (product, op) in told.items() if op != "delete"}
         found = seen(database, models["int_order_lines_deduplicated"], "line_number, product_id", day)

@@ -92,11 +92,10 @@ def test_what_arrives_during_a_build_waits_for_the_next(
 
 
 def test_held_files_are_not_read(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> None:
-    ledger.set_status(paths, [drop(paths, "a")], "held", ["a test"])
+    ledger.set_status(paths, [drop(paths, "a_9.csv")], "held", ["a test"])
     assert touched(connection, paths) == []
-    assert connection.execute("select status, reasons from ops.landing_ledger").fetchall() == [
-        ("held", ["a test"])
-    ]
+    found = connection.execute("select status, reasons, name_order from ops.landing_ledger").fetchall()
+    assert found == [("held", ["a test"], f"a_{9:020}")]
 
 
 def carried(connection: duckdb.DuckDBPyConnection, *days: date) -> dict[date, date]:
