@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import cli
-from landing import contracts, ledger, quarantine, repair, shops
+from landing import contracts, incoming, ledger, quarantine, repair, shops
 from landing.ledger import LedgerFile
 from landing.receive import Report, is_required, receive
 from landing.workplace import workplace
@@ -313,7 +313,10 @@ def _show(report: Report, shop: shops.Shop) -> None:
     if report.released:
         cli.console.print(f"  released: rows of {len(report.released):,} files whose day has come")
     _say_names("withdrawn earlier, left alone", report.withdrawn)
-    _say_names("ignored, no source of the shop has such a name", [path.name for path in report.ignored])
+    _say_names(
+        "ignored, no source of the shop has such a name",
+        [incoming.shown(path.name) for path in report.ignored],
+    )
     for file in [*report.held, *report.refused]:
         told = f"{escape(file.file_name)}: {escape('; '.join(file.reasons))}"
         cli.console.print(f"[red]{file.status}[/] {told}", soft_wrap=True)

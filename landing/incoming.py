@@ -42,7 +42,7 @@ class IncomingFile:
     @property
     def name(self) -> str:
         """The name under which the ledger knows it."""
-        return self.path.name
+        return shown(self.path.name)
 
     @property
     def is_as_it_was(self) -> bool:
@@ -111,9 +111,18 @@ def _require_access(folders: Iterable[Path]) -> None:
 def _bar(path: Path, folder: Path) -> str | None:
     if path.is_symlink() and not (path.resolve().is_relative_to(folder) and path.exists()):
         return "it is a link that leads out of its folder: deliver the file itself"
-    if GLOB_CHARACTERS & set(str(path)) or not path.name.isprintable():
+    if GLOB_CHARACTERS & set(str(path)) or not str(path).isprintable():
         return "its path has one of *?[ or a character that cannot be printed: rename it"
     return None
+
+
+def shown(name: str) -> str:
+    r"""Return a name with what can be neither written nor printed escaped, such as bytes that are no UTF-8.
+
+    >>> shown(os.fsdecode(b"caf\xe9.csv"))
+    'caf\\udce9.csv'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
 
 
 def state_of(path: Path) -> State | None:

@@ -364,5 +364,5 @@ class Call:
             mapping_version=file.source.version,
             delivered_on=day if isinstance(day, date) else None,
             delivers=tuple(file.source.tables),
-            folder=str(file.path.parent),
+            folder=incoming.shown(str(file.path.parent)),
         )

@@ -17,7 +17,9 @@ import duckdb
 import openpyxl
 import pytest
 
+import cli
 from landing import chunk, contracts, empty, ledger, pseudonyms, quarantine, readers, repair
+from landing.__main__ import parser
 from landing.receive import receive
 from settings import ROOT, ShopPaths
 
@@ -542,6 +544,23 @@ def test_text_that_parquet_calls_binary_is_read_as_utf_8_or_quarantined(drops, l
     assert [(row["row_number"], row["reasons"]) for row in quarantine.rows(paths)] == [
         (3, ["unreadable_characters"])
     ]
+
+
+def test_a_name_that_is_no_utf_8_is_refused_and_its_neighbours_land(write_csv, drops, corner, view, capsys):
+    """As a Windows machine packs it; neither ledger nor terminal could take it as it stands."""
+    write_csv(f"events_{DAY}.csv", [view])
+    (drops / os.fsdecode(b"events_caf\xe9.csv")).write_bytes(b"event_id\n")
+    (drops / "notes_\x1b[31m.txt").touch()
+    (drops / os.fsdecode(b"ordn\xe9r")).mkdir()
+    (drops / os.fsdecode(b"ordn\xe9r") / "events_2024-03-02.csv").write_bytes(b"event_id\n")
+    assert cli.run(parser(), ["receive", str(drops), "--shop", "corner"]) == cli.GATE_STOPPED
+    said = capsys.readouterr()
+    assert "\x1b[31m" not in said.out + said.err
+    assert {file.file_name: file.status for file in ledger.files(ShopPaths("corner"))} == {
+        "events_2024-03-02.csv": "refused",
+        "events_caf\\udce9.csv": "refused",
+        f"events_{DAY}.csv": "accepted",
+    }
 
 
 def test_broken_lines_cost_themselves_and_no_other(drops, land, landed, paths):
