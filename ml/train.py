@@ -18,8 +18,8 @@ from cli import ShoalError, console
 from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
 from ml.costs import Cost, Spent, metered, peak_memory_mb
-from ml.encoder.classifier import Classifier, forget_old_fits
-from ml.encoder.training import LearningPoint, finished_fits_kept
+from ml.encoder.classifier import Classifier
+from ml.encoder.training import LearningPoint, finished_fits_kept, forget_old_fits
 from ml.evaluation import canaries, leaks
 from ml.evaluation.judge import Interval, Verdict, judge
 from ml.evaluation.rivals import RfmRank

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from ml.configs import Config, with_changes
 from ml.encoder.encoder import Embedded, Encoder
 from ml.encoder.features import Scaler, Steps, numeric
 from ml.encoder.finetuning import Examples, fine_tune, sizes
-from ml.encoder.keys import digest_of
 from ml.encoder.network import BehaviourBert
 from ml.encoder.order import OrderFeatures
 from ml.encoder.outcomes import Outcomes
@@ -23,14 +20,11 @@ from ml.encoder.pretraining import pretrain
 from ml.encoder.start import Pretrained, sized_as_text, text_layers_into
 from ml.encoder.text_controls import text_source
 from ml.encoder.tokens import Sequences, Told, Vocabulary, merges, tokenise
-from ml.encoder.training import LearningPoint, be_repeatable, held_out
+from ml.encoder.training import LearningPoint, be_repeatable, checkpoint_of, held_out
 from ml.packages import read_json, write_json
 
 RECENCY = "recency_days"
 """The time since the last event: what a sequence says of a date, and no token may carry."""
-
-FITS_KEPT = timedelta(days=2)
-"""A training that MLflow keeps waiting is tried for a day; what lies for longer is wanted by nobody."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Classifier:
             elif config.network.start == "text_layers":
                 text_layers_into(network, config, folder)
 
-        checkpoint = _checkpoint(folder, sequences, examples, config, pretrained)
+        checkpoint = _checkpoint(folder, sequences, table, examples, config, pretrained)
         network, curve = fine_tune(examples, table, vocabulary, config, start, checkpoint)
         return cls(Encoder(network, vocabulary, config, folder, source), steps), curve
 
@@ -153,7 +147,7 @@ def pretrain_on(
     table = text_source(config.text, folder, sequences.texts).vectors(sequences.texts)
     be_repeatable(config.training.seed, config.training.threads)
     network = BehaviourBert(sizes(examples, table, vocabulary, config), config.network)
-    checkpoint = _checkpoint(folder, sequences, examples, config, None)
+    checkpoint = _checkpoint(folder, sequences, table, examples, config, None)
     pretrain(network, examples.tokens, table, examples.is_validation, config, checkpoint)
     return Pretrained.of(network, vocabulary)
 
@@ -161,23 +155,12 @@ def pretrain_on(
 def _checkpoint(
     folder: Path | None,
     sequences: Sequences,
+    table: NDArray[np.float32],
     examples: Examples,
     config: Config,
     pretrained: Pretrained | None,
 ) -> Path | None:
-    """Return where a fit keeps its checkpoint, named by all that the fit depends on."""
-    if folder is None:
-        return None
-    targets = b"" if examples.targets is None else examples.targets.tobytes()
-    parts = [config.digest().encode(), sequences.digest, examples.features.tobytes(), targets]
-    if pretrained is not None:
-        parts += [one.tobytes() for one in pretrained.weights.values()]
-    return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"
-
-
-def forget_old_fits(folder: Path) -> None:
-    """Delete the checkpoints in ``folder`` that no fit has written to for :data:`FITS_KEPT`."""
-    oldest = time.time() - FITS_KEPT.total_seconds()
-    for checkpoint in (folder / "training").glob("*.safetensors"):
-        if checkpoint.stat().st_mtime < oldest:
-            checkpoint.unlink(missing_ok=True)
+    arrays = [table, examples.features, examples.profile, examples.is_validation]
+    arrays += [] if examples.targets is None else [examples.targets]
+    arrays += [] if pretrained is None else pretrained.weights.values()
+    return checkpoint_of(folder, config.digest(), sequences.digest, *arrays)

@@ -26,7 +26,7 @@ from ml.encoder.devices import bf16_is_fast
 from ml.encoder.outcomes import Outcomes
 from ml.encoder.texts import Layers, TextEncoder
 from ml.encoder.tokens import Sequences
-from ml.encoder.training import LearningPoint, be_repeatable, held_out, learn, mean_over
+from ml.encoder.training import LearningPoint, be_repeatable, checkpoint_of, held_out, learn, mean_over
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -85,15 +85,20 @@ class StoryClassifier:
         config: Config,
         folder: Path | None,
     ) -> tuple[StoryClassifier, list[LearningPoint]]:
-        """Fine-tune the configured checkpoint, or its last layers, on the users of one cut."""
+        """Fine-tune the configured checkpoint, or its last layers, on the users of one cut.
+
+        A fit that was killed goes on from the checkpoint that it left in ``folder``.
+        """
         text = TextEncoder(config.text, folder)
         be_repeatable(config.training.seed, config.training.threads)
         model = with_head(text, config.story.trained_layers)
-        pieces = text.pieces(tell(sequences, silence(features)), config.story.max_tokens)
+        stories = tell(sequences, silence(features))
+        pieces = text.pieces(stories, config.story.max_tokens)
         is_validation = held_out(users, config.training.validation_share, config.training.seed)
-        pooling = config.story.pooling
-        task = ReadingStories(model, pieces, outcomes.is_high_value, is_validation, pooling)
-        curve = learn(task, config.story, config.training.seed)
+        truth = outcomes.is_high_value
+        task = ReadingStories(model, pieces, truth, is_validation, config.story.pooling)
+        told = (config.digest(), text.weights_hash, "\0".join(stories), truth, is_validation)
+        curve = learn(task, config.story, config.training.seed, checkpoint_of(folder, *told))
         return cls(model.eval(), text, config), curve
 
     @torch.inference_mode()

@@ -47,7 +47,7 @@ class Layers:
 
     def __init__(self, bert: BertModel, count: int | None = None) -> None:
         on_device: Any = nn.Module.to(bert, devices.DEVICE)
-        self.embeddings = on_device.embeddings.eval()
+        self.embeddings = on_device.embeddings
         self.packed = PackedBert(on_device, fast_type(), count)
         self.width = self.packed.width
 
@@ -55,6 +55,7 @@ class Layers:
     def read(self, pieces: list[list[int]], told: str = "") -> Iterator[tuple[Pack, torch.Tensor]]:
         """Yield packs of texts with the last layer's states of their pieces, (rows, H)."""
         found = packs([len(ids) for ids in pieces], self.packed.rows)
+        self.embeddings.eval()  # they may be part of a network that learns, and drop nothing here
         with Progress(told, len(pieces)) as progress:
             for pack in found:
                 ids = np.zeros((2, pack.rows), dtype=np.int64)  # word pieces and their places

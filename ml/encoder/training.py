@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from ml.encoder.keys import digest_of
 from ml.packages import load_tensors, save_tensors
 
 POOL = 8  # batches that are sorted by length together
+FITS_KEPT = timedelta(days=2)
+"""A training that MLflow keeps waiting is tried for a day; what lies for longer is wanted by nobody."""
 
 
 class Task(Protocol):
@@ -89,6 +92,22 @@ def held_out(users: NDArray[np.object_], share: float, seed: int) -> NDArray[np.
     return np.asarray(draws / 16**8 < share)
 
 
+def checkpoint_of(folder: Path | None, *depends_on: str | bytes | NDArray[Any]) -> Path | None:
+    """Return where a fit keeps its checkpoint, named by all that the fit depends on; None keeps nothing."""
+    if folder is None:
+        return None
+    parts = [digest_of(one.tobytes() if isinstance(one, np.ndarray) else one) for one in depends_on]
+    return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"
+
+
+def forget_old_fits(folder: Path) -> None:
+    """Delete the checkpoints in ``folder`` that no fit has written to for :data:`FITS_KEPT`."""
+    oldest = (datetime.now() - FITS_KEPT).timestamp()
+    for checkpoint in (folder / "training").glob("*.safetensors"):
+        if checkpoint.stat().st_mtime < oldest:
+            checkpoint.unlink(missing_ok=True)
+
+
 def be_repeatable(seed: int, threads: int) -> None:
     """Make what follows give the same numbers for the same seed and threads."""
     torch.set_num_threads(threads)
@@ -122,7 +141,7 @@ class _Loop:
         )
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.step, self.best = 0, math.inf
-        self.best_weights = _copy(task.network)
+        self.best_weights = _learned(task.network)
         self.curve: list[LearningPoint] = []
         self.running: list[float] = []
         self.cpu_started = time.process_time()
@@ -139,13 +158,17 @@ class _Loop:
                 progress.advance(1)
                 if self.step % budget.evaluate_every == 0 or self.step == budget.steps:
                     self._evaluate()
-        self.task.network.load_state_dict(self.best_weights)
+        self._take(self.best_weights)
         if self.checkpoint is not None and processes.rank() == 0:
             if (finished := _FINISHED.get()) is None:
                 self.checkpoint.unlink(missing_ok=True)
             else:
                 finished.append(self.checkpoint)
         return self.curve
+
+    def _take(self, weights: dict[str, Tensor]) -> None:
+        """Put weights that were learned beside those that never are."""
+        self.task.network.load_state_dict(self.task.network.state_dict() | weights)
 
     def _rate(self, step: int) -> float:
         warm = max(1, round(self.budget.warmup_share * self.budget.steps))
@@ -174,12 +197,12 @@ class _Loop:
         self.curve.append(LearningPoint(self.step, float(np.mean(self.running)), found, spent))
         self.running = []
         if found <= self.best:  # without held-out users the last weights win: inf <= inf
-            self.best, self.best_weights = found, _copy(self.task.network)
+            self.best, self.best_weights = found, _learned(self.task.network)
         if self.checkpoint is not None and processes.rank() == 0:
             save_tensors(self.checkpoint, self._as_arrays())
 
     def _as_arrays(self) -> dict[str, NDArray[np.generic]]:
-        weights = {f"now/{name}": tensor for name, tensor in self.task.network.state_dict().items()}
+        weights = {f"now/{name}": tensor for name, tensor in _learned(self.task.network).items()}
         best = {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
         moments = {
             f"moment/{index}/{name}": tensor
@@ -195,7 +218,7 @@ class _Loop:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
         arrays = {name: torch.from_numpy(one) for name, one in load_tensors(self.checkpoint).items()}
-        self.task.network.load_state_dict(_under("now/", arrays))
+        self._take(_under("now/", arrays))
         self.best_weights, self.best = _under("best/", arrays), float(arrays["best_loss"])
         self.curve = [LearningPoint(int(step), *losses) for step, *losses in arrays["curve"].tolist()]
         self.step = self.curve[-1].step
@@ -252,8 +275,10 @@ def _draw(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+def _learned(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of all but the weights that don't learn: of a text BERT these are most."""
+    fixed = {name for name, one in network.named_parameters() if not one.requires_grad}
+    return {name: tensor.clone() for name, tensor in network.state_dict().items() if name not in fixed}
 
 
 def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 from cli import ShoalError
 from ml.configs import Config, TextConfig, with_changes
-from ml.encoder import finetuning, recipes
+from ml.encoder import finetuning, recipes, training
 from ml.encoder.checkpoints import checkpoint_path
 from ml.encoder.classifier import Classifier, settled
 from ml.encoder.stories import ReadingStories, StoryClassifier, silence, tell, with_head
@@ -171,6 +171,60 @@ def test_killed_fit_goes_on_and_ends_as_an_undisturbed_one(
     assert again.encoder.weights_hash == undisturbed.encoder.weights_hash
     assert its_curve == curve
     assert not [*(data / "killed" / "training").iterdir()]
+
+
+@pytest.mark.parametrize("trained_layers", [1, 2])  # of two: the others are read as they are
+def test_killed_fit_on_stories_goes_on_and_ends_as_an_undisturbed_one(
+    trained_layers: int, cut: Cut, checkpoint: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = {"steps": 40, "evaluate_every": 10, "max_tokens": 48, "trained_layers": trained_layers}
+    config = with_changes(QUICK, text={"checkpoint": checkpoint}, story=story | {"learning_rate": 2e-3})
+    assert cut.outcomes is not None
+    told = (cut.users, cut.sequences, cut.features, cut.outcomes, config)
+    undisturbed, curve = StoryClassifier.fit(*told, data / "undisturbed")
+    passed = []
+    learns = training._Loop._learn
+
+    def dies(loop: training._Loop, members: Any) -> float:
+        passed.append(members)
+        if len(passed) == 25:
+            raise KilledError
+        return learns(loop, members)
+
+    monkeypatch.setattr(training._Loop, "_learn", dies)
+    with pytest.raises(KilledError):
+        StoryClassifier.fit(*told, data / "killed")
+    [left] = (data / "killed" / "training").iterdir()
+    # Weights now and at best, and two moments, of what learns; what never does is in the text checkpoint.
+    assert left.stat().st_size < 4.1 * sum(4 * one.numel() for one in _learning(undisturbed.model))
+    again, its_curve = StoryClassifier.fit(*told, data / "killed")
+    assert len(passed) == 25 + 40 - 20  # steps 21 to 24 were learned twice: the checkpoint is of step 20
+    assert its_curve == curve
+    scores = [one.score(cut.sequences, cut.features) for one in (again, undisturbed)]
+    assert (scores[0] == scores[1]).all()
+    assert not [*(data / "killed" / "training").iterdir()]
+
+
+def _learning(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [one for one in model.parameters() if one.requires_grad]
+
+
+def test_fit_does_not_go_on_where_others_were_held_out(cut: Cut, data: Path) -> None:
+    other_keys = np.array([f"another {user}" for user in cut.users], dtype=object)
+    with training.finished_fits_kept() as kept:
+        for users in (cut.users, other_keys):
+            _fit(replace(cut, users=users), QUICK, data)
+    assert len(set(kept)) == 2
+
+
+def test_checkpoint_is_named_by_all_that_a_fit_depends_on(data: Path) -> None:
+    told = [np.array([1.0, 2.0]), np.array([True]), "settings", b"events"]
+    names = {training.checkpoint_of(data, *told)}
+    for place, other in enumerate((np.array([1.0, 3.0]), np.array([False]), "others", b"event")):
+        names.add(training.checkpoint_of(data, *told[:place], other, *told[place + 1 :]))
+    names.add(training.checkpoint_of(data, *told[:2], "settings|events"))
+    assert len(names) == 6
+    assert training.checkpoint_of(None, *told) is None
 
 
 def _fit(cut: Cut, config: Config, folder: Path) -> tuple[Classifier, Any]:
