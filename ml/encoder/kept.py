@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.encoder.keys import as_bytes, as_keys
@@ -40,17 +42,16 @@ class Kept:
             if len(parts) == 1
             else np.concatenate([np.zeros((0, width), dtype), *(part["vectors"] for part in parts)])
         )
-        self._order = np.argsort(self._keys, kind="stable")  # what was added last is found first
 
     def find(self, keys: NDArray[np.bytes_] | None, users: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the users' vectors, zero for those of whom ``is_known`` is false."""
-        vectors = np.zeros((users, self._vectors.shape[1]), self._vectors.dtype)
         if keys is None or len(self._keys) == 0:
-            return vectors, np.zeros(users, dtype=bool)
-        place = np.searchsorted(self._keys, keys, sorter=self._order).clip(max=len(self._order) - 1)
-        place = self._order[place]
-        is_known = self._keys[place] == keys
-        vectors[is_known] = self._vectors[place[is_known]]
+            return np.zeros((users, self._vectors.shape[1]), self._vectors.dtype), np.zeros(users, dtype=bool)
+        # Hashed, not sorted; of what was added twice the first place counts, so the newest.
+        place = pc.index_in(pa.array(keys), value_set=pa.array(self._keys))
+        is_known = place.is_valid().to_numpy(zero_copy_only=False)
+        vectors = self._vectors[place.fill_null(0).to_numpy()]
+        vectors[~is_known] = 0
         return vectors, is_known
 
     def add(self, keys: NDArray[np.bytes_], vectors: NDArray[Any]) -> None:

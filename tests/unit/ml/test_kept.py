@@ -28,6 +28,12 @@ def test_what_was_added_is_found_by_whoever_opens_it_next(tmp_path: Path) -> Non
     assert vectors.dtype == np.float16
 
 
+def test_of_what_was_added_twice_the_newest_is_found(tmp_path: Path) -> None:
+    for value in (1, 2):
+        _open(tmp_path).add(_keys(5), np.full((1, 2), value, np.float16))
+    assert _open(tmp_path).find(_keys(5, 5), 2)[0][:, 0].tolist() == [2, 2]
+
+
 def test_a_day_writes_what_is_new_and_many_days_are_put_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
