@@ -129,6 +129,18 @@ class GateStoppedError(ShoalError):
     exit_code = GATE_STOPPED
 
 
+def as_markdown(rows: Sequence[Sequence[object]]) -> str:
+    """Return rows, the first of them the header, as a table that can be pasted into the README.
+
+    >>> print(as_markdown([("way", "CPU-s"), ("plain loop", 2)]))
+    | way | CPU-s |
+    |---|---|
+    | plain loop | 2 |
+    """
+    header, *others = (f"| {' | '.join(map(str, row))} |" for row in rows)
+    return "\n".join([header, f"|{'---|' * len(rows[0])}", *others])
+
+
 def add_shop(parser: argparse.ArgumentParser) -> None:
     """Add ``--shop`` with its default."""
     parser.add_argument(

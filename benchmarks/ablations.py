@@ -13,7 +13,8 @@ with the same seeds and settings, and are tried on the same later cut:
     titles: random         a vector per title that says nothing but which title it is
     titles: TF-IDF + SVD   words without a pretrained model
 
-The gap to ``both`` has a 95 % interval, paired over users and seeds; CPU-s are those of all seeds.
+Printed as Markdown. Intervals are of 95 %, over users and seeds, the gap's paired; CPU-s are those of all
+seeds.
 """
 
 from __future__ import annotations
@@ -29,10 +30,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 import cli
-from cli import answer, console
+from cli import console
 from ml import tracking
 from ml.configs import Config, with_changes
 from ml.costs import Spent, metered
@@ -129,7 +129,7 @@ def score_rival(cuts: Cuts, config: Config) -> Floats:
     )
 
 
-def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder: Path) -> Table:
+def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder: Path) -> str:
     """Fit all rows, log them to MLflow, and return the table."""
     cuts = Cuts.of(inputs)
     assert cuts.test.outcomes is not None
@@ -156,7 +156,8 @@ def compare(inputs: Inputs, shop: str, config: Config, seeds: list[int], folder:
             told = (tags | {"stage": "ablation"}, configs[name].dotted(), parent, spent[name])
             with tracking.run("encoder", name, *told) as run:
                 run.log_metrics(_metrics(verdict, name))
-        return _table(verdict, spent, f"{shop}: {len(truth)} users, {int(truth.sum())} of high value")
+        console.print(f"{shop}: {len(truth)} users, {int(truth.sum())} of high value")
+        return _table(verdict, spent)
 
 
 def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
@@ -166,18 +167,14 @@ def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
     return {f"{key}{end}": getattr(one, part) for key, one in found.items() for end, part in ends.items()}
 
 
-def _table(verdict: Verdict, spent: dict[str, Spent], title: str) -> Table:
-    table = Table(title=title)
-    for column in ("what BERT is given", "ROC-AUC", "PR-AUC", "gap to both", "95 %", "CPU-s"):
-        table.add_column(column, justify="right" if column != "what BERT is given" else "left")
+def _table(verdict: Verdict, spent: dict[str, Spent]) -> str:
+    """Return the README's table."""
+    rows = [["what BERT is given", "ROC-AUC", "PR-AUC", f"gap to {WHOLE}", "CPU-s"]]
     for name, metrics in verdict.metrics.items():
-        gap, interval = "", ""
-        if name != WHOLE:
-            found = verdict.differences[name, WHOLE]["roc_auc"]
-            gap, interval = f"{found.value:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}"
-        auc, pr_auc = (f"{metrics[one].value:.4f}" for one in ("roc_auc", "pr_auc"))
-        table.add_row(name, auc, pr_auc, gap, interval, f"{spent[name].cpu_seconds:.0f}")
-    return table
+        gap = "" if name == WHOLE else str(verdict.gap(name, WHOLE))
+        pr_auc = f"{metrics['pr_auc'].value:.3f}"
+        rows.append([name, str(metrics["roc_auc"]), pr_auc, gap, f"{spent[name].cpu_seconds:.0f}"])
+    return cli.as_markdown(rows)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -186,7 +183,7 @@ def run(arguments: argparse.Namespace) -> None:
         config = with_changes(Config(), training={"threads": 1})
         paths = ShopPaths(arguments.shop)
         as_of: date = arguments.as_of or latest_as_of(paths)
-        answer.print(compare(Inputs.of(paths, as_of), paths.shop, config, arguments.seeds, Path(folder)))
+        print(compare(Inputs.of(paths, as_of), paths.shop, config, arguments.seeds, Path(folder)))
 
 
 def main() -> None:

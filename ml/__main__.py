@@ -38,9 +38,9 @@ Learned models of a shop: who will be of high value, and who behaves alike.
            in one transaction; a rerun gives the same rows.
   fit      fits one recipe of BERT at the train cut and tries it at the test cut; nothing is
            registered. Under torchrun its processes train one network together
-  compare-checkpoints  which BERT for my texts: quality, CPU-seconds and memory of each
+  compare-checkpoints  which BERT for my texts: quality, CPU-seconds and memory of each, as Markdown
   transfer pretrains on another shop's events, fine-tunes on a share of this one's users,
-           beside starting from scratch
+           beside starting from scratch; as Markdown, gaps paired over users and seeds
   champion prints the champion that may score an as_of_date, nothing if there is none
   status   the champions: kind, age, quality, why they serve
   runs     the newest MLflow runs
@@ -289,7 +289,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         print(fits.as_json(tried))
         return
     answer.print(
-        f"{tried.recipe} of {paths.shop} {as_of}: ROC-AUC {tried.roc_auc:.4f}, PR-AUC {tried.pr_auc:.4f} on "
+        f"{tried.recipe} of {paths.shop} {as_of}: ROC-AUC {tried.roc_auc:.4f} "
+        f"[{tried.roc_auc_low:.4f}, {tried.roc_auc_high:.4f}], PR-AUC {tried.pr_auc:.4f} on "
         f"{tried.users} users, {tried.positives} of high value; {tried.cpu_seconds:.1f} CPU-s"
     )
 
@@ -317,7 +318,7 @@ def _compare_checkpoints(arguments: argparse.Namespace) -> None:
     found = compare_checkpoints(
         paths.shop, str(as_of), arguments.checkpoints, arguments.recipe, arguments.seeds
     )
-    answer.print(_table(f"text checkpoints on {paths.shop} {as_of}", found))
+    print(cli.as_markdown(_told(found)))
 
 
 def _transfer(arguments: argparse.Namespace) -> None:
@@ -332,18 +333,23 @@ def _transfer(arguments: argparse.Namespace) -> None:
     found = transfer(
         source.cut(latest_as_of(lender)), cuts, Config(), arguments.share, arguments.seeds, paths.models
     )
-    answer.print(_table(f"from {lender.shop} to a share of {paths.shop}", found))
+    print(cli.as_markdown(_told(found)))
 
 
 def _table(title: str, rows: Iterable[object]) -> Table:
     """Return a table of equal records, one column per field."""
-    table = Table(title=title)
-    for row in rows:
-        if not table.columns:
-            for name in vars(row):
-                table.add_column(name.replace("_", " "))
-        table.add_row(*(f"{one:.4g}" if isinstance(one, float) else str(one) for one in vars(row).values()))
+    names, *told = _told(rows)
+    table = Table(*names, title=title)
+    for one in told:
+        table.add_row(*one)
     return table
+
+
+def _told(rows: Iterable[object]) -> list[list[str]]:
+    """Return equal records in words, below the names of their fields."""
+    fields = [vars(row) for row in rows]
+    told = [[f"{one:.4g}" if isinstance(one, float) else str(one) for one in row.values()] for row in fields]
+    return [[name.replace("_", " ") for row in fields[:1] for name in row], *told]
 
 
 def _champion(arguments: argparse.Namespace) -> None:

@@ -9,11 +9,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import settings
 from cli import ShoalError
@@ -21,8 +22,10 @@ from ml.configs import Config
 from ml.encoder import processes, recipes
 from ml.encoder.classifier import pretrain_on, settled
 from ml.encoder.start import Pretrained
-from ml.evaluation.metrics import pr_auc, roc_auc
+from ml.evaluation.judge import Interval, Verdict, judge
 from ml.warehouse import Cut, Inputs
+
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Tried:
     users: int
     positives: int
     roc_auc: float
+    roc_auc_low: float
+    roc_auc_high: float
+    """Bootstrap over users and seeds, as the gate has it."""
     pr_auc: float
     cpu_seconds: float
     """Of this process: fitting with all seeds, and scoring."""
@@ -60,22 +66,35 @@ class Cuts:
         return cls(inputs.cut(train, with_outcomes=True), inputs.cut(test, with_outcomes=True))
 
 
-def try_out(
+def try_out(recipe: str, cuts: Cuts, config: Config, seeds: Sequence[int]) -> Tried:
+    """Fit a recipe with each seed and measure the mean score."""
+    scores, spent = _score(recipe, cuts, config, seeds)
+    found = _judge(cuts, {recipe: scores}, config)
+    auc = found.metrics[recipe]["roc_auc"]
+    pr_auc = found.metrics[recipe]["pr_auc"].value
+    return Tried(recipe, found.users, found.positives, auc.value, auc.low, auc.high, pr_auc, spent)
+
+
+def _score(
     recipe: str,
     cuts: Cuts,
     config: Config,
     seeds: Sequence[int],
     folder: Path | None = None,
     pretrained: Pretrained | None = None,
-) -> Tried:
-    """Fit a recipe with each seed and measure the mean score."""
+) -> tuple[NDArray[np.float64], float]:
+    """Fit a recipe with each seed; return the scores of the test cut, (seeds, users), and CPU-seconds."""
     started = time.process_time()
-    scores = recipes.fit_mean(recipe, cuts.train, config, seeds, folder, pretrained).score(cuts.test)
-    spent = time.process_time() - started
-    assert cuts.test.outcomes is not None
-    truth = cuts.test.outcomes.is_high_value
-    quality = float(roc_auc(truth, scores)[0]), float(pr_auc(truth, scores)[0])
-    return Tried(recipe, len(truth), int(truth.sum()), *quality, spent)
+    models = [recipes.fit(recipe, cuts.train, config, seed, folder, pretrained) for seed in seeds]
+    scores = np.stack([model.score(cuts.test) for model in models])
+    return scores, time.process_time() - started
+
+
+def _judge(cuts: Cuts, scores: Mapping[str, NDArray[np.float64]], config: Config) -> Verdict:
+    test, gate = cuts.test, config.gate
+    assert test.outcomes is not None
+    truth = test.outcomes.is_high_value
+    return judge(test.users, truth, scores, gate.resamples, gate.confidence, config.training.seed)
 
 
 def fit(inputs: Inputs, recipe: str, config: Config, seeds: Sequence[int]) -> Tried | None:
@@ -94,7 +113,7 @@ class Checkpoint:
 
     checkpoint: str
     recipe: str
-    roc_auc: float
+    roc_auc: Interval
     pr_auc: float
     cpu_seconds: float
     peak_gigabytes: float
@@ -129,8 +148,9 @@ def compare_checkpoints(
                 f"fitting {recipe} with checkpoint {checkpoint!r} failed: see what it said above"
             )
         tried = json.loads(answer)
+        auc = Interval(tried["roc_auc"], tried["roc_auc_low"], tried["roc_auc_high"])
         cpu_seconds, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
-        yield Checkpoint(checkpoint, recipe, tried["roc_auc"], tried["pr_auc"], cpu_seconds, peak)
+        yield Checkpoint(checkpoint, recipe, auc, tried["pr_auc"], cpu_seconds, peak)
 
 
 def as_json(tried: Tried) -> str:
@@ -144,7 +164,9 @@ class Transferred:
 
     start: str
     learners: int
-    roc_auc: float
+    roc_auc: Interval
+    gap_to_scratch: Interval
+    """In ROC-AUC, to as few users from scratch, paired over users and seeds."""
     pr_auc: float
     cpu_seconds: float
     """Of fine-tuning and scoring."""
@@ -152,7 +174,7 @@ class Transferred:
 
 def transfer(
     source: Cut, cuts: Cuts, config: Config, share: float, seeds: Sequence[int], folder: Path | None
-) -> Iterator[Transferred]:
+) -> list[Transferred]:
     """Pretrain on one shop's events, fine-tune on a share of another's users, beside other starts.
 
     Parameters
@@ -168,13 +190,26 @@ def transfer(
     few = replace(cuts, train=cuts.train.only(np.sort(rows)))
     # All starts read one kind of token, that of the shop that fine-tunes.
     config = settled(config, cuts.train.sequences, folder)
-    starts = {
-        "scratch": None,
-        "pretrained on the other shop": pretrain_on(source.users, source.sequences, config, folder),
-        "pretrained on its own events": pretrain_on(cuts.train.users, cuts.train.sequences, config, folder),
+    own, lent = cuts.train, (source.users, source.sequences, config, folder)
+    tries = {
+        SCRATCH: (few, None),
+        "pretrained on the other shop": (few, pretrain_on(*lent)),
+        "pretrained on its own events": (few, pretrain_on(own.users, own.sequences, config, folder)),
+        "scratch, all users": (cuts, None),
     }
-    for name, pretrained in starts.items():
-        tried = try_out("bert", few, config, seeds, folder, pretrained)
-        yield Transferred(name, len(few.train), tried.roc_auc, tried.pr_auc, tried.cpu_seconds)
-    tried = try_out("bert", cuts, config, seeds, folder)
-    yield Transferred("scratch, all users", len(cuts.train), tried.roc_auc, tried.pr_auc, tried.cpu_seconds)
+    found = {
+        name: _score("bert", learned, config, seeds, folder, pretrained)
+        for name, (learned, pretrained) in tries.items()
+    }
+    verdict = _judge(cuts, {name: scores for name, (scores, _) in found.items()}, config)
+    return [
+        Transferred(
+            start=name,
+            learners=len(tries[name][0].train),
+            roc_auc=verdict.metrics[name]["roc_auc"],
+            gap_to_scratch=Interval(0.0, 0.0, 0.0) if name == SCRATCH else verdict.gap(name, SCRATCH),
+            pr_auc=verdict.metrics[name]["pr_auc"].value,
+            cpu_seconds=spent,
+        )
+        for name, (_, spent) in found.items()
+    ]

@@ -57,7 +57,9 @@ def test_table_has_a_row_each_and_one_parent_run(
     shown = ablations._table
     monkeypatch.setattr(ablations, "_table", lambda *told: spent.update(told[1]) or shown(*told))
     table = ablations.compare(inputs, "tiny", config, [1, 2], data / "aside")
-    rows = [*table.columns[0].cells]
+    header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert header == ["what BERT is given", "ROC-AUC", "PR-AUC", "gap to both", "CPU-s"]
+    rows = [name for name, *_ in lines]
     assert rows == ["lightgbm", *(one.name for one in ablations.ABLATIONS)]
     # Users and seeds are drawn: the judge hears every seed by itself.
     assert {name: len(scores) for name, scores in heard[0].items()} == dict.fromkeys(rows, 2) | {
@@ -69,8 +71,11 @@ def test_table_has_a_row_each_and_one_parent_run(
         metrics = runs[name]["metrics"]
         assert metrics["test/roc_auc_low"] <= metrics["test/roc_auc"] <= metrics["test/roc_auc_high"]
         assert spent[name].cpu_seconds > 0
+    shown_gaps = {name: shown_gap for name, *_, shown_gap, _ in lines}
+    assert shown_gaps["both"] == ""
     gap = [runs["sequence only"]["metrics"][f"gap/both/roc_auc{end}"] for end in ("_low", "", "_high")]
     assert gap == sorted(gap) and gap[0] < gap[2]
+    assert shown_gaps["sequence only"] == f"{gap[1]:.3f} [{gap[0]:.3f}, {gap[2]:.3f}]"
     params = {name: tracking.find_run("tiny", runs[name]["run_id"]).params for name in rows}
     assert {name: params[name]["text.source"] for name in rows[-2:]} == {
         "titles: random": "random",

