@@ -14,6 +14,8 @@ COST_ORDER = ("rfm_rank", "rfm_logistic", "lightgbm", "bert")
 
 _highest_mb = 0.0
 """The most that was held before the count was last started anew."""
+_earlier_seconds = 0.0
+"""What others spent on the fits that this process went on from."""
 
 
 @dataclass
@@ -24,6 +26,17 @@ class Spent:
     peak_memory_mb: float = 0.0
 
 
+def cpu_seconds() -> float:
+    """Return the CPU-seconds of this process, and of those before it whose fits it goes on from."""
+    return time.process_time() + _earlier_seconds
+
+
+def take_over(seconds: float) -> None:
+    """Count CPU-seconds that an earlier process spent on the work at hand."""
+    global _earlier_seconds
+    _earlier_seconds += seconds
+
+
 @contextmanager
 def metered() -> Iterator[Spent]:
     """Measure the work of the block; all that the process holds anyway is in its peak.
@@ -31,14 +44,14 @@ def metered() -> Iterator[Spent]:
     Where the system can't start its count of memory anew (Linux can), the peak is the process's so far.
     """
     global _highest_mb
-    spent, started = Spent(), time.process_time()
+    spent, started = Spent(), cpu_seconds()
     _highest_mb = peak_memory_mb()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     try:
         yield spent
     finally:
-        spent.cpu_seconds = time.process_time() - started
+        spent.cpu_seconds = cpu_seconds() - started
         spent.peak_memory_mb = _counted_mb()
 
 

@@ -123,8 +123,6 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
         started = time.monotonic()
         with metered() as bert_took:
             classifier, curve = _fit_bert(material)
-        # An earlier try may have fitted it.
-        bert_took.cpu_seconds = max(bert_took.cpu_seconds, curve[-1].cpu_seconds)
         parent.set_tags(classifier.said)
         _tell(f"fine-tuned BERT in {curve[-1].step} steps", started)
         if sample is not None:

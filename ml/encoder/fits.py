@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 import settings
 from cli import ShoalError
+from ml import costs
 from ml.configs import Config
 from ml.encoder import processes, recipes
 from ml.encoder.classifier import pretrain_on, settled
@@ -84,10 +84,10 @@ def _score(
     pretrained: Pretrained | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Fit a recipe with each seed; return the scores of the test cut, (seeds, users), and CPU-seconds."""
-    started = time.process_time()
+    started = costs.cpu_seconds()
     models = [recipes.fit(recipe, cuts.train, config, seed, folder, pretrained) for seed in seeds]
     scores = np.stack([model.score(cuts.test) for model in models])
-    return scores, time.process_time() - started
+    return scores, costs.cpu_seconds() - started
 
 
 def _judge(cuts: Cuts, scores: Mapping[str, NDArray[np.float64]], config: Config) -> Verdict:

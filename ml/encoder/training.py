@@ -7,7 +7,6 @@ was killed and goes on from its last checkpoint ends with the weights of an undi
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cli import Progress, console
+from ml import costs
 from ml.configs import BudgetConfig
 from ml.encoder import devices, processes
 from ml.encoder.keys import digest_of
@@ -144,7 +144,7 @@ class _Loop:
         self.best_weights = _learned(task.network)
         self.curve: list[LearningPoint] = []
         self.running: list[float] = []
-        self.cpu_started = time.process_time()
+        self.cpu_started = costs.cpu_seconds()
 
     def run(self) -> list[LearningPoint]:
         budget = self.budget
@@ -193,7 +193,7 @@ class _Loop:
         self.task.network.eval()
         with torch.no_grad():
             found = self.task.validation_loss()
-        spent = time.process_time() - self.cpu_started
+        spent = costs.cpu_seconds() - self.cpu_started
         self.curve.append(LearningPoint(self.step, float(np.mean(self.running)), found, spent))
         self.running = []
         if found <= self.best:  # without held-out users the last weights win: inf <= inf
@@ -222,7 +222,7 @@ class _Loop:
         self.best_weights, self.best = _under("best/", arrays), float(arrays["best_loss"])
         self.curve = [LearningPoint(int(step), *losses) for step, *losses in arrays["curve"].tolist()]
         self.step = self.curve[-1].step
-        self.cpu_started -= self.curve[-1].cpu_seconds
+        costs.take_over(self.curve[-1].cpu_seconds)
         state = self.optimizer.state_dict()
         for name, tensor in _under("moment/", arrays).items():
             index, moment = name.split("/")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli import console
-from ml import packages, reuse
+from ml import costs, packages, reuse
 from ml.configs import Config, with_changes
 from ml.evaluation.calibration import Calibration, ValueRange, score_apart
 from ml.evaluation.judge import Court
@@ -185,10 +184,10 @@ class Contest:
         config = with_changes(self.config, **changes)
 
         def make() -> Fit:
-            started = time.process_time()
+            started = costs.cpu_seconds()
             model = recipe.fit(arena.train, config, seed, self.paths.models)
             made = {"test": model.score(arena.test)}
-            made["cpu_seconds"] = np.array([time.process_time() - started])
+            made["cpu_seconds"] = np.array([costs.cpu_seconds() - started])
             if recipe.held_out is not None:
                 made |= {f"apart {at}": model.score(cut) for at, cut in enumerate(_calibrating(arena))}
             return made
