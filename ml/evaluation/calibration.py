@@ -174,9 +174,18 @@ def coverage(
 
 
 def _shortest(ordered: Floats, share: float) -> tuple[float, float]:
-    """Return the nearest two values between which a share of one more than these lies."""
-    inside = min(int(np.ceil(share * (len(ordered) + 1) - 1e-9)), len(ordered))
-    low, high = ordered[: len(ordered) - inside + 1], ordered[inside - 1 :]
+    """Return the nearest two values between which a share of one more than these lies.
+
+    The next value falls with equal chance between any two neighbours, below all or above all, so that a
+    range of as many such gaps has one value more. Where several are the least of all, as those are who
+    spend nothing, it lies on them and not below: a range from there on needs no more values than gaps.
+    """
+    gaps = min(int(np.ceil(share * (len(ordered) + 1) - 1e-9)), len(ordered))
+    if gaps == len(ordered):
+        return float(ordered[0]), float(ordered[-1])
+    low, high = ordered[:-gaps], ordered[gaps:].copy()
+    if ordered[0] == ordered[1]:
+        high[0] = ordered[gaps - 1]
     at = int(np.argmin(high - low))
     return float(low[at]), float(high[at])
 

@@ -235,6 +235,21 @@ def test_spend_of_later_users_lies_in_its_range_as_often_as_promised() -> None:
     assert table["width_mean"].iloc[0] > 3 * table["width_mean"].iloc[-1]
 
 
+@pytest.mark.parametrize("zeros", [0.0, 0.1, 0.7])
+def test_range_of_few_users_keeps_its_promise(zeros: float) -> None:
+    rng = np.random.default_rng(3)
+
+    def spend(users: int) -> np.ndarray:
+        return np.where(rng.random(users) < zeros, 0.0, rng.lognormal(3, 1, users))
+
+    nobody, covered = np.zeros(1000), []
+    for _ in range(500):
+        low, high = ValueRange.fit(np.zeros(20), spend(20)).of(nobody)
+        later = spend(1000)
+        covered.append(((low <= later) & (later <= high)).mean())
+    assert 0.79 < np.mean(covered) < 0.86  # the standard error is .005
+
+
 def test_nobody_is_scored_by_a_model_that_learned_from_them(data: Path) -> None:
     world = synthetic.write(users=40)
     inputs = Inputs.of(world.paths, world.as_of)
