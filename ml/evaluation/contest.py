@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cli import console
 from ml import costs, packages, reuse
 from ml.configs import Config, with_changes
+from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.evaluation.calibration import Calibration, ValueRange, score_apart
 from ml.evaluation.judge import Court
 from ml.evaluation.metrics import roc_auc
@@ -214,7 +215,8 @@ class Contest:
 
     def _kept(self, make: Callable[[], Fit], *depends_on: object) -> Fit:
         said = [part.digest() if isinstance(part, Config) else part for part in depends_on]
-        key = hashlib.sha256(json.dumps([*said, _code()]).encode()).hexdigest()[:16]
+        words = checkpoint_hash(checkpoint_path(self.config.text.checkpoint))
+        key = hashlib.sha256(json.dumps([*said, words, _code()]).encode()).hexdigest()[:16]
         file = self.paths.ops.parent / "fits" / f"{key}.safetensors"
         if not file.exists():
             packages.save_tensors(file, make())

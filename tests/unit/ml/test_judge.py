@@ -22,6 +22,7 @@ from ml.evaluation.calibration import Calibration, ValueRange, coverage, score_a
 from ml.evaluation.contest import Arena, Contest, Result
 from ml.evaluation.judge import Court, gap_over_cuts, judge
 from ml.evaluation.recipes import RECIPES, Recipe
+from ml.evaluation.rivals import GradientTrees
 from ml.warehouse import Cut, Inputs
 from settings import ShopPaths, TrialPaths
 from tests.unit.ml import synthetic
@@ -142,6 +143,21 @@ def test_what_was_fitted_is_not_fitted_again(plant: Plant, monkeypatch: pytest.M
     assert _judge(shop, choosing_only=True) == first
     with pytest.raises(AssertionError, match="fitted again"):
         _judge(shop, with_changes(CONFIG, rivals={"trees": 10}))
+
+
+def test_what_another_text_checkpoint_said_is_fitted_anew(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, fitted = plant("words"), GradientTrees.fit
+    _judge(shop, choosing_only=True)
+    counted: list[object] = []
+    monkeypatch.setattr(GradientTrees, "fit", lambda *told: counted.append(told) or fitted(*told))
+    _judge(shop, choosing_only=True)
+    assert not counted
+    # Another BERT lies where the first did: in the setting nothing has changed.
+    monkeypatch.setattr("ml.evaluation.contest.checkpoint_hash", lambda _: "another")
+    _judge(shop, choosing_only=True)
+    assert counted
 
 
 @pytest.mark.parametrize(("lead", "expected"), [(0.0009, {}), (0.0011, {"rivals": {"rfm_c": 0.1}})])
