@@ -77,7 +77,7 @@ class HighValue:
     def probabilities(self, day: Day, embeddings: NDArray[np.float32] | None = None) -> Floats:
         """Return every user's score; BERT takes embeddings that were made already."""
         said = score(self.model, day, embeddings)
-        return np.round(said if self.calibration is None else self.calibration.of(said), 6)
+        return np.round(said if self.calibration is None else self.calibration.of(said), value.DIGITS)
 
     def contributions(self, day: Day, embeddings: NDArray[np.float32] | None = None) -> reasons.Contributions:
         """Return what moved each user's score; BERT takes embeddings that were made already."""

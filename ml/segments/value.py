@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 TIERS = ("high", "medium", "low")
+DIGITS = 6
+"""A score is served to so many decimals, and a border is one of those."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,14 @@ class Tiers:
     def freeze(cls, scores: Floats, high_share: float, medium_share: float) -> Tiers:
         """Set the borders so that the given shares of these users lie above them.
 
+        Equal users are in one tier. Where many share the score at a border, as those do who never bought,
+        all of them or none lie above it, whichever comes nearer to the share.
+
         >>> Tiers.freeze(np.arange(1.0, 11.0), 0.1, 0.3).of(np.array([10.0, 7.0, 1.0])).tolist()
         ['high', 'medium', 'low']
         """
-        high, medium = np.quantile(scores, [1 - high_share, 1 - high_share - medium_share], method="higher")
-        return cls(float(high), float(medium))
+        scores = np.round(scores, DIGITS)
+        return cls(_border(scores, high_share), _border(scores, high_share + medium_share))
 
     def of(self, scores: Floats) -> NDArray[np.object_]:
         """Return each user's tier."""
@@ -47,6 +52,15 @@ class Tiers:
         return np.minimum(np.abs(scores - self.high), np.abs(scores - self.medium))
 
 
+def _border(scores: Floats, share: float) -> float:
+    """Return the score from which on nearest to a share of the users lie; above all where that is nobody."""
+    border = float(np.quantile(scores, 1 - share, method="higher"))
+    above, equal = (scores > border).mean(), (scores == border).mean()
+    if equal * len(scores) > 1 and share - above < above + equal - share:
+        return float(np.min(scores[scores > border], initial=np.nextafter(scores.max(), np.inf)))
+    return border
+
+
 @dataclass(frozen=True)
 class ValueCurve:
     """Expected net revenue in the horizon by score: a rising step curve through later spend.
@@ -60,14 +74,18 @@ class ValueCurve:
 
     @classmethod
     def fit(cls, scores: Floats, net_revenue: Floats) -> ValueCurve:
-        """Fit a monotone curve (pool adjacent violators) through groups of about a fiftieth of the users."""
+        """Fit a monotone curve (pool adjacent violators) through groups of about a fiftieth of the users.
+
+        Users of one score are in one group, however many they are.
+        """
         from sklearn.isotonic import IsotonicRegression
 
-        order = np.argsort(scores, kind="stable")
-        groups = np.array_split(order, max(1, min(50, len(order) // 20)))
-        x = np.array([scores[group].mean() for group in groups])
-        y = np.array([net_revenue[group].mean() for group in groups])
-        fitted = IsotonicRegression().fit_transform(x, y)
+        scores = np.round(scores, DIGITS)
+        place = np.searchsorted(np.sort(scores), scores)
+        group = place * max(1, min(50, len(scores) // 20)) // len(scores)
+        _, group, users = np.unique(group, return_inverse=True, return_counts=True)
+        x, y = (np.bincount(group, one) / users for one in (scores, net_revenue))
+        fitted = IsotonicRegression().fit_transform(x, y, sample_weight=users)
         return cls(tuple(float(value) for value in x), tuple(float(value) for value in fitted))
 
     def of(self, scores: Floats) -> Floats:

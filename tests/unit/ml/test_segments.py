@@ -15,7 +15,7 @@ from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.segments import clusters, naming
 from ml.segments.behaviour import BehaviourSegments
-from ml.segments.value import Tiers, ValueCurve, deciles, percentiles
+from ml.segments.value import TIERS, Tiers, ValueCurve, deciles, percentiles
 
 CONFIG = ClusterConfig(smallest_k=2, largest_k=4, components=4, seeds=(11, 12, 13))
 
@@ -255,6 +255,31 @@ def test_tiers_put_a_score_on_the_border_above_it() -> None:
     assert tiers.of(scores).tolist() == ["high", "medium", "medium", "low"]
     assert tiers.runner_up(scores).tolist() == ["medium", "high", "low", "medium"]
     assert tiers.margin(scores)[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("never_bought", "high", "medium"),
+    [
+        (95, 5, 0),  # above them lie 5 of the 10 and the 40 asked for: nearer than all 100
+        (70, 10, 20),
+        (55, 10, 30),  # no border lies among them
+        (100, 0, 0),
+    ],
+)
+def test_many_equal_users_make_no_tier_of_everybody(never_bought: int, high: int, medium: int) -> None:
+    scores = np.concatenate([np.full(never_bought, 1 / 6), np.linspace(0.2, 0.9, 100 - never_bought)])
+    tiers = Tiers.freeze(scores, 0.1, 0.3)
+    placed = tiers.of(np.round(scores, 6)).tolist()  # as they are served
+    assert [placed.count(tier) for tier in TIERS] == [high, medium, 100 - high - medium]
+
+
+def test_equal_users_are_worth_what_they_spend_on_average() -> None:
+    rng = np.random.default_rng(0)
+    never_bought = rng.random(4000) < 0.7
+    scores = np.where(never_bought, 1 / 7, rng.uniform(0.2, 0.9, 4000))
+    spend = np.where(rng.random(4000) < 0.03, rng.lognormal(4, 1, 4000), 0.0) + 9 * ~never_bought
+    found = ValueCurve.fit(scores, spend).of(np.round(scores, 6)[never_bought])
+    assert found == pytest.approx(np.full(never_bought.sum(), spend[never_bought].mean()), abs=1e-4)
 
 
 def test_deciles_are_stable_when_everybody_ties() -> None:
