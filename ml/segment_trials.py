@@ -5,7 +5,7 @@ by each method. Half of them fit (encoder, scales, axes, centroids), the other h
 other way round. No label and no outcome after the cut has a part in a partition: the encoder learns from a
 horizon that had closed, refunds included, when the month began.
 
-    behaviour        latent classes of habits, with the k that they choose: the served scheme's way
+    behaviour        latent classes of what users still do, with the k that they choose: the served way
     embeddings       k-means on BERT's embeddings
     log_rfm          recency, orders and revenue, logged
     features         all features
@@ -39,9 +39,8 @@ from ml.encoder.text_controls import text_source
 from ml.encoder.tokens import Sequences
 from ml.evaluation.rivals import RFM, GradientTrees
 from ml.evaluation.segments import Ints, Later, Partition, intervals, place, stability
-from ml.segments import clusters, latent_classes
-from ml.segments.behaviour import TOLD_APART
-from ml.segments.habits import Habits
+from ml.segments import clusters, memory
+from ml.segments.behaviour import TOLD_APART, fit_classes
 from ml.warehouse import Cut, Inputs
 from settings import TrialPaths
 from warehouse import trials
@@ -161,10 +160,7 @@ class _Month:
         fold[random.permutation(len(self.cut))[: len(self.cut) // 2]] = True
         embedded = {inside: self._embeddings(np.flatnonzero(fold != inside)) for inside in (True, False)}
         long = np.diff(self.cut.sequences.offsets) >= TOLD_APART
-        some = self.cut.sequences.only(np.flatnonzero(~fold))
-        habits = Habits.fit(some, self.config.clusters.evidence)
-        _, tried = latent_classes.fit(habits, habits.of(some), self.config.clusters)
-        k = next(one.k for one in tried if one.is_chosen)
+        k = self._chosen(np.flatnonzero(~fold))
         for method, way in self._ways(embedded).items():
             started = time.process_time()
             row = self._row(method, k, way, fold, started)
@@ -172,6 +168,12 @@ class _Month:
                 told = np.mean([_persistence(way(side, k), fold != side, long) for side in (True, False)])
                 row = replace(row, persistence=float(told))
             yield row
+
+    def _chosen(self, learners: Ints) -> int:
+        """Return how many segments the served way makes of some users."""
+        some = self.cut.only(learners)
+        _, tried = fit_classes(some.sequences, self.config.clusters, some.features)
+        return next(one.k for one in tried if one.is_chosen)
 
     def _row(
         self,
@@ -258,13 +260,13 @@ class _Month:
         )
 
     def _classed(self, k: int) -> Partition:
-        """Return latent classes of habits, in the served way, but that nobody's memory starts anew."""
+        """Return latent classes of what users still do, in the served way."""
 
         def fit(rows: Ints) -> Callable[[Ints], Ints]:
-            habits = Habits.fit(self.cut.sequences.only(np.unique(rows)), self.config.clusters.evidence)
-            counts = np.vstack([habits.of(told) for told in self.told])
-            fitted, _ = latent_classes.fit(habits, counts[rows], self._of(k))
-            return lambda others: fitted.labels(counts[others])
+            some = self.cut.only(rows)
+            fitted, _ = fit_classes(some.sequences, self._of(k), some.features)
+            labels = np.concatenate([fitted.labels(memory.recalled(fitted, told)) for told in self.told])
+            return lambda others: labels[others]
 
         return fit
 

@@ -19,7 +19,7 @@ from ml import packages
 from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
 from ml.encoder.kept import Kept
-from ml.encoder.tokens import Told
+from ml.encoder.tokens import Sequences, Told
 from ml.reasons import TOP
 from ml.segments import identity, latent_classes, memory, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
@@ -186,6 +186,32 @@ class BehaviourSegments:
         )
 
 
+def fit_classes(
+    sequences: Sequences,
+    config: ClusterConfig,
+    features: pd.DataFrame,
+    in_force: Clusters | LatentClasses | None = None,
+) -> tuple[LatentClasses, list[Trial]]:
+    """Choose k and fit classes of users' habits, with the memory by which users are placed.
+
+    Parameters
+    ----------
+    features
+        (users, features): of the same users, by which classes are to be told apart.
+    in_force
+        What the classes go on from, where it is of their kind and still counts what users do.
+    """
+    known = in_force if isinstance(in_force, LatentClasses) else None
+    if known is not None and known.habits.cover(sequences, config.evidence):
+        habits = known.habits
+    else:
+        habits = Habits.fit(sequences, config.evidence)
+    counts = habits.of(sequences)
+    classes, trials = latent_classes.fit(habits, counts, config, known, features)
+    learners = sequences.only(latent_classes.drawn(counts, config))
+    return replace(classes, memory=memory.learned(classes, learners, config)), trials
+
+
 def _divide(
     cut: Cut,
     embeddings: NDArray[np.float32],
@@ -195,15 +221,7 @@ def _divide(
     if config.method == "embeddings":
         clusters, trials = fit(embeddings, config, cut.features)
         return clusters, trials, clusters.labels(embeddings)
-    known = in_force if isinstance(in_force, LatentClasses) else None
-    if known is not None and known.habits.cover(cut.sequences, config.evidence):
-        habits = known.habits
-    else:
-        habits = Habits.fit(cut.sequences, config.evidence)
-    counts = habits.of(cut.sequences)
-    classes, trials = latent_classes.fit(habits, counts, config, known, cut.features)
-    learners = cut.sequences.only(latent_classes.drawn(counts, config))
-    classes = replace(classes, memory=memory.learned(classes, learners, config))
+    classes, trials = fit_classes(cut.sequences, config, cut.features, in_force)
     return classes, trials, classes.labels(memory.recalled(classes, cut.sequences))
 
 

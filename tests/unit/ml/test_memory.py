@@ -8,18 +8,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ml.configs import ClusterConfig
+from ml.configs import ClusterConfig, Config
 from ml.encoder.tokens import Sequences
 from ml.packages import read_json, write_json
+from ml.segment_trials import _Month
 from ml.segments import latent_classes, memory
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.habits import Habits
 from ml.segments.latent_classes import LatentClasses, Memory
 from ml.segments.memory import EVEN, Visits
-from ml.warehouse import Day
+from ml.warehouse import Cut, Day
+from warehouse.horizon import Trial
 
 CONFIG = ClusterConfig(smallest_k=2, largest_k=2, seeds=(11, 12), false_breaks=0.02)
 USERS, VISITS, SINCE, TURNED = 300, 9, 4, 30
@@ -193,3 +196,32 @@ def test_a_user_who_forgot_is_scored_and_explained_by_the_newer_part_and_found_a
     assert not any(never[reason][user] for user in range(USERS) for reason in placed.reasons[user] if reason)
     again = made._placed(made.clusters, told)
     assert (again.code == placed.code).all() and (again.reasons == placed.reasons).all()
+
+
+def _month(told: Sequences, features: pd.DataFrame, config: ClusterConfig) -> _Month:
+    """Return a month of which nothing is known but what users did before it."""
+    day = date(2026, 3, 1)
+    cut = Cut(day, np.arange(len(told)).astype(object), told, features, None)
+    settings = Config(clusters=config)
+    return _Month(Trial(day, 30, day, day, "choose"), settings, cut, cut, pd.DataFrame(), Path())
+
+
+def test_segments_are_judged_by_what_users_still_do(
+    shop: tuple[LatentClasses, Sequences, np.ndarray],
+) -> None:
+    classes, told, way = shop
+    month = _month(told, pd.DataFrame({"order_count": way}), CONFIG)
+    everybody = np.arange(USERS)
+    judged = month._classed(2)(everybody)(np.arange(3 * USERS))
+    served = [classes.labels(memory.recalled(classes, part)) for part in (told, *told.halves())]
+    assert (judged == np.concatenate(served)).all()
+    assert (judged[:TURNED] != classes.labels(classes.habits.of(told))[:TURNED]).mean() > 0.3
+
+
+def test_as_many_segments_are_judged_as_can_be_told_apart() -> None:
+    """Who goes either way in turn lies between the others in the only feature there is."""
+    told = sequences(*[[0] * 9] * 100, *[[1] * 9] * 100, *[[0, 1] * 4] * 100)
+    features = pd.DataFrame({"order_count": np.repeat([0.0, 2.0, 1.0], 100)})
+    for least, k in ((0.1, 3), (0.3, 2)):
+        how = {"largest_k": 3, "stability_slack": 1.0, "min_difference": least}
+        assert _month(told, features, CONFIG.model_copy(update=how))._chosen(np.arange(300)) == k
