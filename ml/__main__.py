@@ -514,7 +514,7 @@ def _promote(arguments: argparse.Namespace) -> None:
     champion, reason = found[arguments.version], f"by hand: {arguments.reason}"
     withdrawn = promote.put_in_force(champion, reason)
     for one in withdrawn:
-        _note_withdrawal(arguments, one, champion, reason)
+        _note_withdrawal(arguments, one, champion)
     told = f"; withdrawn: version {', '.join(one.version for one in withdrawn)}" if withdrawn else ""
     console.print(
         f"{name} version {champion.version} is champion, in force from {champion.known_through} on{told}"
@@ -526,21 +526,24 @@ def _rollback(arguments: argparse.Namespace) -> None:
 
     reason = f"by hand: {arguments.reason}"
     withdrawn, serving = promote.roll_back(tracking.registered_name(arguments.shop, arguments.model), reason)
-    _note_withdrawal(arguments, withdrawn, serving, reason)
+    _note_withdrawal(arguments, withdrawn, serving)
     console.print(
         f"{withdrawn.name} version {withdrawn.version} is withdrawn; version {serving.version} serves again"
     )
 
 
-def _note_withdrawal(
-    arguments: argparse.Namespace, withdrawn: Version, serving: Version, reason: str
-) -> None:
+def _note_withdrawal(arguments: argparse.Namespace, withdrawn: Version, serving: Version) -> None:
     """Keep in ``ops`` that a version serves no more, and forget the copy that would where MLflow is gone."""
     import journal
     from ml import kept
+    from ml.words import Words
 
     paths = ShopPaths(arguments.shop)
     kept.forget(paths, withdrawn)
+    told = Words(
+        f"by hand: {arguments.reason}; version {serving.version} serves again",
+        f"人工：{arguments.reason}；重新启用版本 {serving.version}",
+    )
     record = {
         "recorded_at": journal.now(),
         "run_id": settings.run_id(),
@@ -549,7 +552,7 @@ def _note_withdrawal(
         "registered_model": arguments.model,
         "model_version": withdrawn.version,
         "decision": "withdrawn",
-        "decision_reason": f"{reason}; version {serving.version} serves again",
+        **told.as_record(),
     }
     journal.append(paths.ops / "model_run.jsonl", [record])
 

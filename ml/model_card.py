@@ -111,7 +111,7 @@ def segments(
     return Card(
         f"{material.paths.shop}.behaviour_segments of {material.as_of}",
         [
-            ("Verdict", decision.reason),
+            ("Verdict", decision.reason.en),
             ("Segments", table(["segment", "users", "share", "was", "what they are like"], sizes)),
             ("Intended use", SEGMENTS_USE),
             ("Data", data(material)),

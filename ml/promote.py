@@ -19,9 +19,10 @@ from ml import tracking
 from ml.configs import GateConfig, StabilityConfig
 from ml.costs import COST_ORDER
 from ml.evaluation.judge import Verdict
+from ml.words import Words
 
 if TYPE_CHECKING:
-    from ml.segments.stability import Stability
+    from ml.segments.stability import Agreement, Stability
 
 CHAMPION = "champion"
 """The name under which the champion in force is judged beside the new models."""
@@ -33,7 +34,7 @@ class Decision:
 
     choice: str
     is_promoted: bool
-    reason: str
+    reason: Words
     is_rehearsal: bool = False
     """Whether it leaves its window open for a decision."""
     gate: str | None = None
@@ -59,6 +60,11 @@ class Window:
     def __str__(self) -> str:
         return f"{self.opens_on} to {self.closes_on}"
 
+    @property
+    def zh(self) -> str:
+        """Return it in Chinese."""
+        return f"{self.opens_on} 至 {self.closes_on}"
+
     def as_tags(self) -> dict[str, object]:
         """Return it as tags of a version."""
         return {"window_opens_on": self.opens_on, "window_closes_on": self.closes_on}
@@ -77,11 +83,22 @@ def choose(verdict: Verdict) -> Decision:
         better = next((name for name in costlier if verdict.gap(name, choice).low > 0), None)
         if better is None:
             break
-        reasons.append(f"{better} beats {choice} by {verdict.gap(better, choice)} ROC-AUC")
-    reasons += [
-        f"{name} does not beat the cheaper {choice}: {verdict.gap(name, choice)} ROC-AUC" for name in costlier
-    ]
-    return Decision(choice, True, "; ".join(reasons) or f"{choice} is the only model")
+        lead = verdict.gap(better, choice)
+        reasons.append(
+            Words(f"{better} beats {choice} by {lead} ROC-AUC", f"{better} 优于 {choice}，ROC-AUC 高 {lead}")
+        )
+    reasons += [_no_better(name, choice, verdict) for name in costlier]
+    if not reasons:
+        reasons.append(Words(f"{choice} is the only model", f"只有 {choice} 一个模型"))
+    return Decision(choice, True, reasons[0].then(*reasons[1:]))
+
+
+def _no_better(name: str, choice: str, verdict: Verdict) -> Words:
+    gap = verdict.gap(name, choice)
+    return Words(
+        f"{name} does not beat the cheaper {choice}: {gap} ROC-AUC",
+        f"{name} 未优于成本更低的 {choice}：ROC-AUC 差 {gap}",
+    )
 
 
 def decide(
@@ -89,7 +106,7 @@ def decide(
     verdict: Verdict | None,
     champion_kind: str | None,
     gate: GateConfig,
-    rehearsal: str | None = None,
+    rehearsal: Words | None = None,
 ) -> Decision:
     """Decide whether the chosen model replaces the champion in force.
 
@@ -104,25 +121,33 @@ def decide(
         Why the days whose outcomes the verdict is on may not decide, as :func:`why_rehearsal` says.
     """
 
-    def decided(is_promoted: bool, why: str, is_rehearsal: bool = False) -> Decision:
-        return Decision(choice.choice, is_promoted, f"{choice.reason}; {why}", is_rehearsal)
+    def decided(is_promoted: bool, en: str, zh: str, is_rehearsal: bool = False) -> Decision:
+        return Decision(choice.choice, is_promoted, choice.reason.then(Words(en, zh)), is_rehearsal)
 
     if champion_kind is None:
-        return decided(True, "there was no champion")
+        return decided(True, "there was no champion", "此前没有在用模型")
     if verdict is None:
-        return decided(False, "nothing can be told, the champion stays", is_rehearsal=True)
+        return decided(False, "nothing can be told, the champion stays", "无法判断，沿用在用模型", True)
     if rehearsal is not None:
-        return decided(False, f"a rehearsal: {rehearsal}; the champion stays", is_rehearsal=True)
+        en, zh = f"a rehearsal: {rehearsal.en}", f"仅为演练：{rehearsal.zh}"
+        return decided(False, f"{en}; the champion stays", f"{zh}；沿用在用模型", True)
     gap = verdict.gap(choice.choice, CHAMPION)
     if gap.low > 0:
-        return decided(True, f"beats the champion ({champion_kind}) by {gap}")
+        return decided(
+            True,
+            f"beats the champion ({champion_kind}) by {gap}",
+            f"优于在用模型（{champion_kind}），高 {gap}",
+        )
     if gap.high - gap.low > 2 * gate.widest:
-        why = f"can't tell it from the champion ({champion_kind}): {gap} is wider than ±{gate.widest}"
-        return decided(False, f"{why}; the champion stays")
+        en = f"can't tell it from the champion ({champion_kind}): {gap} is wider than ±{gate.widest}"
+        zh = f"与在用模型（{champion_kind}）分不出高下：{gap} 比 ±{gate.widest} 更宽"
+        return decided(False, f"{en}; the champion stays", f"{zh}；沿用在用模型")
     is_cheaper = COST_ORDER.index(choice.choice) < COST_ORDER.index(champion_kind)
     if is_cheaper and gap.low > -gate.equal_loss:
-        return decided(True, f"as good as the champion ({champion_kind}, {gap}) and cheaper")
-    return decided(False, f"does not beat the champion ({champion_kind}): {gap}; the champion stays")
+        en = f"as good as the champion ({champion_kind}, {gap}) and cheaper"
+        return decided(True, en, f"与在用模型（{champion_kind}，{gap}）相当且成本更低")
+    en = f"does not beat the champion ({champion_kind}): {gap}; the champion stays"
+    return decided(False, en, f"未优于在用模型（{champion_kind}）：{gap}；沿用在用模型")
 
 
 def decide_segments(
@@ -140,37 +165,54 @@ def decide_segments(
     """
     choice, found = tracking.BEHAVIOUR, stability.agreement
     shaky = ", ".join(code for code, one in stability.bootstrap.items() if one < how.min_bootstrap_jaccard)
-    told = f"bootstrap Jaccard index {stability.inner:.2f}" + (f" (unstable: {shaky})" if shaky else "")
+    told = Words(
+        f"bootstrap Jaccard index {stability.inner:.2f}" + (f" (unstable: {shaky})" if shaky else ""),
+        f"自助法 Jaccard 指数 {stability.inner:.2f}" + (f"（不稳定：{shaky}）" if shaky else ""),
+    )
     if champion_known_through is None or found is None:
-        return Decision(choice, True, f"there were no segments; {told}", gate="first")
-
-    def decided(is_promoted: bool, word: str, why: str) -> Decision:
-        beside = (
-            f"{told}; beside those in force: adjusted Rand index {found.ari:.2f}, "
-            f"{found.moved_share:.0%} of the users in another segment, PSI {found.psi:.2f}, "
-            f"explains {found.fit} more of {found.later_users} later users"
+        return Decision(
+            choice, True, Words("there were no segments", "此前没有分群").then(told), gate="first"
         )
+
+    def decided(is_promoted: bool, word: str, en: str, zh: str) -> Decision:
+        told_beside = [told, _beside_those_in_force(found)]
         if stability.drift is not None and word != "drift":
-            beside += f"; {stability.drift}"
-        return Decision(choice, is_promoted, f"{why}; {beside}", gate=word)
+            told_beside.append(stability.drift.words)
+        return Decision(choice, is_promoted, Words(en, zh).then(*told_beside), gate=word)
 
     age = (known_through - champion_known_through).days
     if stability.inner < how.min_bootstrap_jaccard:
-        return decided(False, "unstable", "the new segments dissolve when users are drawn again: out")
+        en = "the new segments dissolve when users are drawn again: out"
+        return decided(False, "unstable", en, "重新抽取用户时新分群不再成形：不采用")
     if found.fit.low > how.fit_slack:
-        why = "drift: the segments in force describe later users worse than new ones would"
-        return decided(True, "drift", why)
+        en = "drift: the segments in force describe later users worse than new ones would"
+        return decided(True, "drift", en, "漂移：在用分群对后来用户的描述不如新分群")
     if stability.drift is not None and stability.drift.is_announced:
-        return decided(True, "drift", f"drift: {stability.drift}")
+        drift = stability.drift.words
+        return decided(True, "drift", f"drift: {drift.en}", f"漂移：{drift.zh}")
     if found.smallest_share < gate.empty_share:
-        why = f"a segment in force holds only {found.smallest_share:.1%} of the users"
-        return decided(True, "emptied", why)
+        en = f"a segment in force holds only {found.smallest_share:.1%} of the users"
+        return decided(True, "emptied", en, f"有在用分群仅占用户的 {found.smallest_share:.1%}")
     if found.ari < how.min_ari:
-        why = "the new segments tell another story, and those in force fit later users as well: they stay"
-        return decided(False, "disagrees", why)
+        en = "the new segments tell another story, and those in force fit later users as well: they stay"
+        return decided(
+            False, "disagrees", en, "新分群讲的是另一回事，而在用分群对后来用户同样贴合：沿用在用分群"
+        )
     if age < gate.refit_after_days:
-        return decided(False, "young", f"the segments in force are {age} days old and all alive; they stay")
-    return decided(True, "renewed", f"the segments in force are {age} days old, and the new ones agree")
+        en = f"the segments in force are {age} days old and all alive; they stay"
+        return decided(False, "young", en, f"在用分群仅 {age} 天且均有用户；沿用在用分群")
+    en = f"the segments in force are {age} days old, and the new ones agree"
+    return decided(True, "renewed", en, f"在用分群已 {age} 天，新分群与之一致")
+
+
+def _beside_those_in_force(found: Agreement) -> Words:
+    return Words(
+        f"beside those in force: adjusted Rand index {found.ari:.2f}, "
+        f"{found.moved_share:.0%} of the users in another segment, PSI {found.psi:.2f}, "
+        f"explains {found.fit} more of {found.later_users} later users",
+        f"与在用分群相比：调整兰德指数 {found.ari:.2f}，{found.moved_share:.0%} 的用户在另一分群，"
+        f"PSI {found.psi:.2f}，对 {found.later_users} 位后来用户多解释 {found.fit}",
+    )
 
 
 def promote(version: tracking.Version, reason: str) -> tracking.Version:
@@ -202,7 +244,7 @@ def last_window(name: str, as_of: date, besides: tracking.Version | None = None)
     return max(windows, key=lambda window: window.closes_on, default=None)
 
 
-def why_rehearsal(window: Window, last: Window | None, known_through: date) -> str | None:
+def why_rehearsal(window: Window, last: Window | None, known_through: date) -> Words | None:
     """Return why a window may not decide about a champion, None where it may.
 
     Parameters
@@ -215,15 +257,21 @@ def why_rehearsal(window: Window, last: Window | None, known_through: date) -> s
     Examples
     --------
     >>> window = Window(date(2026, 6, 1), date(2026, 6, 30))
-    >>> why_rehearsal(window, None, known_through=date(2026, 6, 1))
+    >>> str(why_rehearsal(window, None, known_through=date(2026, 6, 1)))
     'the champion knows days of its window 2026-06-01 to 2026-06-30, through 2026-06-01'
     >>> why_rehearsal(window, None, known_through=date(2026, 5, 31)) is None
     True
     """
     if last is not None and window.overlaps(last):
-        return f"its window {window} overlaps that of the last decision, {last}"
+        return Words(
+            f"its window {window} overlaps that of the last decision, {last}",
+            f"其评判期 {window.zh} 与上次决定的评判期 {last.zh} 重叠",
+        )
     if window.opens_on <= known_through:
-        return f"the champion knows days of its window {window}, through {known_through}"
+        return Words(
+            f"the champion knows days of its window {window}, through {known_through}",
+            f"在用模型已知其评判期 {window.zh} 中的日子，直至 {known_through}",
+        )
     return None
 
 

@@ -82,7 +82,7 @@ def _training_note(material: Material, verdict: Verdict, decision: Decision) -> 
     found = verdict.metrics[decision.choice]["roc_auc"]
     parts = [
         f"{decision.choice} {found}, {_result(decision.is_promoted)}",
-        decision.reason,
+        decision.reason.en,
         model_card.quality(verdict),
         model_card.data(material),
     ]

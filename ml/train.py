@@ -31,6 +31,7 @@ from ml.segments import drift, identity, naming, stability
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
 from ml.warehouse import Cut, Inputs
+from ml.words import Words
 from settings import ShopPaths
 
 Floats = NDArray[np.float64]
@@ -242,7 +243,7 @@ def _high_value(
     _tell_verdict(verdict, decision)
     parent.log_metrics(_metrics(verdict, decision.choice))
     parent.set_tags(
-        {"decision": decision.reason, "rows_digest": verdict.rows_digest, "choice": decision.choice}
+        {"decision": decision.reason.en, "rows_digest": verdict.rows_digest, "choice": decision.choice}
     )
     run_page.show_inputs(parent, material)
     run_page.show_training(parent, material, scores, verdict, decision)
@@ -251,7 +252,7 @@ def _high_value(
     return [decision]
 
 
-def _rehearsal(material: Material, champion: tracking.Version | None) -> str | None:
+def _rehearsal(material: Material, champion: tracking.Version | None) -> Words | None:
     """Return why the test cut must not decide about the champion, None where it may."""
     if champion is None:
         return None
@@ -302,8 +303,12 @@ def _choose(material: Material, verdict: Verdict) -> promote.Decision:
         return promote.choose(verdict)
     train, test = material.positives()
     need = material.config.gate.min_positives
-    why = f"too few users of high value ({train} to learn from, {test} to judge by, {need} needed of each)"
-    return promote.Decision("rfm_rank", True, f"{why}: the simple score rfm_rank serves")
+    why = Words(
+        f"too few users of high value ({train} to learn from, {test} to judge by, {need} needed of each): "
+        "the simple score rfm_rank serves",
+        f"高价值用户太少（可学习 {train} 位，可评判 {test} 位，各需 {need} 位）：采用简单评分 rfm_rank",
+    )
+    return promote.Decision("rfm_rank", True, why)
 
 
 def _log_one(
@@ -364,10 +369,11 @@ def _log_one(
             card = model_card.high_value(material, name, scores, verdict, decision, costs, again.reason)
             run_page.describe(run, version, card)
             version = _elect(version, decision)
-        told = decision.reason if is_choice else f"{decision.choice} was chosen"
+        chosen = Words(f"{decision.choice} was chosen", f"选用了 {decision.choice}")
+        told = decision.reason if is_choice else chosen
         is_promoted = is_choice and decision.is_promoted
-        run.set_tags({"decision": told, "is_promoted": is_promoted, "rows_digest": verdict.rows_digest})
-        run_page.show_model(run, name, verdict, told, is_promoted)
+        run.set_tags({"decision": told.en, "is_promoted": is_promoted, "rows_digest": verdict.rows_digest})
+        run_page.show_model(run, name, verdict, told.en, is_promoted)
         _judged(material, scores).save(paths, run.run_id)
     cost_told = _costs_beside_the_rival(name, verdict, costs)
     _remember(material, run, name, verdict.metrics[name], told, is_promoted, version, cost_told)
@@ -384,7 +390,7 @@ def _judged(material: Material, scores: Floats) -> Judged:
 def _elect(version: tracking.Version, decision: promote.Decision) -> tracking.Version:
     version.set_alias("challenger")
     if decision.is_promoted:
-        return promote.promote(version, decision.reason)
+        return promote.promote(version, decision.reason.en)
     promote.name_champion(version.name)
     return version if decision.is_rehearsal else promote.stay_behind(version)
 
@@ -454,7 +460,7 @@ def _behaviour(
         run_page.describe(run, version, card)
         version = _elect(version, decision)
         run.set_tags(
-            {"decision": decision.reason, "is_promoted": decision.is_promoted, "gate": decision.gate}
+            {"decision": decision.reason.en, "is_promoted": decision.is_promoted, "gate": decision.gate}
         )
         run_page.show_users(run, material)
         run_page.show_segments(run, embedded.vectors, placed.code, card, decision, config.training.seed)
@@ -487,16 +493,24 @@ def _beside(
     decision: promote.Decision, found: stability.Stability, chosen: Trial, config: ClusterConfig
 ) -> promote.Decision:
     """Add to a decision in words what did not decide it."""
-    told = [decision.reason]
+    told = []
     if found.behaviour_moved_share is not None:
-        share = f"{found.behaviour_moved_share:.0%} of the users"
-        told.append(f"{share} moved since the champion was trained, by what they did")
+        share = f"{found.behaviour_moved_share:.0%}"
+        told.append(
+            Words(
+                f"{share} of the users moved since the champion was trained, by what they did",
+                f"自在用分群训练以来，{share} 的用户因自身行为而迁移",
+            )
+        )
     if chosen.smallest < config.min_users:
         told.append(
-            f"no number of segments leaves each of them {config.min_users} users: "
-            f"the smallest has {chosen.smallest}"
+            Words(
+                f"no number of segments leaves each of them {config.min_users} users: "
+                f"the smallest has {chosen.smallest}",
+                f"无论分成几群都做不到每群 {config.min_users} 位用户：最小的只有 {chosen.smallest} 位",
+            )
         )
-    return replace(decision, reason="; ".join(told))
+    return replace(decision, reason=decision.reason.then(*told))
 
 
 def _segments_card(
@@ -543,7 +557,7 @@ def _remember_stability(
         "silhouette": trial.silhouette,
         "gate": decision.gate,
         "is_promoted": decision.is_promoted,
-        "decision_reason": decision.reason,
+        **decision.reason.as_record(),
     }
     rows = [
         {
@@ -655,7 +669,7 @@ def _remember(
     run: tracking.Run,
     model: str,
     metrics: Mapping[str, Any],
-    reason: str,
+    reason: Words,
     is_promoted: bool,
     version: tracking.Version | None,
     costs: Mapping[str, object] | None = None,
@@ -676,7 +690,7 @@ def _remember(
             name: vars(value) if isinstance(value, Interval) else value for name, value in metrics.items()
         },
         "decision": "promoted" if is_promoted else "registered" if version is not None else "compared",
-        "decision_reason": reason,
+        **reason.as_record(),
         "cpu_seconds": round(run.cpu_seconds, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         **(costs or {}),

@@ -69,6 +69,7 @@ JOURNALS: dict[str, dict[str, str]] = {
         "metrics": "VARCHAR",
         "decision": "VARCHAR",
         "decision_reason": "VARCHAR",
+        "decision_reason_zh": "VARCHAR",
         "cpu_seconds": "DOUBLE",
         "peak_memory_mb": "DOUBLE",
         "fit_cpu_seconds": "DOUBLE",

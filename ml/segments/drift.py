@@ -23,6 +23,7 @@ from ml.segments import latent_classes
 from ml.segments.habits import Habits
 from ml.segments.latent_classes import LatentClasses, likelihoods
 from ml.warehouse import Cut
+from ml.words import Words
 
 Floats = NDArray[np.float64]
 
@@ -48,10 +49,14 @@ class Drift:
         """Return whether more users changed than chance explains."""
         return self.more.low > 0
 
-    def __str__(self) -> str:
-        return (
+    @property
+    def words(self) -> Words:
+        """Return it for people."""
+        return Words(
             f"{self.share:.0%} of the {self.users:,} users seen in the last {WEEK_DAYS} days acted as others "
-            f"do, {self.usual:.0%} in the weeks before: {self.more} more"
+            f"do, {self.usual:.0%} in the weeks before: {self.more} more",
+            f"最近 {WEEK_DAYS} 天到访的 {self.users:,} 位用户中，{self.share:.0%} 的行为如同他人，"
+            f"此前各周为 {self.usual:.0%}：多 {self.more}",
         )
 
     def metrics(self) -> dict[str, float]:

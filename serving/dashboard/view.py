@@ -69,6 +69,15 @@ class View:
         """The column that names a segment in the reader's language."""
         return f"segment_name_{self.language}"
 
+    def reason(self, rows: pd.DataFrame) -> str:
+        """Return why the first of some rows was decided, in the reader's language where it is told in that.
+
+        What was decided by an earlier release is told in English only; '' where nothing is.
+        """
+        columns = [f"decision_reason_{self.language}", "decision_reason"]
+        told = rows.reindex(columns=columns).bfill(axis=1)[columns[0]].dropna()
+        return "" if told.empty else str(told.iloc[0])
+
     def schemes(self) -> list[str]:
         """Return the schemes, those that answer the broadest question first."""
         found = self.published.ask("select distinct scheme from bi.segment_profile_daily")["scheme"]

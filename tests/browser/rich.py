@@ -55,7 +55,8 @@ create or replace table bi.segment_stability as
 select 'run' as run_id, 'behaviour' as scheme, segment_code, 'Night owls' as segment_name_en,
     '夜间活跃' as segment_name_zh, 'kept' as event, 0.91 as jaccard,
     0.93 as bootstrap_jaccard, 0.04 as moved_share, 0.02 as psi, 'young' as gate,
-    'they hold, and still fit' as decision_reason, '2' as model_version,
+    'they hold, and still fit' as decision_reason, '分群稳定，且仍然贴合' as decision_reason_zh,
+    '2' as model_version,
     timestamp '2025-05-29 08:00' as recorded_at
 from codes;
 
@@ -84,7 +85,9 @@ where as_of_date = (select max(as_of_date) from codes);
 delete from ops.model_run;
 insert into ops.model_run by name
 select as_of_date, model, 'high_value' as registered_model, '3' as model_version, 'promoted' as decision,
-    'bert beats rfm_logistic by 0.031 (0.012 to 0.050)' as decision_reason, 2.5 as cpu_seconds_per_1000_users,
+    'bert beats rfm_logistic by 0.031 (0.012 to 0.050)' as decision_reason,
+    'bert 优于 rfm_logistic，高 0.031（0.012 至 0.050）' as decision_reason_zh,
+    2.5 as cpu_seconds_per_1000_users,
     'a1b2' as mlflow_run_id, now()::timestamp as recorded_at,
     '{"roc_auc": {"value": ' || auc || ', "low": ' || (auc - 0.03) || ', "high": ' || (auc + 0.03) || '}}'
         as metrics

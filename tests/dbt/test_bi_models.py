@@ -437,12 +437,16 @@ def test_what_a_training_said_of_its_segments_is_told_once_per_segment(chain):
         chain.execute("""
             insert into ops.segment_stability by name
             select 'm1' as run_id, 'behaviour' as scheme, code as segment_code, 'kept' as event,
-                0.8 as jaccard, 'renewed' as gate
+                0.8 as jaccard, 'renewed' as gate, 'they agree' as decision_reason,
+                '新旧一致' as decision_reason_zh
             from (values ('searchers'), ('newcomers')) as codes (code)
         """)
         assert chain.run("build", "--select", "segment_stability", day=DAY_2)
-        rows = chain.ask("select segment_name_en, jaccard, gate from bi.segment_stability order by 1")
-        assert rows == [("Newcomers", 0.8, "renewed"), ("Searchers", 0.8, "renewed")]
+        rows = chain.ask("""
+            select segment_name_en, jaccard, gate, decision_reason_zh from bi.segment_stability order by 1
+        """)
+        told = (0.8, "renewed", "新旧一致")
+        assert rows == [("Newcomers", *told), ("Searchers", *told)]
         chain.execute("insert into ops.segment_stability select * from ops.segment_stability")
         assert not chain.run("build", "--select", "segment_stability", day=DAY_2)
     finally:

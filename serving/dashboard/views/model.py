@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 RUNS = """
-    select as_of_date, model, registered_model, model_version, metrics, decision, decision_reason,
-        cpu_seconds, cpu_seconds_per_1000_users, mlflow_run_id, recorded_at
+    select as_of_date, model, registered_model, model_version, metrics, decision,
+        columns('^decision_reason'), cpu_seconds, cpu_seconds_per_1000_users, mlflow_run_id, recorded_at
     from ops.model_run
     order by recorded_at desc
 """
@@ -53,7 +53,7 @@ BACKTEST = """
 
 STABILITY = """
     select scheme, coalesce({name}, segment_code) as name, model_version, event, jaccard, bootstrap_jaccard,
-        moved_share, psi, gate, decision_reason, recorded_at
+        moved_share, psi, gate, columns('^decision_reason'), recorded_at
     from bi.segment_stability
     where recorded_at = (select max(recorded_at) from bi.segment_stability)
     order by scheme, segment_code
@@ -82,9 +82,7 @@ def render(view: View) -> None:
         shown = judged[(judged["day"] == day) & (judged["measure"] == measure)]
         told(view.say(f"metric_{measure}_means") + " " + view.say("intervals_told"))
         chart(_intervals(view, shown), "intervals")
-        reason = shown["decision_reason"].dropna()
-        if not reason.empty:
-            told(f"<b>{view.say('decision')}</b> {escape(reason.iloc[0])}")
+        _decided(view, shown)
         with st.expander(view.say("all_figures"), icon=":material/table:"):
             columns = {
                 "model": (view.say("model"), "text"),
@@ -176,9 +174,7 @@ def _stability(view: View) -> None:
         nothing(view, view.say("no_models"))
         return
     told(view.say("stability_told"))
-    reason = rows["decision_reason"].dropna()
-    if not reason.empty:
-        told(f"<b>{view.say('decision')}</b> {escape(reason.iloc[0])}")
+    _decided(view, rows)
     for column in ("scheme", "event", "gate"):
         rows[column] = view.called(column, rows[column])
     columns = {
@@ -191,6 +187,11 @@ def _stability(view: View) -> None:
         "gate": (view.say("gate"), "text"),
     }
     table(view, rows, "stability", columns)
+
+
+def _decided(view: View, rows: pd.DataFrame) -> None:
+    if reason := view.reason(rows):
+        told(f"<b>{view.say('decision')}</b> {escape(reason)}")
 
 
 def _realised(view: View) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
@@ -19,10 +20,19 @@ from ml.configs import GateConfig, StabilityConfig
 from ml.evaluation.judge import Interval, Verdict
 from ml.segments.drift import Drift
 from ml.segments.stability import Agreement, Stability
+from ml.words import Words
 from settings import ShopPaths
 from warehouse.horizon import HORIZONS_DAYS, MIN_HISTORY_DAYS, choose
 
 GATE = GateConfig()
+CHOSEN = Words("chosen", "选用")
+
+
+def _tell_the_same(words: Words) -> None:
+    """Both languages give the same figures; the Chinese is none of the English."""
+    figures, sentences = r"[+-]?\d[\d.,]*\d%?|\d%?", r"[a-z]+ [a-z]+"
+    assert sorted(re.findall(figures, words.en)) == sorted(re.findall(figures, words.zh))
+    assert not re.search(sentences, words.zh) and re.search(r"[\u4e00-\u9fff]", words.zh)
 
 
 def _verdict(gaps: dict[tuple[str, str], tuple[float, float, float]]) -> Verdict:
@@ -38,7 +48,8 @@ def test_costlier_model_that_is_only_as_good_does_not_serve() -> None:
     )
     chosen = promote.choose(verdict)
     assert chosen.choice == "lightgbm"
-    assert "bert does not beat the cheaper lightgbm: 0.004 [-0.001, 0.009] ROC-AUC" in chosen.reason
+    assert "bert does not beat the cheaper lightgbm: 0.004 [-0.001, 0.009] ROC-AUC" in chosen.reason.en
+    _tell_the_same(chosen.reason)
 
 
 def test_bert_serves_when_it_beats_the_best_rival() -> None:
@@ -65,7 +76,7 @@ def test_costlier_model_that_ties_a_cheaper_one_does_not_serve_because_it_beats_
     )
     chosen = promote.choose(verdict)
     assert chosen.choice == "lightgbm"
-    assert chosen.reason == (
+    assert chosen.reason.en == (
         "bert beats rfm_logistic by 0.006 [0.001, 0.011] ROC-AUC; "
         "bert does not beat the cheaper lightgbm: 0.002 [-0.003, 0.007] ROC-AUC"
     )
@@ -90,20 +101,21 @@ def test_challenger_must_beat_the_champion_or_be_as_good_and_cheaper(
     gap: tuple[float, float, float], kind: str, is_promoted: bool, why: str
 ) -> None:
     verdict = _verdict({("lightgbm", promote.CHAMPION): gap})
-    decision = promote.decide(promote.Decision("lightgbm", True, "chosen"), verdict, kind, GATE)
+    decision = promote.decide(promote.Decision("lightgbm", True, CHOSEN), verdict, kind, GATE)
     assert decision.is_promoted is is_promoted
-    assert why in decision.reason
+    assert why in decision.reason.en
+    _tell_the_same(decision.reason)
 
 
 def test_first_model_is_promoted_and_an_unjudged_one_never_replaces_a_champion() -> None:
-    choice = promote.Decision("rfm_rank", True, "too few")
+    choice = promote.Decision("rfm_rank", True, CHOSEN)
     assert promote.decide(choice, None, None, GATE).is_promoted
     assert not promote.decide(choice, None, "lightgbm", GATE).is_promoted
 
 
 def test_window_that_overlaps_the_last_decision_is_a_rehearsal() -> None:
     verdict = _verdict({("lightgbm", promote.CHAMPION): (0.05, 0.04, 0.06)})
-    choice = promote.Decision("lightgbm", True, "chosen")
+    choice = promote.Decision("lightgbm", True, CHOSEN)
     may = promote.Window(date(2026, 5, 2), date(2026, 5, 31))
     same_day, next_day = (
         promote.Window(first, first + timedelta(days=29)) for first in (date(2026, 5, 31), date(2026, 6, 1))
@@ -111,7 +123,8 @@ def test_window_that_overlaps_the_last_decision_is_a_rehearsal() -> None:
     why = [promote.why_rehearsal(window, may, known_through=may.closes_on) for window in (same_day, next_day)]
     rehearsal, decision = (promote.decide(choice, verdict, "bert", GATE, one) for one in why)
     assert (rehearsal.is_promoted, rehearsal.is_rehearsal) == (False, True)
-    assert "a rehearsal: its window 2026-05-31 to 2026-06-29 overlaps" in rehearsal.reason
+    assert "a rehearsal: its window 2026-05-31 to 2026-06-29 overlaps" in rehearsal.reason.en
+    _tell_the_same(rehearsal.reason)
     assert (decision.is_promoted, decision.is_rehearsal) == (True, False)
 
 
@@ -209,6 +222,7 @@ def test_older_version_promoted_by_hand_serves_and_what_knows_more_is_withdrawn(
     (record,) = journal.read(ShopPaths("shop").ops / "model_run.jsonl")
     assert (record["decision"], record["model_version"]) == ("withdrawn", "2")
     assert record["decision_reason"] == "by hand: 2 mislabels resellers; version 1 serves again"
+    assert record["decision_reason_zh"] == "人工：2 mislabels resellers；重新启用版本 1"
     # The newer one comes back the same way, and leaves the champion of the days before its own.
     assert cli.run(command._parser(), [*words, "--version", "2"]) == cli.DONE
     in_force = [promote.in_force("shop.high_value", date(2026, 5, day)) for day in (10, 20)]
@@ -261,8 +275,9 @@ def test_gate_of_segments_asks_two_questions(changes: dict[str, object], age: in
     made = date(2026, 6, 1)
     told = promote.decide_segments(made, made + timedelta(days=age), _stability(**changes), GATE, HOW)
     assert (told.gate, told.is_promoted) == (gate, gate in ("renewed", "emptied", "drift"))
-    assert "adjusted Rand index" in told.reason
-    assert ("18% of the 400 users" in told.reason) is ("drift" in changes)
+    assert "adjusted Rand index" in told.reason.en
+    assert ("18% of the 400 users" in told.reason.en) is ("drift" in changes)
+    _tell_the_same(told.reason)
 
 
 def test_first_segments_serve_and_name_what_is_unstable() -> None:
@@ -270,7 +285,8 @@ def test_first_segments_serve_and_name_what_is_unstable() -> None:
         None, date(2026, 6, 1), Stability({"newcomers": 0.3}, 0.3, None), GATE, HOW
     )
     assert (told.gate, told.is_promoted) == ("first", True)
-    assert "unstable: newcomers" in told.reason
+    assert "unstable: newcomers" in told.reason.en
+    _tell_the_same(told.reason)
 
 
 def test_package_refuses_a_changed_byte_a_missing_and_an_added_file(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, promo
 
 @pytest.mark.deep
 def test_one_closed_window_decides_once(months: dict[int, promote.Decision]) -> None:
-    assert months[0].is_promoted and months[0].reason.endswith("there was no champion")
+    assert months[0].is_promoted and months[0].reason.en.endswith("there was no champion")
     assert months[10].is_rehearsal and not months[10].is_promoted
-    assert not months[30].is_rehearsal and "champion (" in months[30].reason
+    assert not months[30].is_rehearsal and "champion (" in months[30].reason.en
 
 
 @pytest.mark.deep

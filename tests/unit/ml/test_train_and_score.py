@@ -30,6 +30,7 @@ from ml.segments.behaviour import BehaviourSegments
 from ml.segments.clusters import Trial
 from ml.train import Material, _beside, _fit_bert, _fit_rivals, _judge, _moved_by_behaviour, train
 from ml.warehouse import Inputs
+from ml.words import Words
 from tests.unit.ml import synthetic
 from tests.unit.ml.conftest import QUICK, fresh_tracking
 
@@ -427,6 +428,7 @@ def test_every_training_notes_whether_its_segments_hold_and_agree(trained: synth
         ("first", True, None)
     }
     assert {(row["gate"], row["ari_vs_champion"], row["jaccard"]) for row in again} == {("young", 1.0, 1.0)}
+    assert {row["decision_reason_zh"].partition("；")[0] for row in first} == {"此前没有分群"}
     assert min(row["bootstrap_jaccard"] for row in rows) > 0.5
     assert {row["behaviour_moved_share"] for row in rows} == {None}  # no day lies between the trainings
     metrics = tracking.client().get_run(again[0]["run_id"]).data.metrics
@@ -466,12 +468,14 @@ def test_champion_that_places_two_days_tells_who_moved_by_behaviour(trained: syn
 
 
 def test_decision_tells_who_moved_by_behaviour_and_what_no_k_avoids() -> None:
-    decision = promote.Decision("behaviour_segments", True, "renewed")
+    decision = promote.Decision("behaviour_segments", True, Words("renewed", "已更新"))
     found = stability.Stability({}, 0.9, None, behaviour_moved_share=0.125)
     told = _beside(decision, found, Trial(2, 0.9, 3, 0.1), QUICK.clusters)
-    assert told.reason == (
+    assert told.reason == Words(
         "renewed; 12% of the users moved since the champion was trained, by what they did; "
-        "no number of segments leaves each of them 10 users: the smallest has 3"
+        "no number of segments leaves each of them 10 users: the smallest has 3",
+        "已更新；自在用分群训练以来，12% 的用户因自身行为而迁移；"
+        "无论分成几群都做不到每群 10 位用户：最小的只有 3 位",
     )
     quiet = _beside(decision, stability.Stability({}, 0.9, None), Trial(2, 0.9, 10, 0.1), QUICK.clusters)
     assert quiet == decision
@@ -534,7 +538,7 @@ def test_too_few_positives_serve_the_simple_score(data: Path) -> None:
     world = synthetic.write(users=120)
     decisions = train(world.paths, world.as_of, QUICK)
     assert decisions[0].choice == "rfm_rank"
-    assert decisions[0].reason.startswith("too few users of high value")
+    assert decisions[0].reason.en.startswith("too few users of high value")
     done = score(world.paths, world.as_of)
     assert done.rows["user_scores"] == 120
     with duckdb.connect(str(world.paths.warehouse), read_only=True) as connection:

@@ -49,6 +49,7 @@ recall_trainings as (
         trainings.gate,
         trainings.is_promoted,
         trainings.decision_reason,
+        trainings.decision_reason_zh,
         trainings.recorded_at
     from {{ source('ops', 'segment_stability') }} as trainings
     left join find_renames

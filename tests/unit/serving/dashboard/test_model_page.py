@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import duckdb
+import pandas as pd
 
+from serving.dashboard.view import View
 from serving.dashboard.views import model
 
 
@@ -39,3 +41,21 @@ def test_scores_are_told_beside_what_came_of_all_and_of_the_best_tenth() -> None
     assert rows.iloc[1].isna().all()
     assert rows.iloc[2].fillna(-1).tolist() == [0.3, round(20 / 99, 6), -1, -1]
     assert len(rows) == 3  # whoever was contacted counts, and nobody twice
+
+
+def test_decisions_are_told_in_the_language_of_the_reader_where_they_are_told_in_it() -> None:
+    """Also of a version that an earlier release published, in English alone."""
+    told = {"decision_reason": ["they hold", "the first"], "decision_reason_zh": ["分群稳定", None]}
+    english, chinese = (View(None, language, "") for language in ("en", "zh"))
+    both = pd.DataFrame(told)
+    assert (english.reason(both), chinese.reason(both)) == ("they hold", "分群稳定")
+    for old in (both[1:], both[["decision_reason"]][1:]):
+        assert english.reason(old) == chinese.reason(old) == "the first"
+    assert chinese.reason(both[:0]) == ""
+    columns = ["as_of_date", "model", "registered_model", "model_version", "metrics", "decision"]
+    columns += ["decision_reason", "cpu_seconds", "cpu_seconds_per_1000_users", "mlflow_run_id"]
+    columns += ["recorded_at"]
+    with duckdb.connect() as connection:
+        names = ", ".join(f"{name} varchar" for name in columns)
+        connection.execute(f"create schema ops; create table ops.model_run ({names})")
+        assert connection.execute(model.RUNS).df().columns.tolist() == columns
