@@ -260,7 +260,7 @@ FORMS = (*WRITERS, "postgres")
 
 
 def _keys() -> dict[str, tuple[str, ...]]:
-    return {groups.TABLE: groups.KEY} | {table.name: table.key for table in BI_TABLES}
+    return groups.TABLES | {table.name: table.key for table in BI_TABLES}
 
 
 def note(

@@ -1,8 +1,9 @@
 """What may leave the company: segments by week, so coarse that no release, and no two, betray a few people.
 
-Each version carries ``groups.duckdb`` with one table, ``bi.segment_weekly``, and no user; it is what
-``python -m serving export --groups`` writes. Of each week the first published snapshot is released, once, and
-never changed (``history/groups/<monday>.parquet``):
+Each version carries ``groups.duckdb`` with two tables and no user; it is what ``python -m serving export
+--groups`` writes. ``bi.segment_meaning`` words the segments that are told anywhere by the vocabulary alone,
+so that no member has a part in it. ``bi.segment_weekly`` tells their size: of each week the first published
+snapshot is released, once, and never changed (``history/groups/<monday>.parquet``):
 
 - Told are the rows of ``bi.segment_profile_daily``, in which a segment of under :data:`LEAST` users is folded
   into ``_other``, so that a scheme adds up to all users, as far as rounding goes.
@@ -25,10 +26,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from serving import facts
 from serving.versions import sync_folder
-from settings import ShopPaths
+from settings import ROOT, ShopPaths
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,7 +38,12 @@ if TYPE_CHECKING:
 LEAST = 10
 """Users in a group that may be told (law 11)."""
 DATABASE = "groups.duckdb"
-TABLE, KEY = "segment_weekly", ("week", "scheme", "segment_code")
+TABLES = {
+    "segment_meaning": ("scheme", "segment_code"),
+    "segment_weekly": ("week", "scheme", "segment_code"),
+}
+"""With their keys."""
+VOCABULARY = ROOT / "dbt_project" / "seeds" / "segment_names.csv"
 OTHER = "_other"
 KEPT_WEEKS = 104
 
@@ -58,6 +65,8 @@ SCHEMA = pa.schema(
 INSIDE = ("shown_as_of", "shown_codes")
 
 DESCRIPTIONS = {
+    "description_en": "What the segment means, whoever is in it.",
+    "description_zh": "The same in Chinese.",
     "week": "Monday of the week.",
     "as_of_date": "The first snapshot that was published of that week.",
     "scheme": "Question that the segments answer.",
@@ -134,12 +143,24 @@ def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, fold
     path = str(folder / DATABASE).replace("'", "''")
     connection.execute(f"attach '{path}' as groups (storage_version 'v1.0.0')")
     connection.register("released", rows)
-    connection.execute("create schema groups.bi")
-    connection.execute(f"create table groups.bi.{TABLE} as from released order by {', '.join(KEY)}")
-    connection.unregister("released")
-    for name, told in DESCRIPTIONS.items():
-        said = told.replace("'", "''")
-        connection.execute(f"comment on column groups.bi.{TABLE}.{name} is '{said}'")
+    connection.register("vocabulary", csv.read_csv(VOCABULARY))
+    connection.execute(
+        """
+        create schema groups.bi;
+        create table groups.bi.segment_weekly as
+        from released order by week, scheme, segment_code;
+        create table groups.bi.segment_meaning as
+        select scheme, segment_code, description_en, description_zh
+        from vocabulary semi join released using (scheme, segment_code)
+        order by scheme, segment_code;
+        """
+    )
+    connection.unregister("released").unregister("vocabulary")
+    for table, column in connection.execute(
+        "select table_name, column_name from duckdb_columns() where database_name = 'groups'"
+    ).fetchall():
+        said = DESCRIPTIONS[column].replace("'", "''")
+        connection.execute(f"comment on column groups.bi.{table}.{column} is '{said}'")
     connection.execute("detach groups")
 
 

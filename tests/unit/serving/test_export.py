@@ -134,16 +134,22 @@ def test_what_leaves_the_company_is_coarse_and_knows_no_user(working: Warehouse,
     crowd(working, "lifecycle", {"loyal": 43, "purchased": 4, "aware": 301})
     publish(working.paths, DAY)
     export(working.paths, "csv", out=tmp_path / "out", is_for_others=True)
-    (file,) = (tmp_path / "out").iterdir()
+    meaning, file = sorted((tmp_path / "out").iterdir())
+    with meaning.open(encoding="utf-8-sig", newline="") as opened:
+        means = {row["segment_code"]: row["description_zh"] for row in csv.DictReader(opened)}
+    assert means.keys() == {"champions", "not_bought", "loyal", "aware"}
+    assert means["loyal"] == "至少下过三单"
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert file.name == "segment_weekly.csv"
     told = {row["segment_code"]: row["users"] for row in rows}
     assert told == {"champions": "45", "not_bought": "300", "loyal": "45", "aware": "300"}
     assert {row["week"] for row in rows} == {"2026-02-23"} and "user_key" not in rows[0]
-    (noted,) = journal.read(working.paths.ops / "export_log.jsonl")
+    _, noted = journal.read(working.paths.ops / "export_log.jsonl")
     assert (noted["table"], noted["row_count"], noted["has_user_keys"]) == ("segment_weekly", 4, False)
-    with pytest.raises(UsageError, match=r"no table bi.user_segment_daily: choose of segment_weekly"):
+    with pytest.raises(
+        UsageError, match=r"no table bi.user_segment_daily: choose of segment_meaning, segment_weekly"
+    ):
         export(working.paths, "csv", ["user_segment_daily"], tmp_path / "out", is_for_others=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -61,11 +62,11 @@ class Releases:
         self.weeks.append(placed)
         return day
 
-    def released(self) -> list[dict[str, Any]]:
+    def released(self, table: str = "segment_weekly") -> list[dict[str, Any]]:
         groups.write_database(self.connection, self.paths, self.paths.root)
         with duckdb.connect(str(self.paths.root / groups.DATABASE), read_only=True) as connection:
-            rows = connection.execute("select * from bi.segment_weekly order by all").fetchall()
-            columns = [name for name, *_ in connection.execute("describe bi.segment_weekly").fetchall()]
+            rows = connection.execute(f"select * from bi.{table} order by all").fetchall()
+            columns = [name for name, *_ in connection.execute(f"describe bi.{table}").fetchall()]
         (self.paths.root / groups.DATABASE).unlink()
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -154,6 +155,20 @@ def test_week_is_released_once_and_never_a_past_one(releases: Releases) -> None:
     assert releases.users("loyal") == [60]
     releases.publish({"rfm": crowd(loyal=90)}, MONDAY + timedelta(days=7))
     assert releases.users("loyal") == [60, 90]
+
+
+def test_segments_are_explained_by_the_vocabulary_and_only_where_they_are_told(releases: Releases) -> None:
+    """Whoever reads that a segment exists knows no more than its figures say; a folded one has no row."""
+    releases.publish({"rfm": crowd(champions=60, not_bought=90, new_small_buyers=4), "value": crowd(high=5)})
+    with groups.VOCABULARY.open(encoding="utf-8", newline="") as file:
+        words = {(row["scheme"], row["segment_code"]): row for row in csv.DictReader(file)}
+    told = releases.released("segment_meaning")
+    assert [row["segment_code"] for row in told] == ["not_bought"]  # the others are told together
+    for row in told:
+        assert row.items() <= words[row["scheme"], row["segment_code"]].items()
+    # Other members, the same words: what is told of ten more is a figure, never a description.
+    releases.publish({"rfm": crowd(champions=70, not_bought=110, new_small_buyers=4)})
+    assert releases.released("segment_meaning") == told
 
 
 def test_significant_digits_keep_the_sign() -> None:
