@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from serving.groups import LEAST, OTHER
@@ -25,8 +26,30 @@ PLACED = """(
 """Where each user stands, small segments folded as in their profiles."""
 
 
+NOWHERE = ("NEW", "ABSENT", "IDENTIFIED", "ERASED")
+"""Ends of users whom only one of two days knows, under that key at least."""
+NEVER_ORDERED = ("not_bought", "aware", "interested")
+"""Segments of those who have never ordered: how many these are is told by every scheme of rules."""
+
+
+EVERY_SIDE = ("never ordered", "ordered", "both", "elsewhere")
+
+
+def side_of(code: str) -> str:
+    """Return on which side of what every scheme of rules tells a segment is, as ``fold_small.sql`` does.
+
+    >>> [side_of(code) for code in ("aware", "loyal", "_other", "NEW")]
+    ['never ordered', 'ordered', 'both', 'elsewhere']
+    """
+    if code in NEVER_ORDERED:
+        return "never ordered"
+    return "both" if code == OTHER else "elsewhere" if code in NOWHERE else "ordered"
+
+
 def few(sizes: pd.Series, k: int = LEAST) -> pd.Series:
     """Return which groups to tell together: those of fewer than k users, with the next smallest if need be.
+
+    Among those who have never ordered and among those who have, unless all of a side are few.
 
     Examples
     --------
@@ -35,8 +58,14 @@ def few(sizes: pd.Series, k: int = LEAST) -> pd.Series:
     [False, True, True]
     >>> few(pandas.Series({"a": 100, "b": 20, "c": 5, "d": 5})).tolist()
     [False, False, True, True]
+    >>> few(pandas.Series({"loyal": 100, "purchased": 50, "aware": 20, "interested": 5})).tolist()
+    [False, False, True, True]
     """
-    chosen = (sizes < k) | (sizes.index == OTHER)
+    chosen = sizes < k
+    for _, of_side in sizes.groupby(side_of):
+        large = of_side[of_side >= k]
+        if 0 < of_side[of_side < k].sum() < k and not large.empty:
+            chosen[large.idxmin()] = True
     if chosen.any() and not chosen.all() and sizes[chosen].sum() < k:
         chosen[sizes[~chosen].idxmin()] = True
     return chosen
@@ -47,9 +76,10 @@ def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
 
     Segments that fewer than k users left or reached are ``_other`` first. Then, as in ``hide_moves.sql``, a
     small flow from a to b is hidden with another from a, to some c, with another to b, from some d, and with
-    that from d to c: users of the second and third may as well be of the first and fourth. What left a
-    segment goes to ``_other``, so that users add up to those who were in it; of fewer than k users in all
-    nothing is told.
+    that from d to c: users of the second and third may as well be of the first and fourth. That holds
+    whatever another scheme tells if b and c, or a and d, are on one side of :func:`side_of`; where neither
+    can be, all flows of those who have never ordered are hidden. What left a segment goes to ``_other``, so
+    that users add up to those who were in it; of fewer than k users in all nothing is told.
 
     Parameters
     ----------
@@ -73,15 +103,30 @@ def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
 def _hidden(users: dict[Flow, int], k: int) -> set[Flow]:
     hidden = {flow for flow in users if users[flow] < k or flow[1] == OTHER}
 
+    def ranked(flows: list[Flow], end: int, sides: Collection[str]) -> list[Flow]:
+        """Put first what betrays least across the border, then what is hidden already; last who stays."""
+
+        def worth(flow: Flow) -> tuple[object, ...]:
+            side = side_of(flow[end])
+            crosses = (users[flow] < k, side not in sides, side == "elsewhere")
+            return (*crosses, flow not in hidden, flow[0] == flow[1], users[flow], flow)
+
+        return sorted(flows, key=worth)
+
     def enough(flows: list[Flow]) -> list[Flow]:
-        """Choose what hides most already, and who stays last; all, where each is small."""
-        large = [flow for flow in flows if users[flow] >= k]
-        by_worth = {flow: (flow not in hidden, flow[0] == flow[1], users[flow], flow) for flow in large}
-        return [min(large, key=by_worth.__getitem__)] if large else flows
+        """Return the first; all, where each is small."""
+        return flows[:1] if flows and users[flows[0]] >= k else flows
 
     for small in sorted((flow for flow in users if users[flow] < k), key=lambda flow: (users[flow], flow)):
-        beside = enough([flow for flow in users if flow[0] == small[0] and flow != small])
-        above = enough([flow for flow in users if flow[1] == small[1] and flow != small])
-        crossed = {(start, end) for start, _ in above for _, end in beside} & users.keys()
-        hidden |= {*beside, *above, *crossed}
+        start, end = map(side_of, small)
+        row = [flow for flow in users if flow[0] == small[0] and flow != small]
+        column = [flow for flow in users if flow[1] == small[1] and flow != small]
+        from_one_side = ranked(column, 0, {start})
+        is_safe = bool(from_one_side) and side_of(from_one_side[0][0]) == start
+        for beside in enough(ranked(row, 1, EVERY_SIDE if is_safe else {end})):
+            is_on_one_side = side_of(beside[1]) == end
+            above = enough(ranked(column, 0, EVERY_SIDE) if is_on_one_side else from_one_side)
+            hidden |= {beside, *above, *({(flow[0], beside[1]) for flow in above} & users.keys())}
+            if above and not (is_safe or is_on_one_side):
+                hidden |= {flow for flow in users if start == "both" or "never ordered" in map(side_of, flow)}
     return hidden

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import linprog
 
+from serving.dashboard import folds
 from settings import ShopPaths
 from warehouse import dbt
 
@@ -266,6 +267,27 @@ def test_no_small_move_nor_segment_is_betrayed_by_the_other_scheme(hide: Ask, se
     for view, scheme in enumerate((RFM, LIFECYCLE)):
         moves = seen_in(drawn, view).assign(scheme=scheme.name)
         attacked.know(scheme, moves, hide(moves), view)
+        views[view] = moves
+    for view, moves in views.items():
+        segments = {(code,): users for code, users in moves.groupby("from_code")["users"].sum().items()}
+        assert attacked.betrayed(sizes(moves) | segments, view) == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_small_move_between_any_two_days_is_betrayed_by_the_other_scheme(seed: int) -> None:
+    """Of days that bi.segment_migration does not pair, the dashboard counts and folds by itself."""
+    drawn = draw_in_two_schemes(seed)
+    starts, ends = [("NEW", "NEW"), *JOINT], [*JOINT, ("ABSENT", "ABSENT")]
+    places = [(start, end, "none") for start in starts for end in ends if cause_of(start, end)]
+    attacked, views = Attack(places), {}
+    for view, scheme in enumerate((RFM, LIFECYCLE)):
+        moves = seen_in(drawn.assign(cause="none"), view)
+        placed = moves.copy()
+        for end in ("from_code", "to_code"):
+            known = {*profile(moves, end, scheme), *NOWHERE}
+            placed[end] = placed[end].where(placed[end].isin(known), "_other")
+        rows = folds.fold(placed.groupby(["from_code", "to_code"], as_index=False)["users"].sum())
+        attacked.know(scheme, moves, rows.assign(cause="none"), view)
         views[view] = moves
     for view, moves in views.items():
         segments = {(code,): users for code, users in moves.groupby("from_code")["users"].sum().items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from serving.dashboard import looks
-from serving.dashboard.folds import PLACED, fold
+from serving.dashboard.folds import NOWHERE, PLACED, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-NEW, ABSENT, IDENTIFIED, ERASED = "NEW", "ABSENT", "IDENTIFIED", "ERASED"
-NOWHERE = (NEW, ABSENT, IDENTIFIED, ERASED)
-"""Ends of users whom only one of the two days knows, under that key at least."""
+NEW, ABSENT, *_ = NOWHERE
 
 MOVED = f"""
     select

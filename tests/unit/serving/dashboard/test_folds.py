@@ -10,13 +10,15 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from serving.dashboard.folds import fold
+from serving.dashboard.folds import NEVER_ORDERED, fold
 from serving.dashboard.views import flows, segment
 from serving.groups import LEAST, OTHER
+from settings import ROOT
 
 
 def moves(*rows: tuple[str, str, int]) -> pd.DataFrame:
@@ -68,6 +70,24 @@ def test_what_is_told_together_anyway_takes_the_small_ones_in() -> None:
     shown = as_dict(fold(moves(("a", "a", 90), ("a", "b", 3), ("a", OTHER, 40), ("b", "b", 50))))
     # a → b hides b → b, the other flow to b; a → _other is told with a → b, in one row.
     assert shown == {("a", "a"): 90, ("a", OTHER): 3 + 40, ("b", OTHER): 50}
+
+
+def test_pages_and_tables_fold_along_the_same_border() -> None:
+    project = yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert tuple(project["vars"]["never_ordered"]) == NEVER_ORDERED
+    assert project["vars"]["smallest_group"] == LEAST
+
+
+def test_a_small_flow_is_hidden_with_others_on_its_side_of_what_every_scheme_tells() -> None:
+    # loyal → purchased is small; as large as loyal → aware is loyal → loyal, which another scheme can't tell.
+    told = moves(
+        *(("loyal", "purchased", 3), ("loyal", "aware", 20), ("loyal", "loyal", 90), ("aware", "aware", 50)),
+        *(("aware", "purchased", 30), ("purchased", "aware", 15), ("purchased", "purchased", 70)),
+    )
+    shown = as_dict(fold(told))
+    assert ("loyal", "aware") not in shown and shown["loyal", "loyal"] == 90
+    assert shown["aware", "purchased"] == 30  # who left purchased is on the side of who left loyal
+    assert ("purchased", "purchased") not in shown
 
 
 def test_nobody_is_said_to_have_stayed_or_moved_of_whom_that_is_not_known() -> None:
