@@ -81,6 +81,20 @@ def files(paths: ShopPaths, table: str, wanted: list[date]) -> list[str]:
     return [str(path) for path in candidates if path.exists()]
 
 
+def files_then(paths: ShopPaths, table: str, day: date, version: str) -> list[str]:
+    """Return a table's file of a day as it was told when a version was published, whoever restated it since.
+
+    Versions are named by when they were begun; '' is before all.
+    """
+    since = sorted(
+        found
+        for found in (paths.history / "restated" / day.isoformat()).glob("[0-9]*")
+        if found.name > version
+    )
+    path = [*since, folder(paths, day)][0] / f"{table}.parquet"
+    return [str(path)] if path.exists() else []
+
+
 def keep(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, database: str, as_of: date) -> None:
     """Write a day's facts, all tables in one commit, unless that day has been published before."""
     final = folder(paths, as_of)

@@ -11,8 +11,9 @@ snapshot is released, once, and never changed (``history/groups/<monday>.parquet
 - A cell whose members are others than at the release that it still shows, by 1 to :data:`LEAST` − 1 users in
   all (come and gone), shows that release again. So a new figure never comes from a handful of people.
 
-The last rule needs to know which members a shown figure is about: the columns ``shown_as_of`` and
-``shown_codes`` of the history say so, and stay inside.
+The last rule needs to know which members a shown figure is about: the columns ``shown_as_of``,
+``shown_version`` (the day may have been restated since) and ``shown_codes`` of the history say so, and stay
+inside.
 """
 
 from __future__ import annotations
@@ -59,10 +60,11 @@ SCHEMA = pa.schema(
         ("net_revenue_amount", pa.int64()),
         ("is_folded", pa.bool_()),
         ("shown_as_of", pa.date32()),
+        ("shown_version", pa.string()),
         ("shown_codes", pa.list_(pa.string())),
     ]
 )
-INSIDE = ("shown_as_of", "shown_codes")
+INSIDE = ("shown_as_of", "shown_version", "shown_codes")
 
 DESCRIPTIONS = {
     "description_en": "What the segment means, whoever is in it.",
@@ -113,8 +115,15 @@ def significant(amount: Decimal, digits: int = 3) -> int:
     return round(round(amount, min(place, 0)))
 
 
-def release(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> Path | None:
+def release(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date, version: str
+) -> Path | None:
     """Release a snapshot's week from ``published``, unless that week, or a later one, was released before.
+
+    Parameters
+    ----------
+    version
+        The one that is being published.
 
     Returns
     -------
@@ -128,7 +137,7 @@ def release(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date
     shown = {(row["scheme"], row["segment_code"]): row for row in _rows(before)}
     rows = []
     for cell in _cells(connection, as_of):
-        row = _told(cell, week, as_of)
+        row = _told(cell, week, as_of, version)
         last = shown.get((cell.scheme, cell.code))
         if last is not None and 0 < _others(connection, paths, cell, as_of, last) < LEAST:
             kept = ("users", "net_revenue_amount", "is_folded", *INSIDE)
@@ -164,7 +173,7 @@ def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, fold
     connection.execute("detach groups")
 
 
-def _told(cell: Cell, week: date, as_of: date) -> dict[str, object]:
+def _told(cell: Cell, week: date, as_of: date, version: str) -> dict[str, object]:
     return {
         "week": week,
         "as_of_date": as_of,
@@ -176,6 +185,7 @@ def _told(cell: Cell, week: date, as_of: date) -> dict[str, object]:
         "net_revenue_amount": significant(cell.amount),
         "is_folded": cell.code == OTHER,
         "shown_as_of": as_of,
+        "shown_version": version,
         "shown_codes": list(cell.codes),
     }
 
@@ -234,7 +244,7 @@ def _others(
             "as_of": as_of,
             "scheme": cell.scheme,
             "codes": list(cell.codes),
-            "files": facts.files(paths, "user_segment_daily", [then]),
+            "files": facts.files_then(paths, "user_segment_daily", then, str(last["shown_version"] or "")),
             "then": last["shown_codes"],
         },
     ).fetchall()

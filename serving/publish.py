@@ -119,7 +119,7 @@ def publish(
             _add_operations(connection, paths, outcome, run, notes, building)
             _check(connection, as_of)
             _keep_facts(connection, paths, as_of, notes)
-            groups.release(connection, paths, as_of)
+            groups.release(connection, paths, as_of, name)
             same = _unchanged(paths, hashes, outcome)
             if same is None:
                 _write_parquet(connection, paths, building)

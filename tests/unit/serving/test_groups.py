@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.optimize import linprog
 
@@ -58,9 +59,19 @@ class Releases:
         self.connection.execute(
             f"copy published.bi.user_segment_daily to '{folder / 'user_segment_daily.parquet'}'"
         )
-        groups.release(self.connection, self.paths, day)
+        groups.release(self.connection, self.paths, day, f"{len(self.weeks)}")
         self.weeks.append(placed)
         return day
+
+    def restate(self, placed: Placed, day: date, version: str) -> None:
+        """Tell a published day anew, of who is in which segment alone."""
+        part = facts._new_part(self.paths, day)
+        rows = [(scheme, user, code) for scheme in placed for user, code in placed[scheme].items()]
+        told = {
+            name: [row[at] for row in rows] for at, name in enumerate(("scheme", "user_key", "segment_code"))
+        }
+        pq.write_table(pa.table(told), part / "user_segment_daily.parquet")
+        facts._take_place(self.paths, day, part, {"version": version})
 
     def released(self, table: str = "segment_weekly") -> list[dict[str, Any]]:
         groups.write_database(self.connection, self.paths, self.paths.root)
@@ -135,6 +146,21 @@ def test_members_who_swap_count_though_their_number_stays(releases: Releases) ->
     assert releases.users("loyal") == [60, 60]
     last = groups._rows(groups._files(releases.paths)[-1:])
     assert {row["shown_as_of"] for row in last} == {MONDAY}
+
+
+def test_figure_of_a_day_that_was_restated_still_changes_by_ten(releases: Releases) -> None:
+    """The figure is about those who were there when it was told, not about those of whom it is said today."""
+    placed = crowd(loyal=60, new=60)
+    releases.publish({"rfm": placed})
+    releases.restate({"rfm": placed | {f"u{number}": "new" for number in range(20)}}, MONDAY, "1")
+    releases.publish({"rfm": placed | {f"u{number}": "new" for number in range(4)}})
+    assert releases.users("loyal") == [60, 60]
+    # Of releases that did not note their version the first telling counts, as a week is released with it.
+    for file in groups._files(releases.paths):
+        pq.write_table(pq.read_table(file).drop_columns("shown_version"), file)
+    releases.publish({"rfm": placed | {f"u{number}": "new" for number in range(9)}})
+    releases.publish({"rfm": placed | {f"u{number}": "new" for number in range(10)}})
+    assert releases.users("loyal") == [60, 60, 60, 50]
 
 
 @pytest.mark.parametrize("between", [{"value": crowd(top=62)}, {"rfm": crowd(loyal=4, new=58)}])
