@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 import journal
 import settings
@@ -41,8 +42,8 @@ def rename(paths: ShopPaths, name: Name, reason: str, valid_from: date | None = 
     Raises
     ------
     UsageError
-        When the segment is unknown, when the name is empty, a number or another segment's, or when
-        the day is published.
+        When the segment is unknown, when the name is empty, a number or, on that day or a later one,
+        another segment's, or when the day is published.
     """
     published = paths.last_published
     day = valid_from or (latest_as_of(paths) if published is None else published + timedelta(days=1))
@@ -51,7 +52,10 @@ def rename(paths: ShopPaths, name: Name, reason: str, valid_from: date | None = 
             f"{day} is published, and keeps the names that it has: choose a day after {published} for --from"
         )
     name = Name(name.scheme, name.code, name.english.strip(), name.chinese.strip())
-    _check(name, in_force(paths, name.scheme))
+    told = [record for record in journal.read(_journal(paths)) if record["scheme"] == name.scheme]
+    changes = {date.fromisoformat(record["valid_from"]) for record in told}
+    for when in sorted({day, *(change for change in changes if change > day)}):
+        _check(name, in_force(paths, name.scheme, when), when)
     record = {
         "renamed_at": journal.now(),
         "run_id": settings.run_id(),
@@ -66,8 +70,8 @@ def rename(paths: ShopPaths, name: Name, reason: str, valid_from: date | None = 
     return day
 
 
-def in_force(paths: ShopPaths, scheme: str) -> dict[str, Name]:
-    """Return the last name of every segment of a scheme, by code."""
+def in_force(paths: ShopPaths, scheme: str, day: date) -> dict[str, Name]:
+    """Return the name of every segment of a scheme on a day, by code: of those that hold the last given."""
     words = pd.read_csv(NAMES)
     words = words[words["scheme"] == scheme]
     names = {
@@ -75,13 +79,13 @@ def in_force(paths: ShopPaths, scheme: str) -> dict[str, Name]:
         for row in words.itertuples(index=False)
     }
     for record in journal.read(_journal(paths)):
-        if record["scheme"] == scheme:
+        if record["scheme"] == scheme and date.fromisoformat(record["valid_from"]) <= day:
             code = record["segment_code"]
             names[code] = Name(scheme, code, record["segment_name_en"], record["segment_name_zh"])
     return names
 
 
-def _check(name: Name, known: dict[str, Name]) -> None:
+def _check(name: Name, known: dict[str, Name], day: date) -> None:
     if name.code not in known:
         raise UsageError(
             f"scheme {name.scheme} has no segment {name.code!r}: known are {', '.join(known) or 'none'}"
@@ -89,13 +93,21 @@ def _check(name: Name, known: dict[str, Name]) -> None:
     for said in (name.english, name.chinese):
         if not any(letter.isalpha() for letter in said):
             raise UsageError(f"{said!r} is no name that a team could act on: use words")
-    for other in known.values():
-        is_same = name.english.casefold() == other.english.casefold() or name.chinese == other.chinese
-        if other.code != name.code and is_same:
+    taken = {f"{other.code} is": other for other in known.values() if other.code != name.code}
+    taken["small segments together are"] = _folded(name.scheme)
+    for who, other in taken.items():
+        if name.english.casefold() == other.english.casefold() or name.chinese == other.chinese:
             raise UsageError(
-                f"{other.code} is called {other.english} ({other.chinese}) already: two segments of one name "
-                "can't be told apart, choose another"
+                f"{who} called {other.english} ({other.chinese}) on {day}: two segments of one name can't be "
+                "told apart, choose another"
             )
+
+
+def _folded(scheme: str) -> Name:
+    """Return what the tables call segments of too few users to tell by themselves."""
+    project = yaml.safe_load((settings.ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
+    names = project["vars"]["other_names"]
+    return Name(scheme, "_other", names["en"], names["zh"])
 
 
 def _journal(paths: ShopPaths) -> Path:
