@@ -4,6 +4,7 @@
 - cleo and dan are newcomers with model 2. Model 1 would have left cleo in place: the model moved her. It
   would have moved dan too, elsewhere: behaviour.
 - d5, a device, goes on as eve from the fifth on. finn is erased on the ninth; hugo is new then.
+- kiosk, a device of which hugo is the third customer, tells nobody: it is not seen any more.
 - gus is not eligible on the second, and back on the eighth.
 - In the scheme value 25 stay high, 12 fall to low, 3 to medium, and 11 stay medium.
 """
@@ -32,6 +33,7 @@ PLACES = {
     "finn": {FIRST: LOYAL, SECOND: LOYAL, EIGHTH: LOYAL},
     "gus": {FIRST: LOYAL, EIGHTH: LOYAL, NINTH: LOYAL},
     "hugo": {NINTH: SEARCH},
+    "kiosk": {FIRST: SEARCH, SECOND: SEARCH},
 }
 BY_MODEL_1 = {"cleo": LOYAL, "dan": SEARCH}
 """Where model 1 would have put them on the ninth; all others where model 2 does."""
@@ -50,7 +52,10 @@ create table intermediate.int_segment_definitions_kept
     (as_of_date date, scheme varchar, segment_code varchar, segment_name_en varchar, segment_name_zh varchar);
 create or replace table intermediate.int_identities
     (device_key varchar, user_key varchar, event_date date, delivered_on date, superseded_on date);
-insert into intermediate.int_identities values ('d5', 'eve', '2026-03-05', '2026-03-05', null);
+insert into intermediate.int_identities values
+    ('d5', 'eve', '2026-03-05', '2026-03-05', null),
+    ('kiosk', 'anna', '2026-02-01', '2026-02-01', null), ('kiosk', 'anna', '2026-02-02', '2026-02-02', null),
+    ('kiosk', 'ben', '2026-02-02', '2026-02-02', null), ('kiosk', 'hugo', '2026-02-03', '2026-02-03', null);
 insert into ops.erasure_ledger values ('finn', '2026-03-09');
 """
 
@@ -122,6 +127,7 @@ def test_who_is_absent_has_no_interval_and_knows_the_segment_from_before(told):
 
 def test_an_identified_device_and_an_erased_user_say_why_they_ended(told):
     assert _history(told, "d5") == [(SEARCH, None, FIRST, EIGHTH, "behaviour", "identified")]
+    assert _history(told, "kiosk") == [(SEARCH, None, FIRST, EIGHTH, "behaviour", "behaviour")]
     assert _history(told, "finn") == [(LOYAL, None, FIRST, NINTH, "behaviour", "erased")]
 
 
@@ -178,8 +184,12 @@ def test_moves_of_a_week_tell_what_brought_users_where_they_are(told):
         ("IDENTIFIED", SEARCH, "none", 1),
         (LOYAL, LOYAL, "none", 5),
         (LOYAL, SEARCH, "behaviour", 1),
+        (SEARCH, "ABSENT", "none", 1),
         (SEARCH, "IDENTIFIED", "none", 1),
     ]
+    # eve goes on from d5; hugo is new, whatever became of the kiosk.
+    came = [("IDENTIFIED", SEARCH, "none", 1), ("NEW", LOYAL, "none", 1), ("NEW", SEARCH, "none", 1)]
+    assert _moves(told, SECOND, NINTH)[:3] == came
     assert (LOYAL, NEW, "model", 1) in _moves(told, SECOND, NINTH)
 
 

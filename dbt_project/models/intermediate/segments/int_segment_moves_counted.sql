@@ -70,20 +70,28 @@ find_identified as (
     where places.code_after is null
 ),
 
+-- A public device tells nobody: it is not seen any more, and its customers do not come from it.
 list_devices as (
-    select distinct
+    select
         from_date,
         to_date,
         device_key
     from find_identified
+    group by from_date, to_date, device_key
+    having count(*) <= {{ var('max_customers_per_device') }}
 ),
 
 list_customers as (
     select distinct
-        from_date,
-        to_date,
-        user_key
-    from find_identified
+        found.from_date,
+        found.to_date,
+        found.user_key
+    from find_identified as found
+    inner join list_devices
+        on
+            found.from_date = list_devices.from_date
+            and found.to_date = list_devices.to_date
+            and found.device_key = list_devices.device_key
 ),
 
 find_erased as (

@@ -109,9 +109,9 @@ find_leavers as (
     where valid_to is not null and coalesce(valid_to <> next_valid_from, true)
 ),
 
--- A device that was linked to a customer by then goes on as that customer.
+-- A device that was linked to a customer by then goes on as that customer; a public one does not.
 find_identified as (
-    select distinct
+    select
         find_leavers.user_key,
         find_leavers.valid_to
     from find_leavers
@@ -120,6 +120,8 @@ find_identified as (
             find_leavers.user_key = links.device_key
             and find_leavers.valid_to >= links.event_date
             and {{ is_known_as_of('links', 'find_leavers.valid_to') }}
+    group by find_leavers.user_key, find_leavers.valid_to
+    having count(distinct links.user_key) <= {{ var('max_customers_per_device') }}
 ),
 
 find_erased as (
