@@ -18,6 +18,7 @@ from ml.encoder import devices
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.encoder.devices import fast_type
 from ml.encoder.kept import Kept
+from ml.encoder.keys import code_of
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
 from ml.encoder.texts import TextEncoder, TextSource
@@ -43,8 +44,9 @@ class Encoder:
 
     @cached_property
     def weights_hash(self) -> str:
-        """Return the hash of everything that shapes an embedding."""
-        shaping = (self.vocabulary, self.config.tokens, self.source.weights_hash, fast_type())
+        """Return the hash of everything that shapes an embedding, this code included."""
+        code = code_of("encoder", "network", "packed", "tokens")
+        shaping = (self.vocabulary, self.config.tokens, self.source.weights_hash, fast_type(), code)
         digest = hashlib.sha256(repr(shaping).encode())
         for name, array in sorted(to_arrays(self.network).items()):
             digest.update(name.encode() + array.tobytes())

@@ -26,7 +26,7 @@ from ml.encoder import devices
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.encoder.devices import fast_type
 from ml.encoder.int8 import Int8Layers
-from ml.encoder.keys import as_bytes, as_keys, digest_of
+from ml.encoder.keys import as_bytes, as_keys, code_of, digest_of
 from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
 
@@ -101,9 +101,10 @@ class TextEncoder:
 
     @cached_property
     def weights_hash(self) -> str:
-        """Return the hash of the checkpoint and of what else shapes a vector."""
+        """Return the hash of the checkpoint, of the code that reads it and of what else shapes a vector."""
         kind = fast_type() if self.config.precision == "fast" else self.config.precision
-        shaping = f"{checkpoint_hash(self.path) or self.path}|{self.config.max_tokens}|{kind}"
+        code = code_of("int8", "packed", "texts")
+        shaping = f"{checkpoint_hash(self.path) or self.path}|{self.config.max_tokens}|{kind}|{code}"
         return hashlib.sha256(shaping.encode()).hexdigest()[:16]
 
     def require(self, trained_with: str | None) -> None:

@@ -24,7 +24,7 @@ from cli import Progress, console
 from ml import costs
 from ml.configs import BudgetConfig
 from ml.encoder import devices, processes
-from ml.encoder.keys import digest_of
+from ml.encoder.keys import code_of, digest_of
 from ml.packages import load_tensors, save_tensors
 
 POOL = 8  # batches that are sorted by length together
@@ -93,9 +93,13 @@ def held_out(users: NDArray[np.object_], share: float, seed: int) -> NDArray[np.
 
 
 def checkpoint_of(folder: Path | None, *depends_on: str | bytes | NDArray[Any]) -> Path | None:
-    """Return where a fit keeps its checkpoint, named by all that the fit depends on; None keeps nothing."""
+    """Return where a fit keeps its checkpoint, named by all that the fit depends on; None keeps nothing.
+
+    The code of this room is one of these: another release begins anew.
+    """
     if folder is None:
         return None
+    depends_on = (*depends_on, code_of(*sorted(file.stem for file in Path(__file__).parent.glob("*.py"))))
     parts = [digest_of(one.tobytes() if isinstance(one, np.ndarray) else one) for one in depends_on]
     return folder / "training" / f"{digest_of(b'|'.join(parts)).decode()}.safetensors"
 

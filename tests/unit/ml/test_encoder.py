@@ -16,6 +16,7 @@ from transformers import BertConfig, BertModel
 from cli import ShoalError
 from ml import packages
 from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
+from ml.encoder import keys
 from ml.encoder.checkpoints import checkpoint_path
 from ml.encoder.classifier import Classifier
 from ml.encoder.encoder import Encoder
@@ -86,6 +87,35 @@ def test_unchanged_users_are_not_encoded_again(cut: Cut, data: Path) -> None:
     assert (second.encoded, second.reused) == (1, len(cut) - 1)
     assert (second.vectors[:-1] == first.vectors[:-1]).all()
     assert (second.vectors[-1] != first.vectors[-1]).any()
+
+
+def test_another_release_encodes_users_and_texts_anew(
+    cut: Cut, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = _fit(cut, QUICK, data)
+    fitted.embed(cut.sequences)
+    fitted.save(data / "package")
+    for module in ("encoder", "texts"):
+        with monkeypatch.context() as release:
+            release.setattr(f"ml.encoder.{module}.code_of", lambda *modules: f"other {modules}")
+            found = Classifier.load(data / "package", data)
+            assert found.embed(cut.sequences).reused == 0
+            assert (found.encoder.source.encoded > 0) == (module == "texts")
+    again = Classifier.load(data / "package", data).embed(cut.sequences)
+    assert (again.encoded, again.reused) == (0, len(cut))
+
+
+def test_code_is_told_by_every_byte_of_the_modules_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "__file__", str(tmp_path / "keys.py"))
+    told = []
+    for content in ("a = 1", "a = 2"):
+        (tmp_path / "tokens.py").write_text(content)
+        keys.code_of.cache_clear()
+        told.append(keys.code_of("tokens"))
+    keys.code_of.cache_clear()
+    assert told[0] != told[1]
 
 
 def test_changed_sequences_find_nothing_that_was_kept(cut: Cut, data: Path) -> None:

@@ -225,13 +225,17 @@ def test_fit_does_not_go_on_where_others_were_held_out(cut: Cut, data: Path) -> 
     assert len(set(kept)) == 2
 
 
-def test_checkpoint_is_named_by_all_that_a_fit_depends_on(data: Path) -> None:
+def test_checkpoint_is_named_by_all_that_a_fit_depends_on(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = [np.array([1.0, 2.0]), np.array([True]), "settings", b"events"]
     names = {training.checkpoint_of(data, *told)}
     for place, other in enumerate((np.array([1.0, 3.0]), np.array([False]), "others", b"event")):
         names.add(training.checkpoint_of(data, *told[:place], other, *told[place + 1 :]))
     names.add(training.checkpoint_of(data, *told[:2], "settings|events"))
-    assert len(names) == 6
+    monkeypatch.setattr(training, "code_of", lambda *_: "another release")
+    names.add(training.checkpoint_of(data, *told))
+    assert len(names) == 7
     assert training.checkpoint_of(None, *told) is None
 
 
