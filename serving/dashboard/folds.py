@@ -71,6 +71,23 @@ def few(sizes: pd.Series, k: int = LEAST) -> pd.Series:
     return chosen
 
 
+def cross(cells: pd.DataFrame, is_turned: bool, k: int = LEAST) -> pd.DataFrame:
+    """Fold users by where they are in two schemes on one day, as :func:`fold` does flows.
+
+    Whoever has all pages of a day sees each table twice, once turned, and beside those of other schemes: so a
+    cell is hidden in both or in neither, and the rectangle of a small one stays on one side of
+    :func:`side_of` in both schemes; where it can't, nothing is told of where users are.
+
+    Parameters
+    ----------
+    cells
+        from_code, to_code, users; one row per pair.
+    is_turned
+        Whether the schemes stand in the other order than in that which decides what is hidden.
+    """
+    return _told(_joined(cells, k), k, is_turned, is_crossed=True)
+
+
 def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
     """Fold flows of fewer than k users into ``_other``, so that no sum gives one of them away.
 
@@ -86,21 +103,39 @@ def fold(flows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
     flows
         from_code, to_code, users; one row per pair.
     """
-    import pandas as pd
+    return _told(_joined(flows, k), k)
 
-    ends = ["from_code", "to_code"]
-    for end in ends:
+
+ENDS = ["from_code", "to_code"]
+
+
+def _joined(flows: pd.DataFrame, k: int) -> dict[Flow, int]:
+    for end in ENDS:
         small = few(flows.groupby(end)["users"].sum(), k)
         flows = flows.replace({end: dict.fromkeys(small.index[small], OTHER)})
-    users: dict[Flow, int] = flows.groupby(ends)["users"].sum().to_dict()
-    hidden = _hidden(users, k)
+    return flows.groupby(ENDS)["users"].sum().to_dict()
+
+
+def _told(users: dict[Flow, int], k: int, is_turned: bool = False, is_crossed: bool = False) -> pd.DataFrame:
+    import pandas as pd
+
+    if is_turned:
+        hidden = {
+            _turned(flow) for flow in _hidden({_turned(flow): users[flow] for flow in users}, k, is_crossed)
+        }
+    else:
+        hidden = _hidden(users, k, is_crossed)
     told: Counter[Flow] = Counter()
     for (start, end), count in users.items():
         told[start, OTHER if (start, end) in hidden else end] += count
-    return pd.DataFrame([(*flow, told[flow]) for flow in told if told[flow] >= k], columns=[*ends, "users"])
+    return pd.DataFrame([(*flow, told[flow]) for flow in told if told[flow] >= k], columns=[*ENDS, "users"])
 
 
-def _hidden(users: dict[Flow, int], k: int) -> set[Flow]:
+def _turned(flow: Flow) -> Flow:
+    return flow[1], flow[0]
+
+
+def _hidden(users: dict[Flow, int], k: int, is_crossed: bool = False) -> set[Flow]:
     hidden = {flow for flow in users if users[flow] < k or flow[1] == OTHER}
 
     def ranked(flows: list[Flow], end: int, sides: Collection[str]) -> list[Flow]:
@@ -122,11 +157,15 @@ def _hidden(users: dict[Flow, int], k: int) -> set[Flow]:
         row = [flow for flow in users if flow[0] == small[0] and flow != small]
         column = [flow for flow in users if flow[1] == small[1] and flow != small]
         from_one_side = ranked(column, 0, {start})
-        is_safe = bool(from_one_side) and side_of(from_one_side[0][0]) == start
+        is_from_one_side = bool(from_one_side) and side_of(from_one_side[0][0]) == start
+        is_safe = is_from_one_side and not is_crossed
         for beside in enough(ranked(row, 1, EVERY_SIDE if is_safe else {end})):
             is_on_one_side = side_of(beside[1]) == end
-            above = enough(ranked(column, 0, EVERY_SIDE) if is_on_one_side else from_one_side)
+            is_free = is_on_one_side and not is_crossed
+            above = enough(ranked(column, 0, EVERY_SIDE) if is_free else from_one_side)
             hidden |= {beside, *above, *({(flow[0], beside[1]) for flow in above} & users.keys())}
-            if above and not (is_safe or is_on_one_side):
+            if is_crossed and above and not (is_from_one_side and is_on_one_side):
+                hidden |= users.keys()
+            elif above and not (is_safe or is_free):
                 hidden |= {flow for flow in users if start == "both" or "never ordered" in map(side_of, flow)}
     return hidden

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from serving.dashboard import apart, looks
-from serving.dashboard.folds import PLACED, few, fold
+from serving.dashboard.folds import PLACED, cross, few, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.dashboard.views import segments
 from serving.groups import LEAST, OTHER
@@ -26,6 +28,11 @@ MEANING = """
 """
 
 NOT_THERE = "none"
+
+TOLD_BY_TENTHS = "value"
+"""Its tiers are whole tenths on the day that a model comes into force: both would betray few users."""
+NOT_BY_TENTHS = "lifecycle"
+"""Like rfm it tells who has never ordered, so the tenths of both would."""
 
 DECILES = f"""
     select segments.segment_code as from_code, coalesce(scores.decile::varchar, 'none') as to_code,
@@ -240,13 +247,15 @@ def _history(view: View, scheme: str, code: str) -> None:
             chart(figure, f"history_{column}")
 
 
-def _crossed(view: View, query: str, asked: dict[str, Any]) -> dict[str, int]:
+def _crossed(
+    view: View, query: str, asked: dict[str, Any], tell: Callable[[pd.DataFrame], pd.DataFrame]
+) -> dict[str, int]:
     """Return how many users of a segment stand where; nothing where no segment's users stand anywhere."""
     values = {name: value for name, value in asked.items() if name != "code"}
     cells = view.published.ask(query, **values)
     if (cells["to_code"] == NOT_THERE).all():
         return {}
-    told_of = fold(cells)
+    told_of = tell(cells)
     rows = told_of[told_of["from_code"] == asked["code"]].sort_values("users", ascending=False)
     return dict(zip(rows["to_code"], rows["users"], strict=True))
 
@@ -255,7 +264,10 @@ def _deciles(view: View, asked: dict[str, Any]) -> None:
     import plotly.graph_objects as go
 
     st.subheader(view.say("expected_value_tenths"))
-    users = _crossed(view, DECILES, asked)
+    if asked["scheme"] == NOT_BY_TENTHS:
+        nothing(view, view.say("tenths_elsewhere"))
+        return
+    users = _crossed(view, DECILES, asked, fold)
     if not users:
         nothing(view, view.say("no_scores"))
         return
@@ -284,15 +296,19 @@ def _elsewhere(view: View, asked: dict[str, Any]) -> None:
     import pandas as pd
 
     st.subheader(view.say("elsewhere"))
+    if asked["scheme"] == TOLD_BY_TENTHS:
+        nothing(view, view.say("elsewhere_by_tenths"))
+        return
     told(view.say("elsewhere_told", k=LEAST))
     rows = []
     for other in view.schemes():
-        if other == asked["scheme"]:
+        if other in (asked["scheme"], TOLD_BY_TENTHS):
             continue
         profile = segments.profile_of(view, other, asked["day"])
         names = dict(zip(profile["segment_code"], profile[view.name], strict=True))
         names |= {OTHER: view.say("untold"), NOT_THERE: view.say("not_there")}
-        for code, users in _crossed(view, ELSEWHERE, asked | {"other": other}).items():
+        tell = partial(cross, is_turned=asked["scheme"] > other)
+        for code, users in _crossed(view, ELSEWHERE, asked | {"other": other}, tell).items():
             rows.append((view.say(f"scheme_{other}"), names.get(code, code), users, code))
     headings = {
         "scheme": (view.say("scheme"), "text"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
-from itertools import product
+from itertools import permutations, product
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from serving.dashboard.folds import NEVER_ORDERED, fold
+from serving.dashboard.folds import NEVER_ORDERED, cross, few, fold
 from serving.dashboard.views import flows, segment
 from serving.groups import LEAST, OTHER
 from settings import ROOT
@@ -137,6 +139,70 @@ def _most(flow: tuple[str, str], shown: dict[tuple[str, str], int], sums: list[p
     return -float(answer.fun)
 
 
+SCHEMES = {
+    "behaviour": ("night_owls", "searchers", "newcomers"),
+    "rfm": ("not_bought", "champions", "gone"),
+    "lifecycle": ("aware", "interested", "purchased", "loyal"),
+}
+STATES = [
+    state
+    for state in product(*SCHEMES.values())
+    if (state[1] in NEVER_ORDERED) == (state[2] in NEVER_ORDERED)
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_few_users_are_betrayed_by_all_tables_of_where_users_are_in_two_schemes(seed: int) -> None:
+    """Whoever looks at each segment's page of one day has every pair of schemes, by rows and by columns."""
+    random = np.random.default_rng(seed)
+    sizes = random.choice([0, 4, 15, 60, 300], len(STATES), p=[0.3, 0.2, 0.2, 0.2, 0.1])
+    terms, sums, small = [], [], []
+
+    def know(users: int, **where: Collection[str]) -> np.ndarray:
+        """Take in how many users are in one of some segments of each of some schemes."""
+        places = {scheme: at for at, scheme in enumerate(SCHEMES)}
+        told = [all(state[places[scheme]] in codes for scheme, codes in where.items()) for state in STATES]
+        terms.append(told)
+        sums.append(users)
+        return np.array(told)
+
+    def count(**where: str) -> int:
+        users = int(sizes[know(0, **{scheme: [code] for scheme, code in where.items()})].sum())
+        del terms[-1], sums[-1]
+        return users
+
+    for scheme, codes in SCHEMES.items():
+        alone = pd.Series({code: count(**{scheme: code}) for code in codes})
+        folded = few(alone[alone > 0])
+        for code in codes:
+            if not folded.get(code, False):
+                know(alone[code], **{scheme: [code]})
+        know(int(alone[folded.index[folded]].sum()), **{scheme: list(folded.index[folded])})
+    for one, other in permutations(SCHEMES, 2):
+        cells = {
+            pair: count(**{one: pair[0], other: pair[1]}) for pair in product(SCHEMES[one], SCHEMES[other])
+        }
+        small += [{one: pair[0], other: pair[1]} for pair, users in cells.items() if 0 < users < LEAST]
+        told = cross(moves(*((*pair, users) for pair, users in cells.items() if users)), one > other)
+        rows = as_dict(told)
+        named = {start for start, _ in rows} - {OTHER}
+        for start in named:
+            ends = {end for first, end in rows if first == start} - {OTHER}
+            for end in ends:
+                know(rows[start, end], **{one: [start], other: [end]})
+            rest = [code for code in SCHEMES[other] if code not in ends]
+            know(rows.get((start, OTHER), 0), **{one: [start], other: rest})
+    matrix = np.array(terms, dtype=float)
+    for where in small:
+        count(**where)
+        goal = know(0, **{scheme: [code] for scheme, code in where.items()}).astype(float)
+        ends = [
+            linprog(sign * goal, A_eq=matrix, b_eq=sums[: len(matrix)], bounds=(0, None)) for sign in (1, -1)
+        ]
+        assert [end.status for end in ends] == [0, 0]
+        assert ends[0].fun < 0.5 or -ends[1].fun > LEAST - 0.5, f"{where}: {ends[0].fun} to {-ends[1].fun}"
+
+
 @pytest.fixture
 def published() -> Iterator[duckdb.DuckDBPyConnection]:
     """Give two days of the scheme rfm: a and b 40 users each, c 5 and d 6, told as _other."""
@@ -185,9 +251,35 @@ def test_every_user_of_a_segment_is_in_one_of_its_tenths(published: Any) -> None
 
 
 def test_every_user_of_a_segment_is_somewhere_in_another_scheme(published: Any) -> None:
-    told = as_dict(fold(published.execute(segment.ELSEWHERE, SEEN | {"other": "lifecycle"}).df()))
+    rows = published.execute(segment.ELSEWHERE, SEEN | {"other": "lifecycle"}).df()
+    told = as_dict(cross(rows, is_turned=True))
     # Three are nowhere, and would be found beside the loyal.
     assert told == {("a", OTHER): 37 + 3, ("b", OTHER): 40, (OTHER, OTHER): 11}
+
+
+def test_value_is_told_by_tenths_alone_and_who_never_ordered_by_the_tenths_of_one_scheme(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tiers that are whole tenths, or two schemes' tenths, would give away what each of the two hides."""
+    shown: set[tuple[str, str]] = set()
+
+    def crossed(view: Any, query: str, asked: dict[str, Any], tell: Any) -> dict[str, int]:
+        shown.add((asked["scheme"], asked["other"] if query == segment.ELSEWHERE else "tenths"))
+        return {}
+
+    monkeypatch.setattr(segment, "_crossed", crossed)
+    for name in ("told", "nothing", "table", "chart"):
+        monkeypatch.setattr(segment, name, lambda *_: None)
+    profile = pd.DataFrame(columns=["segment_code", "segment_name_en"])
+    monkeypatch.setattr(segment.segments, "profile_of", lambda *_: profile)
+    schemes = ["behaviour", "value", "rfm", "lifecycle"]
+    view: Any = SimpleNamespace(say=lambda *_, **__: "", schemes=lambda: schemes, name="segment_name_en")
+    for scheme in schemes:
+        for tell in (segment._deciles, segment._elsewhere):
+            tell(view, {"scheme": scheme, "day": date(2026, 3, 1)})
+    told = ["behaviour", "rfm", "lifecycle"]
+    tenths = {(scheme, "tenths") for scheme in ("behaviour", "value", "rfm")}
+    assert shown == {*permutations(told, 2)} | tenths
 
 
 def test_reasons_of_few_users_are_told_together_and_without_their_days() -> None:
