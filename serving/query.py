@@ -80,7 +80,8 @@ def answer(paths: ShopPaths, sql: str, form: str = "table", out: TextIO | None =
     Raises
     ------
     UsageError
-        When the query is empty, or DuckDB rejects it; its message in one line.
+        When the query is empty, or DuckDB rejects it, its message in one line; in JSON also when columns
+        share a name.
     """
     with connect(paths) as connection:
         try:
@@ -123,6 +124,12 @@ def defused(value: object) -> object:
 
 
 def _write_json(columns: list[str], rows: list[tuple[object, ...]], out: TextIO) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"a JSON record holds one value of a name, and several columns are called {', '.join(twice)}: "
+            'tell them apart, such as "a.users as users_before"'
+        )
     records = [dict(zip(columns, map(_json_value, row), strict=True)) for row in rows]
     json.dump(records, out, ensure_ascii=False, indent=1, default=str)
     out.write("\n")

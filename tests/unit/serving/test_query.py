@@ -136,3 +136,11 @@ def test_every_verb_has_a_manual(capsys):
             parser().parse_args([verb, "-h"])
         assert stopped.value.code == 0
         assert "--shop" in capsys.readouterr().out
+
+
+def test_json_loses_no_column_of_a_shared_name(published: ShopPaths) -> None:
+    with pytest.raises(UsageError, match="several columns are called users"):
+        answer(published, "select 1 as users, 2 as users, 3 as day", "json", io.StringIO())
+    out = io.StringIO()
+    answer(published, "select 1 as users, 2 as users", "csv", out)
+    assert out.getvalue() == "users,users\r\n1,2\r\n"
