@@ -114,7 +114,8 @@ close_versions as (
 {#-
 Versions of rows that are replaced together: an order's lines by the next delivery of the order (a delivery is one
 file; of a day the one that is named last counts), or a whole snapshot (all files of a day) when `unit` is empty. A row
-ends with the first delivery of its unit that lacks it, deletes it or says something else. Where a delivery tells a key
+ends with the first delivery of its unit that lacks it, deletes it or says something else. What one file tells of an
+order on several days, as a history does and rows that waited for their day, is one delivery, known bit by bit. Where a delivery tells a key
 twice, the highest version counts, else the lowest row. A snapshot of which rows lie in the quarantine is not whole:
 what it lacks may be among them, and goes on.
 -#}
@@ -140,14 +141,28 @@ find_deliveries as (
     from read_named_rows
     group by {{ unit_and_day }}
 ),
+find_what_replaces as (
+    select
+        *,
+        {% if unit -%}
+        case
+            when last_file_order is distinct from lag(last_file_order) over (
+                partition by {{ unit | join(', ') }} order by delivered_on
+            ) then delivered_on
+        end as replaces_on
+        {%- else -%}
+        case when not is_partial then delivered_on end as replaces_on
+        {%- endif %}
+    from find_deliveries
+),
 rank_deliveries as (
     select
         *,
-        min(case when not is_partial then delivered_on end) over (
+        min(replaces_on) over (
             {%- if unit %}partition by {{ unit | join(', ') }} {% endif %}order by delivered_on
             rows between 1 following and unbounded following
         ) as next_whole_on
-    from find_deliveries
+    from find_what_replaces
 ),
 keep_last_of_each_day as (
     select

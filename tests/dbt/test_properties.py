@@ -192,7 +192,7 @@ def test_last_delivery_of_an_order_is_all_that_is_seen(
         {
             "order_id": "o",
             "delivered_on": d,
-            "file_id": f,
+            "file_id": f"{d}{f}",
             "row_number": n,
             "line_number": line,
             "product_id": product,
@@ -208,6 +208,31 @@ def test_last_delivery_of_an_order_is_all_that_is_seen(
         told = {line: product for line, (product, op) in told.items() if op != "delete"}
         found = seen(database, models["int_order_lines_deduplicated"], "line_number, product_id", day)
         assert found == sorted(told.items())
+
+
+def test_lines_that_one_file_tells_on_several_days_stand_beside_each_other(
+    models: dict[str, str], database: duckdb.DuckDBPyConnection
+) -> None:
+    """A history: the tea is told on the first day, the cup after midnight, the milk corrected at once; then
+    another file replaces the order."""
+    history = [(0, 1, "tea"), (0, 2, "milk"), (1, 2, "oat milk"), (1, 3, "cup")]
+    rows = [(day, "f", line, product) for day, line, product in history] + [(3, "g", 1, "pot")]
+    landed = [
+        {
+            "order_id": "o",
+            "delivered_on": DAYS[day],
+            "file_id": file,
+            "row_number": number,
+            "line_number": line,
+            "product_id": product,
+        }
+        for number, (day, file, line, product) in enumerate(rows, start=1)
+    ]
+    refill(database, "staging.stg_shop__order_lines", landed)
+    model = models["int_order_lines_deduplicated"]
+    found = [[product for (product,) in seen(database, model, "product_id", day)] for day in DAYS[:4]]
+    both_days = ["cup", "oat milk", "tea"]
+    assert found == [["milk", "tea"], both_days, both_days, ["pot"]]
 
 
 @CHECK
