@@ -82,7 +82,8 @@ BYTE_ORDER_MARKS = {
 
 BROKEN = ("file_index", "row_number", "reason", "raw", "is_duplicate")
 
-BLANK = ord(" ")
+BLANKS = " \t\u00a0\u3000\u200b\ufeff"
+"""What a value does not begin or end with: blanks of all widths, none too, which nobody sees in an id."""
 BLANK_LINES = re.compile(rb"\n[\r\n]*\n")
 BLOCK_BYTES = 1 << 18
 
@@ -557,22 +558,33 @@ def streamed(bundle: Bundle, wanted: Iterable[str]) -> tuple[str, dict[str, Any]
 
 
 def has_blank_ends(bundle: Bundle) -> bool:
-    """Say whether some field may begin or end with a blank: whether one stands at a border of fields."""
+    """Say whether some field may begin or end with a blank: whether one stands at a border of fields.
+
+    Any of the rarer ones, wherever it stands, is answered with yes, and so is a blank as the delimiter.
+    """
     import numpy as np  # slow to import, and small files are not asked
 
+    if bundle.csv.delimiter in BLANKS:
+        return True
+    rare = [blank.encode() for blank in BLANKS if not blank.isascii()]
     is_border = np.zeros(256, bool)
-    is_border[list(f"{bundle.csv.delimiter}{bundle.csv.quote}\r\n\ufeff".encode())] = True
+    is_border[list(f"{bundle.csv.delimiter}{bundle.csv.quote}\r\n".encode())] = True
     for path in bundle.paths:
         with path.open("rb") as file:
+            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
             before = b"\n"
             while block := file.read(BLOCK_BYTES):
-                text = np.frombuffer(before + block, np.uint8)
-                after_blank = text[1:][text[:-1] == BLANK]
-                before_blank = text[:-1][text[1:] == BLANK]
+                told = before + block
+                if b"\t" in told or (not told.isascii() and any(blank in told for blank in rare)):
+                    return True
+                text = np.frombuffer(told, np.uint8)
+                after_blank = text[1:][text[:-1] == ord(" ")]
+                before_blank = text[:-1][text[1:] == ord(" ")]
                 if is_border[after_blank].any() or is_border[before_blank].any():
                     return True
-                before = block[-1:]
-            if before == b" ":
+                before = told[-2:]
+            if before.endswith(b" "):
                 return True
     return False
 

@@ -23,6 +23,7 @@ from typing import Any
 from landing import civil_time, pseudonyms
 from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
 from landing.masks import MASKS
+from landing.readers import BLANKS
 from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
@@ -331,8 +332,9 @@ def _trimmed(text: str) -> str:
 
     Few texts have any, and looking at both ends is much cheaper than trimming.
     """
-    is_odd = f"{text} < '!' or ends_with({text}, ' ')"  # a blank is the character before it
-    return f"case when {is_odd} then nullif(trim({text}), '') else {text} end"
+    ends = ", ".join(f"chr({ord(blank)})" for blank in BLANKS)
+    is_odd = f"{text} = '' or {text}[1] in ({ends}) or {text}[-1] in ({ends})"
+    return f"case when {is_odd} then nullif(trim({text}, concat({ends})), '') else {text} end"
 
 
 def _masked(text: str, query: Query) -> str:

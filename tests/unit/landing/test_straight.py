@@ -124,6 +124,11 @@ def test_a_file_of_more_days_than_files_may_be_open_is_landed_carefully(outcome,
         ('a,b\n1,"2 "\n', True),
         (" 1,2\n", True),
         ("\ufeff 1,2\n", True),
+        ("\ufeffa,b\n1,2\n", False),
+        ("a,b\n1\u00a0,2\n", True),
+        ("a,b\n1,\u30002\n", True),
+        ("a,b\n1\t,2\n", True),
+        ("a,b\n1,2\u200b", True),
     ],
 )
 def test_blanks_at_the_ends_of_fields_are_seen(tmp_path, monkeypatch, text, expected, block_bytes):

@@ -326,3 +326,12 @@ def test_every_rule_is_documented_and_seen_red():
         translation.__doc__.split("as ``<rule>:<column>``:")[1].split("Only names")[0].split("``")[1::2]
     )
     assert sorted(seen) == sorted(name for entry in documented for name in entry.split("``, ``"))
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", "\u00a0", "\u3000", "\u200b", "\ufeff", " \u00a0\t"])
+@pytest.mark.parametrize("form", ["{0}{1}", "{1}{0}", "{1}{0}{1}"])
+def test_nobody_is_another_for_a_blank_that_cannot_be_seen(land, write_csv, landed, blanks, form):
+    rows = [{"product_id": "p1"}, {"product_id": form.format("p1", blanks)}, {"product_id": blanks}]
+    write_csv("events_2024-03-01.csv", [VIEW | {"event_id": f"e{n}"} | row for n, row in enumerate(rows)])
+    land()
+    assert [row["product_id"] for row in landed("events")] == ["p1", "p1", None]
