@@ -162,6 +162,11 @@ class Formats(_Frozen):
                 f"timestamp {value!r} is no pattern: write iso, epoch_seconds, epoch_milliseconds, "
                 "or a strptime pattern such as %d/%m/%Y %H:%M"
             )
+        if "%I" in value and "%p" not in value:
+            raise ValueError(
+                f"timestamp {value!r} would read afternoons as mornings: %I has twelve hours, and %p tells "
+                "which; write %H where the shop counts to 24"
+            )
         return value
 
 

@@ -62,6 +62,7 @@ BROKEN = [
     ({"formats": {"money": "1 234,56"}}, "formats.money"),
     ({"formats": {"timestamp": "%Q"}}, "timestamp '%Q' is no pattern: write iso, epoch_seconds"),
     ({"formats": {"timestamp": "epoch"}}, "timestamp 'epoch' is no pattern: write iso, epoch_seconds"),
+    ({"formats": {"timestamp": "%Y-%m-%d %I:%M"}}, "would read afternoons as mornings: %I has twelve hours"),
 ]
 BROKEN_SOURCES = [
     ({"tables": ["events", "invoices"]}, "table 'invoices' has no contract"),
