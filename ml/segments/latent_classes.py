@@ -45,6 +45,8 @@ NOTHING = -1
 ROUNDS = 200
 TOLERANCE = 1e-5
 """A round that gains a smaller share of the likelihood is the last."""
+SHAPING = [Path(__file__).with_name(f"{name}.py") for name in ("habits", "latent_classes", "memory")]
+"""The code by which a user is placed: another release may place somebody elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ class LatentClasses:
 
     @property
     def digest(self) -> str:
-        """Return the hash of all that shapes a score, codes aside."""
+        """Return the hash of all that shapes a score, this code included and codes of segments aside."""
         content = repr((self.habits, self.memory)).encode() + self.weights.tobytes() + self.shares.tobytes()
-        return hashlib.sha256(content).hexdigest()[:16]
+        return hashlib.sha256(b"|".join([content, *(file.read_bytes() for file in SHAPING)])).hexdigest()[:16]
 
     def scores(self, points: NDArray[Any]) -> Floats:
         """Return the log likelihood of each user together with each class, (users, k).

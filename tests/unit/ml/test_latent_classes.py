@@ -216,6 +216,17 @@ def test_saved_classes_place_as_before(
     assert (loaded.scores(counts) == found.scores(counts)).all()
 
 
+def test_what_another_release_placed_is_not_taken_for_ones_own(
+    planted: tuple[Habits, np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    habits, counts, _ = planted
+    found, _ = latent_classes.fit(habits, counts, CONFIG)
+    (tmp_path / "memory.py").write_text("# otherwise")
+    before = found.digest
+    monkeypatch.setattr(latent_classes, "SHAPING", [*latent_classes.SHAPING[:-1], tmp_path / "memory.py"])
+    assert found.digest != before
+
+
 def test_other_numbers_of_classes_are_found_in_the_same_habits(
     planted: tuple[Habits, np.ndarray, np.ndarray],
 ) -> None:
