@@ -60,6 +60,8 @@ class Calibration:
             points = zip(curve.X_thresholds_, curve.y_thresholds_, strict=True)
             return cls(1.0, 0.0, tuple((float(x), float(y)) for x, y in points))
         line = LogisticRegression(C=1e6).fit(_log_odds(scores)[:, None], truth)
+        if line.coef_[0, 0] <= 0:  # scores that rank worse than chance tell no more than how many there are
+            return cls(0.0, float(_log_odds(truth.mean())))
         return cls(float(line.coef_[0, 0]), float(line.intercept_[0]))
 
     @classmethod

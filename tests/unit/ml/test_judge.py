@@ -228,11 +228,12 @@ def test_gap_over_cuts_is_the_mean_of_the_cuts_and_draws_a_user_once(
     assert both.high - both.low < 0.85 * (alone.high - alone.low)
 
 
-def test_calibration_rises_and_says_the_share_that_came() -> None:
+@pytest.mark.parametrize("ranks", [1, -1])
+def test_calibration_rises_and_says_the_share_that_came(ranks: int) -> None:
     rng = np.random.default_rng(1)
     for count in (2000, 20_000):  # Platt; above 1,000 positives a free curve
         scores = rng.random(count)
-        truth = rng.random(count) < 0.5 * scores**2
+        truth = rng.random(count) < 0.5 * (scores if ranks > 0 else 1 - scores) ** 2
         found = Calibration.fit(scores, truth)
         assert bool(found.points) == (count == 20_000)
         said = found.of(scores)
