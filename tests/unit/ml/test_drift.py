@@ -77,7 +77,7 @@ def test_users_who_act_as_others_do_are_counted_and_announced() -> None:
     assert told is not None and told.is_announced
     # A stranger is of either way, so half of the strangers do as the changed used to.
     assert told.more.value > 0.2
-    assert f"of the {USERS} users seen in the last 7 days acted as others do" in str(told)
+    assert f"of the {USERS} users seen in the last 7 days acted as others do" in told.words.en
 
 
 def test_coming_more_often_is_no_change_of_ways() -> None:
