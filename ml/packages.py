@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,14 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise ShoalError(
             f"{path} is no safetensors file ({error}): restore it from a backup, or train again with FORCE=1"
         ) from None
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return the hash of some files, names included."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _hash(path: Path) -> str:

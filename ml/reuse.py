@@ -6,11 +6,10 @@ Imports nothing heavy: finding out that there is nothing to do costs a second or
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from ml import tracking
+from ml import packages, tracking
 from ml.configs import Config
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.segments import NAMES, RULES
@@ -35,14 +34,6 @@ def fingerprint(data_digest: str, config: Config) -> str:
 def code_digest() -> str:
     """Return the hash of ml's sources and of the seeds that name segments."""
     room = Path(__file__).parent
-    return digest_of(
+    return packages.digest_of(
         [*sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv")), RULES, NAMES]
     )
-
-
-def digest_of(files: Iterable[Path]) -> str:
-    """Return the hash of some files, names included."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ml import packages
+
 
 def digest_of(content: str | bytes) -> bytes:
     """Return 32 hexadecimal characters that name a content."""
@@ -19,8 +21,7 @@ def digest_of(content: str | bytes) -> bytes:
 @cache
 def code_of(*modules: str) -> str:
     """Return the hash of modules of this room: what another release computes may be something else."""
-    files = [Path(__file__).with_name(f"{name}.py") for name in modules]
-    return digest_of(b"|".join(digest_of(file.read_bytes()) for file in files)).decode()
+    return packages.digest_of(Path(__file__).with_name(f"{name}.py") for name in modules)
 
 
 def as_keys(stored: NDArray[np.uint8]) -> NDArray[np.bytes_]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli import console
-from ml import costs, packages, reuse
+from ml import costs, packages
 from ml.configs import Config, with_changes
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.evaluation.calibration import Calibration, ValueRange, score_apart
@@ -227,7 +227,7 @@ class Contest:
 def _code() -> str:
     room = Path(__file__).parent
     files = [room / f"{name}.py" for name in SHAPING]
-    return reuse.digest_of([*files, *sorted((room.parent / "encoder").glob("*.py"))])
+    return packages.digest_of([*files, *sorted((room.parent / "encoder").glob("*.py"))])
 
 
 def _calibrating(arena: Arena) -> list[Cut]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.configs import ClusterConfig
-from ml.packages import load_tensors, read_json, save_tensors, write_json
+from ml.packages import digest_of, load_tensors, read_json, save_tensors, write_json
 from ml.reasons import TOP
 from ml.segments.clusters import (
     AT_ONCE,
@@ -81,7 +81,7 @@ class LatentClasses:
     def digest(self) -> str:
         """Return the hash of all that shapes a score, this code included and codes of segments aside."""
         content = repr((self.habits, self.memory)).encode() + self.weights.tobytes() + self.shares.tobytes()
-        return hashlib.sha256(b"|".join([content, *(file.read_bytes() for file in SHAPING)])).hexdigest()[:16]
+        return hashlib.sha256(content + digest_of(SHAPING).encode()).hexdigest()[:16]
 
     def scores(self, points: NDArray[Any]) -> Floats:
         """Return the log likelihood of each user together with each class, (users, k).
