@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cli import as_markdown
 from ml import figures
 from ml.costs import Cost
 from ml.evaluation.judge import Verdict
@@ -112,7 +113,7 @@ def segments(
         f"{material.paths.shop}.behaviour_segments of {material.as_of}",
         [
             ("Verdict", decision.reason.en),
-            ("Segments", table(["segment", "users", "share", "was", "what they are like"], sizes)),
+            ("Segments", as_markdown([["segment", "users", "share", "was", "what they are like"], *sizes])),
             ("Intended use", SEGMENTS_USE),
             ("Data", data(material)),
             (
@@ -120,7 +121,8 @@ def segments(
                 f"k = {chosen.k}: stability {chosen.stability:.2f} (adjusted Rand index between seeds), "
                 f"silhouette {chosen.silhouette:.2f}. The earlier and the later half of what users did "
                 f"lead to the same segment with an adjusted Rand index of {persistence:.2f}. "
-                "All that were tried:\n\n" + table(["k", "stability", "silhouette", "smallest"], tried),
+                "All that were tried:\n\n"
+                + as_markdown([["k", "stability", "silhouette", "smallest"], *tried]),
             ),
             (
                 "Limits",
@@ -144,7 +146,7 @@ def quality(verdict: Verdict) -> str:
         f"{verdict.users:,} users of the test cut, {verdict.positives:,} of high value (rows "
         f"{verdict.rows_digest}); in brackets the bootstrap interval, all models on the same draws."
     )
-    return f"{told}\n\n{table(['model', *metrics, f'ROC-AUC − {best}'], rows)}"
+    return f"{told}\n\n{as_markdown([['model', *metrics, f'ROC-AUC − {best}'], *rows])}"
 
 
 def cost_table(costs: Mapping[str, Cost]) -> str:
@@ -153,7 +155,7 @@ def cost_table(costs: Mapping[str, Cost]) -> str:
         [name, f"{cost.fit.cpu_seconds:.2f}", f"{cost.per_1000_users:.3f}", f"{cost.peak_memory_mb:,.0f}"]
         for name, cost in costs.items()
     ]
-    return table(["model", "CPU-s to fit", "CPU-s to score 1,000 users", "MB at most"], rows)
+    return as_markdown([["model", "CPU-s to fit", "CPU-s to score 1,000 users", "MB at most"], *rows])
 
 
 def data(material: Material) -> str:
@@ -171,19 +173,7 @@ def data(material: Material) -> str:
         "known at the cut (`fct_user_labels`)."
     )
     head = f"Snapshot `{inputs.digest}` of `ml_inputs`; nothing after {material.known_through} is known."
-    return f"{head} {label}\n\n{table(['use', 'cut', 'users', 'of high value'], rows)}"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown.
-
-    >>> print(table(["a", "b"], [["1", "2"]]))
-    | a | b |
-    |---|---|
-    | 1 | 2 |
-    """
-    lines = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
+    return f"{head} {label}\n\n{as_markdown([['use', 'cut', 'users', 'of high value'], *rows])}"
 
 
 def _origin(made: BehaviourSegments, code: str) -> str:
@@ -223,7 +213,7 @@ def _calibration(material: Material, scores: Floats) -> str:
         [f"{row.users:,}", f"{row.mean_score:.3f}", f"{row.observed_share:.3f}"]
         for row in found.itertuples(index=False)
     ]
-    return table(["users", "mean score", "share of high value"], rows)
+    return as_markdown([["users", "mean score", "share of high value"], *rows])
 
 
 def _made(material: Material) -> str:
