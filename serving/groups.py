@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from ml.segments import NAMES
 from serving import facts
 from serving.versions import sync_folder
-from settings import ROOT, ShopPaths
+from settings import ShopPaths
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +45,6 @@ TABLES = {
     "segment_weekly": ("week", "scheme", "segment_code"),
 }
 """With their keys."""
-VOCABULARY = ROOT / "dbt_project" / "seeds" / "segment_names.csv"
 OTHER = "_other"
 KEPT_WEEKS = 104
 
@@ -152,7 +152,7 @@ def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, fold
     path = str(folder / DATABASE).replace("'", "''")
     connection.execute(f"attach '{path}' as groups (storage_version 'v1.0.0')")
     connection.register("released", rows)
-    connection.register("vocabulary", csv.read_csv(VOCABULARY))
+    connection.register("vocabulary", csv.read_csv(NAMES))
     connection.execute(
         """
         create schema groups.bi;

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import settings
 from cli import ShoalError
 from settings import ShopPaths
@@ -26,6 +28,11 @@ LEG_2_FOLDERS = ("models/marts/bi/", "models/intermediate/segments/")
 
 KEPT_PARSED = 8
 """How many parsed projects are kept: checkouts that share one environment must not delete each other's."""
+
+
+def declared(variable: str) -> Any:
+    """Return the value that dbt_project.yml gives a variable."""
+    return yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"][variable]
 
 
 def invoke(paths: ShopPaths, arguments: Sequence[str], variables: dict[str, Any]) -> Any:

@@ -11,8 +11,6 @@ import hashlib
 import json
 from datetime import date
 
-import yaml
-
 import warehouse
 from cli import ShoalError, UsageError, console
 from landing import ledger, shops
@@ -106,5 +104,4 @@ def _first_known(file: LedgerFile) -> date:
 
 def refund_days() -> int:
     """Return for how many days after a horizon its refunds are waited for."""
-    declared = yaml.safe_load((dbt.PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
-    return int(declared["vars"]["refund_days"])
+    return int(dbt.declared("refund_days"))

@@ -11,7 +11,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 import journal
 import settings
@@ -19,6 +18,7 @@ from cli import UsageError
 from ml.segments import NAMES
 from ml.warehouse import latest_as_of
 from settings import ShopPaths
+from warehouse import dbt
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def _check(name: Name, known: dict[str, Name], day: date) -> None:
 
 def _folded(scheme: str) -> Name:
     """Return what the tables call segments of too few users to tell by themselves."""
-    project = yaml.safe_load((settings.ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
-    names = project["vars"]["other_names"]
+    names = dbt.declared("other_names")
     return Name(scheme, "_other", names["en"], names["zh"])
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.optimize import linprog
 
+from ml.segments import NAMES
 from serving import facts, groups
 from settings import ShopPaths
 
@@ -186,7 +187,7 @@ def test_week_is_released_once_and_never_a_past_one(releases: Releases) -> None:
 def test_segments_are_explained_by_the_vocabulary_and_only_where_they_are_told(releases: Releases) -> None:
     """Whoever reads that a segment exists knows no more than its figures say; a folded one has no row."""
     releases.publish({"rfm": crowd(champions=60, not_bought=90, new_small_buyers=4), "value": crowd(high=5)})
-    with groups.VOCABULARY.open(encoding="utf-8", newline="") as file:
+    with NAMES.open(encoding="utf-8", newline="") as file:
         words = {(row["scheme"], row["segment_code"]): row for row in csv.DictReader(file)}
     told = releases.released("segment_meaning")
     assert [row["segment_code"] for row in told] == ["not_bought"]  # the others are told together

@@ -12,7 +12,6 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -20,7 +19,7 @@ from scipy.optimize import linprog
 from serving.dashboard.folds import NEVER_ORDERED, cross, few, fold
 from serving.dashboard.views import flows, segment
 from serving.groups import LEAST, OTHER
-from settings import ROOT
+from warehouse import dbt
 
 
 def moves(*rows: tuple[str, str, int]) -> pd.DataFrame:
@@ -75,9 +74,8 @@ def test_what_is_told_together_anyway_takes_the_small_ones_in() -> None:
 
 
 def test_pages_and_tables_fold_along_the_same_border() -> None:
-    project = yaml.safe_load((ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
-    assert tuple(project["vars"]["never_ordered"]) == NEVER_ORDERED
-    assert project["vars"]["smallest_group"] == LEAST
+    assert tuple(dbt.declared("never_ordered")) == NEVER_ORDERED
+    assert dbt.declared("smallest_group") == LEAST
 
 
 def test_a_small_flow_is_hidden_with_others_on_its_side_of_what_every_scheme_tells() -> None:
