@@ -154,16 +154,7 @@ def test_killed_fit_goes_on_and_ends_as_an_undisturbed_one(
 ) -> None:
     config = with_changes(QUICK, network={"start": start}, pretraining={"steps": 20, "evaluate_every": 10})
     undisturbed, curve = _fit(cut, config, data / "undisturbed")
-    passed = []
-    learns = finetuning.FineTuning.loss
-
-    def dies(task: finetuning.FineTuning, members: Any) -> torch.Tensor:
-        passed.append(members)
-        if len(passed) == 25:
-            raise KilledError
-        return learns(task, members)
-
-    monkeypatch.setattr(finetuning.FineTuning, "loss", dies)
+    passed = _kill_at_step_25(finetuning.FineTuning, "loss", monkeypatch)
     with pytest.raises(KilledError):
         _fit(cut, config, data / "killed")
     assert [*(data / "killed" / "training").iterdir()]
@@ -184,16 +175,7 @@ def test_killed_fit_on_stories_goes_on_and_ends_as_an_undisturbed_one(
     assert cut.outcomes is not None
     told = (cut.users, cut.sequences, cut.features, cut.outcomes, config)
     undisturbed, curve = StoryClassifier.fit(*told, data / "undisturbed")
-    passed = []
-    learns = training._Loop._learn
-
-    def dies(loop: training._Loop, members: Any) -> float:
-        passed.append(members)
-        if len(passed) == 25:
-            raise KilledError
-        return learns(loop, members)
-
-    monkeypatch.setattr(training._Loop, "_learn", dies)
+    passed = _kill_at_step_25(training._Loop, "_learn", monkeypatch)
     with pytest.raises(KilledError):
         StoryClassifier.fit(*told, data / "killed")
     [left] = (data / "killed" / "training").iterdir()
@@ -211,6 +193,21 @@ def test_killed_fit_on_stories_goes_on_and_ends_as_an_undisturbed_one(
     scores = [one.score(cut.sequences, cut.features) for one in (again, undisturbed)]
     assert (scores[0] == scores[1]).all()
     assert not [*(data / "killed" / "training").iterdir()]
+
+
+def _kill_at_step_25(owner: type, step: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let the 25th step die, that one time; return the list of what steps learn from, as it grows."""
+    passed: list[Any] = []
+    learns = getattr(owner, step)
+
+    def dies(self: Any, members: Any) -> Any:
+        passed.append(members)
+        if len(passed) == 25:
+            raise KilledError
+        return learns(self, members)
+
+    monkeypatch.setattr(owner, step, dies)
+    return passed
 
 
 def _learning(model: torch.nn.Module) -> list[torch.nn.Parameter]:
