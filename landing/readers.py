@@ -224,6 +224,15 @@ def parquet_types(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[st
     return tuple(type_ for _, type_ in _described(connection, path))
 
 
+def old_times(path: Path, connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Return the columns with Parquet's old type of times, INT96, which does not say by which clock.
+
+    Spark writes UTC in it, others the clock that they find.
+    """
+    query = "select name from parquet_schema($path) where type = 'INT96'"
+    return frozenset(name for (name,) in connection.execute(query, {"path": str(path)}).fetchall())
+
+
 def _described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]]:
     """Return names and types of a Parquet file's columns."""
     query = "describe select * from read_parquet($path)"

@@ -285,6 +285,11 @@ class Call:
         if file.format != "jsonl" and (refusal := file.source.refusal(header)):
             self._refuse(file, refusal)
             return None
+        if file.format == "parquet":
+            unclear = readers.old_times(file.path, self.place.connection)
+            if refusal := file.source.refusal_of_clocks(unclear):
+                self._refuse(file, refusal)
+                return None
         return header
 
     def _land(self, chunk: Chunk) -> None:

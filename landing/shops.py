@@ -304,6 +304,20 @@ class Source(_Frozen):
                     )
         return None
 
+    def refusal_of_clocks(self, unclear: frozenset[str]) -> str | None:
+        """Say why files with times by nobody knows which clock cannot be taken, where those are mapped."""
+        copied = {column.source for _, _, column in self.mapped() if column.source in unclear}
+        if not copied:
+            return None
+        first = quoted(str(min(copied, key=str)))
+        utc, clock = (json.dumps(sql) for sql in (f"{first} || 'Z'", first))
+        return (
+            f"the times of {' and '.join(map(repr, sorted(copied, key=str)))} have Parquet's old type INT96, "
+            "which does not say by which clock; in the mapping of source "
+            f"{self.name!r} write {{sql: {utc}}} for UTC, as Spark writes them, or {{sql: {clock}}} for the "
+            "shop's clock"
+        )
+
     @cached_property
     def version(self) -> str:
         """A short digest of the mapping."""

@@ -15,6 +15,8 @@ from decimal import Decimal
 
 import duckdb
 import openpyxl
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 import cli
@@ -501,6 +503,26 @@ def test_a_number_of_jsonl_is_the_same_id_with_decimals_and_nan_is_nobody(drops,
         text and pseudonyms.of(secret, "customer", text)
         for text in ("17850", "17850", "17850", "17850.0", None, "NaN", "0.5")
     ]
+
+
+@pytest.mark.parametrize(("sql", "hour"), [("\"occurred_at\" || 'Z'", 22), ('"occurred_at"', 21)])
+def test_parquet_times_by_nobody_knows_which_clock_are_refused_until_stated(
+    drops, shop_with, landed, sql, hour
+):
+    """Spark's are UTC, and would be an hour early by the clock of Berlin."""
+    names = ("event_id", "event_type", "customer_id")
+    rows = {name: ["view"] for name in names} | {"occurred_at": [datetime(2024, 3, 1, 22, 15)]}
+    path = drops / f"events_{DAY}.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(rows), path, use_deprecated_int96_timestamps=True)
+    source = {"name": "events", "files": ["events_*.parquet"], "tables": ["events"]}
+    (refused,) = receive(shop_with(sources=[source]), drops).refused
+    said = json.dumps("\"occurred_at\" || 'Z'")
+    assert "the times of 'occurred_at' have Parquet's old type INT96" in refused.reasons[0]
+    assert f"{{sql: {said}}} for UTC" in refused.reasons[0]
+    mapped = {name: name for name in names} | {"occurred_at": {"sql": sql}}
+    (file,) = receive(shop_with(sources=[source | {"tables": {"events": {"columns": mapped}}}]), drops).landed
+    assert counts(file) == (1, 1, 0, 0)
+    assert [row["occurred_at"] for row in landed("events")] == [datetime(2024, 3, 1, hour, 15)]
 
 
 def test_parquet_of_several_types_is_read_as_each_file_says(drops, land, landed, view):
