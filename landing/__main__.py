@@ -321,10 +321,12 @@ def _show(report: Report, shop: shops.Shop) -> None:
         told = f"{escape(file.file_name)}: {escape('; '.join(file.reasons))}"
         cli.console.print(f"[red]{file.status}[/] {told}", soft_wrap=True)
     if held := sorted({file.batch_id for file in report.held}):
-        told = " or ".join(
-            f"`python -m landing accept|withdraw|replay {batch} --shop {shop.shop}`" for batch in held
+        told = " or ".join(f"`python -m landing accept|replay {batch} --shop {shop.shop}`" for batch in held)
+        cli.console.print(
+            f"  nothing of what is held counts until you decide: {told}, "
+            "or `withdraw <file>`; of a batch, withdraw takes what counts too",
+            soft_wrap=True,
         )
-        cli.console.print(f"  nothing of what is held counts until you decide: {told}", soft_wrap=True)
     if degraded := [file.file_name for file in report.refused if not is_required(file, shop)]:
         _say_names("[yellow]degraded[/]: refused, and the rest goes on without", degraded)
     _say_empty_tables(shop)

@@ -31,13 +31,14 @@ def accept(paths: ShopPaths, name: str, reason: str) -> list[LedgerFile]:
     Raises
     ------
     UsageError
-        When there is no such batch or file, or a refused or waiting one, of which nothing was landed.
+        When there is no such batch or file, or all of it is refused or waits: nothing of it was landed.
     """
     chosen = ledger.choose(paths, name)
     landed = {
         line["file_id"] for line in journal.read(paths.ledger) if line["status"] in ("accepted", "held")
     }
-    if absent := [file for file in chosen if file.file_id not in landed and file.status != "withdrawn"]:
+    absent = [file for file in chosen if file.file_id not in landed and file.status != "withdrawn"]
+    if absent == chosen:
         raise UsageError(
             f"{absent[0].file_name} is {absent[0].status}, so nothing of it was landed that could count: "
             f"repair what `python -m landing ledger --shop {paths.shop}` says of it, then receive it again"
@@ -58,15 +59,16 @@ def withdraw(paths: ShopPaths, name: str, reason: str) -> list[LedgerFile]:
     Raises
     ------
     UsageError
-        When there is no such batch or file, or one that waits, of which there is nothing to withdraw.
+        When there is no such batch or file, or all of it waits: then there is nothing to withdraw.
     """
     chosen = ledger.choose(paths, name)
-    if waiting := [file for file in chosen if file.status == "waiting"]:
+    waiting = [file for file in chosen if file.status == "waiting"]
+    if waiting == chosen:
         raise UsageError(
             f"{waiting[0].file_name} waits, so nothing of it was landed: take it out of {waiting[0].folder}, "
             "and the next receive forgets it"
         )
-    changed = [file for file in chosen if file.status != "withdrawn"]
+    changed = [file for file in chosen if file.status not in ("withdrawn", "waiting")]
     ledger.set_status(paths, [file.file_id for file in changed], "withdrawn", [reason])
     return changed
 

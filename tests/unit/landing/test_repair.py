@@ -94,7 +94,8 @@ def test_a_held_file_says_why_and_how_to_go_on(shoal, paths, drops, write_csv, c
     shoal("receive", str(drops))
     said = capsys.readouterr().err
     assert "6 of 100 rows quarantined, allowed 5%: not_allowed:event_type 6" in said
-    assert f"python -m landing accept|withdraw|replay {only(paths).batch_id} --shop corner" in said
+    assert f"python -m landing accept|replay {only(paths).batch_id} --shop corner" in said
+    assert "withdraw <file>" in said  # a batch may hold files that count
 
 
 def test_a_refused_file_of_another_table_is_said_to_degrade_the_run(shoal, drops, write_csv, capsys):
@@ -162,6 +163,25 @@ def test_a_refused_file_cannot_be_accepted(shoal, drops, write_csv, capsys):
     capsys.readouterr()
     assert shoal("accept", f"events_{DAY}.csv") == cli.WRONG_USAGE
     assert "refused, so nothing of it was landed" in capsys.readouterr().err
+
+
+def test_held_files_of_a_batch_are_decided_though_others_of_it_are_refused_or_wait(
+    shoal, paths, drops, write_csv
+):
+    """As `receive` and `serving status` print it: by the batch."""
+    write_csv(f"events_{DAY}.csv", events(10, 5))
+    write_csv(f"reviews_{DAY}.csv", [{"review": "x"}])
+    (drops / f"orders_{DAY}.csv").write_text("order_id,customer")
+    shoal("receive", str(drops))
+    (batch,) = {file.batch_id for file in ledger.files(paths)}
+    states = []
+    for verb in ("accept", "withdraw"):
+        assert shoal(verb, batch) == cli.DONE
+        states.append({file.source: file.status for file in ledger.files(paths)})
+    assert states == [
+        {"events": "accepted", "reviews": "refused", "orders": "waiting"},
+        {"events": "withdrawn", "reviews": "withdrawn", "orders": "waiting"},
+    ]
 
 
 @pytest.mark.parametrize("verb", ["accept", "withdraw", "replay"])
