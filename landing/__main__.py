@@ -233,7 +233,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     codes = [cli.DONE, _replay_rows(shop, landed)]
     for file in chosen:
         if file.status in ("refused", "waiting"):
-            report = receive(shop, _found_again(file), file.delivered_on)
+            report = receive(shop, _found_again(file), file.delivered_on, file.is_history)
             _show(report, shop)
             codes.append(cli.GATE_STOPPED if report.stops(shop) else cli.DONE)
     return max(codes)

@@ -61,8 +61,8 @@ class LedgerFile(BaseModel):
     ``delivered_on`` is None where every row was delivered on its own business day, as in a
     history load; ``delivers`` names the tables that the file speaks for, even with no rows.
     ``part`` counts its replays; ``due_on`` is the first day on which a waiting row comes due;
-    ``held_at`` is the border that held it; ``folder`` is where it was found. A file that waits
-    has no content yet: ``landed_at`` says since when.
+    ``held_at`` is the border that held it; ``folder`` is where it was found, ``is_history`` whether it was
+    to be received as a history load. A file that waits has no content yet: ``landed_at`` says since when.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +91,7 @@ class LedgerFile(BaseModel):
     due_on: date | None = None
     held_at: Literal["landing", "incoming"] | None = None
     folder: str | None = None
+    is_history: bool = False
 
     @property
     def name_order(self) -> str:

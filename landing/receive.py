@@ -122,6 +122,12 @@ def _under_name(held: LedgerFile, name: str) -> LedgerFile:
     return held.model_copy(update={"file_name": name, "reasons": (reason,)})
 
 
+def _is_told_otherwise(refusal: LedgerFile, last: LedgerFile) -> bool:
+    """Whether a refusal has another reason than the last, or another day, by which a replay would go."""
+    said = ("reasons", "delivered_on", "is_history")
+    return any(getattr(refusal, name) != getattr(last, name) for name in said)
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of :func:`receive` under way."""
@@ -350,7 +356,7 @@ class Call:
         refusal = self._decision(file).model_copy(update={"reasons": (reason,)})
         self.report.refused.append(refusal)
         last = {known.file_id: known for known in ledger.files(self.place.paths)}.get(file.file_id)
-        if last is None or last.reasons != refusal.reasons:
+        if last is None or _is_told_otherwise(refusal, last):
             ledger.commit(self.place.paths, [refusal])
 
     def _decision(self, file: IncomingFile) -> LedgerFile:
@@ -370,4 +376,5 @@ class Call:
             delivered_on=day if isinstance(day, date) else None,
             delivers=tuple(file.source.tables),
             folder=incoming.shown(str(file.path.parent)),
+            is_history=self.is_history,
         )

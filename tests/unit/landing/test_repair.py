@@ -271,6 +271,29 @@ def test_replay_reads_a_refused_file_again_once_the_mapping_fits(
     assert (only(paths).status, only(paths).rows_good) == ("accepted", 1)
 
 
+@pytest.mark.parametrize(
+    ("told", "known_on"),
+    [
+        (["--history"], {"2024-02-01", DAY}),
+        (["--delivered-on", "2024-03-05"], {"2024-03-05"}),
+    ],
+)
+def test_replay_of_a_refused_file_goes_by_the_day_that_its_last_receive_was_told(
+    shoal, paths, drops, write_csv, landed, tmp_path, monkeypatch, told, known_on
+):
+    days = ("2024-02-01", DAY)
+    rows = [VIEW | {"event_id": day, "occurred_at": f"{day} 10:00:00"} for day in days]
+    renamed = [{"kind" if name == "event_type" else name: row[name] for name in row} for row in rows]
+    write_csv(f"events_{DAY}.csv", renamed)
+    for options in ([], told):
+        assert shoal("receive", str(drops), *options) == cli.GATE_STOPPED
+    tables = {"events": {"as_contract": True, "columns": {"event_type": "kind"}}}
+    source = {"name": "events", "files": ["events_*"], "tables": tables}
+    make_shop(tmp_path, monkeypatch, CORNER | {"sources": [source]})
+    assert shoal("replay", f"events_{DAY}.csv") == cli.DONE
+    assert {str(row["delivered_on"]) for row in landed("events")} == known_on
+
+
 def test_replay_of_a_refused_file_that_is_gone_says_so(shoal, drops, write_csv, capsys):
     write_csv(f"events_{DAY}.csv", [{"event_id": "e1"}])
     shoal("receive", str(drops))
