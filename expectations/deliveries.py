@@ -1,7 +1,8 @@
 """Which landed files the border ``incoming`` judges, and against which.
 
 Judged are the accepted files whose batch has not passed the border yet, else those of the
-newest batch. A file that this border held and that a person accepted afterwards is not judged again.
+newest batch. A file that this border held and that a person accepted afterwards is not judged again, and one
+that delivers no day never.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def find(paths: ShopPaths, as_of: date | None = None) -> Delivery:
     if not judged and accepted:
         newest = max(accepted, key=lambda file: file.landed_at).batch_id
         judged = [file for file in accepted if file.batch_id == newest]
-    return Delivery(
-        judged=tuple(file for file in judged if file.held_at != "incoming"), accepted=tuple(accepted)
-    )
+    # A history without a row delivers no day: there is nothing to judge.
+    judged = [file for file in judged if file.held_at != "incoming" and any(_days(file))]
+    return Delivery(judged=tuple(judged), accepted=tuple(accepted))
 
 
 def passed_batches(paths: ShopPaths) -> dict[str, date]:

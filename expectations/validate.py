@@ -196,7 +196,8 @@ def unexpected_rows(
     query = expectation.full_query().format(batch=BATCH)
     # execute(), not sql(): Great Expectations leaves results half fetched, and only execute() discards them.
     return connection.execute(
-        f"select table_name, file_id, observed from ({query}) order by all"  # noqa: S608 - our own query
+        "select table_name, file_id, coalesce(observed, 'a value that is absent') as observed "  # noqa: S608
+        f"from ({query}) order by all"
     ).fetchall()
 
 

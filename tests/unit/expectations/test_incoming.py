@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 import journal
-from cli import GateStoppedError
+from cli import DONE, GateStoppedError
 from expectations import deliveries, gates, incoming, incoming_facts, validate
 from expectations.rules import BorderExpectation
 from expectations.validate import Outcome
@@ -299,6 +299,13 @@ def test_gate_records_every_outcome_with_its_batches(feed: Feed, paths: ShopPath
     assert {line["outcome"] for line in records} == {"pass"}
     assert {tuple(line["batch_ids"]) for line in records} == {("b-today",)}
     assert {line["as_of_date"] for line in records} == {str(TODAY)}
+
+
+def test_a_history_without_a_row_delivers_no_day_and_is_not_judged(feed: Feed, paths: ShopPaths):
+    feed.file("reviews", TODAY, "b-empty", [], delivered_on=None)
+    assert gates.incoming(paths, None) == DONE
+    feed.day(TODAY, "b-today")
+    assert deliveries.find(paths).batch_ids == ["b-today"]
 
 
 def test_gate_of_a_shop_without_any_file_has_nothing_to_judge(paths: ShopPaths):

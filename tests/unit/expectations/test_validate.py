@@ -41,6 +41,14 @@ class ExpectWhatBreaks(BorderExpectation):
     tables = ("numbers",)
 
 
+class ExpectNoUnknownNumber(ExpectNoOddNumber):
+    """Fails, with nothing to quote: a text that is joined with an absent value is absent."""
+
+    query = """
+        select 'numbers' as table_name, null as file_id, null::varchar || ': unknown' as observed
+        from batch"""
+
+
 class ExpectMerelyAWarning(ExpectWhatBreaks):
     """Raises at severity warning."""
 
@@ -85,6 +93,11 @@ def test_each_outcome_is_told_from_the_others(judge: Judge, lay_out):
     ]
     assert told["expect_no_odd_number"].unexpected_count == 2
     assert told["expect_no_odd_number"].observed == "1; 3"
+
+
+def test_a_failure_that_can_quote_nothing_is_a_failure(judge: Judge, lay_out):
+    [finding] = judge([ExpectNoUnknownNumber], lay_out)["expect_no_unknown_number"]
+    assert (finding.outcome, finding.observed) == (Outcome.FAIL, "a value that is absent")
 
 
 def test_a_query_that_breaks_does_not_break_the_one_after_it(judge: Judge, lay_out):
