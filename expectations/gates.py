@@ -17,7 +17,7 @@ from expectations import incoming as incoming_suite
 from expectations import ml_inputs as ml_inputs_suite
 from expectations.adapter import Validator, reason
 from expectations.validate import Finding, Outcome, Verdict
-from landing import ledger
+from landing import ledger, workplace
 from settings import ShopPaths
 from warehouse import snapshot
 
@@ -116,8 +116,10 @@ def _hold(paths: ShopPaths, verdict: Verdict) -> None:
     alike: dict[tuple[str, ...], list[str]] = {}
     for file_id, reasons in by_file.items():
         alike.setdefault(tuple(reasons), []).append(file_id)
-    for shared, file_ids in alike.items():
-        ledger.set_status(paths, file_ids, "held", shared)
+    if alike:
+        with workplace.alone(paths):
+            for shared, file_ids in alike.items():
+                ledger.set_status(paths, file_ids, "held", shared)
 
 
 def _conclude(

@@ -229,8 +229,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     shop = shops.load(arguments.shop)
     chosen = ledger.choose(ShopPaths(shop.shop), arguments.target)
     _say_names("withdrawn, left alone", [file.file_name for file in chosen if file.status == "withdrawn"])
-    landed = [file for file in chosen if file.status in ("accepted", "held")]
-    codes = [cli.DONE, _replay_rows(shop, landed)]
+    codes = [cli.DONE, _replay_rows(shop, arguments.target)]
     for file in chosen:
         if file.status in ("refused", "waiting"):
             report = receive(shop, _found_again(file), file.delivered_on, file.is_history)
@@ -239,8 +238,9 @@ def _replay(arguments: argparse.Namespace) -> int:
     return max(codes)
 
 
-def _replay_rows(shop: shops.Shop, files: list[LedgerFile]) -> int:
+def _replay_rows(shop: shops.Shop, target: str) -> int:
     with workplace(shop, ShopPaths(shop.shop).landing) as place:
+        files = [file for file in ledger.choose(place.paths, target) if file.status in ("accepted", "held")]
         replayed = {file.file_id: file for file in repair.replay_all(place, files)}
     for before in files:
         if after := replayed.get(before.file_id):

@@ -16,7 +16,7 @@ from landing.chunk import Arrival, Chunk, Landed, Replay, cut
 from landing.incoming import IncomingFile
 from landing.ledger import LedgerFile
 from landing.shops import Shop, Source
-from landing.workplace import Workplace
+from landing.workplace import Workplace, alone
 from settings import ShopPaths
 
 
@@ -33,24 +33,26 @@ def accept(paths: ShopPaths, name: str, reason: str) -> list[LedgerFile]:
     UsageError
         When there is no such batch or file, or all of it is refused or waits: nothing of it was landed.
     """
-    chosen = ledger.choose(paths, name)
-    landed = {
-        line["file_id"] for line in journal.read(paths.ledger) if line["status"] in ("accepted", "held")
-    }
-    absent = [file for file in chosen if file.file_id not in landed and file.status != "withdrawn"]
-    if absent == chosen:
-        raise UsageError(
-            f"{absent[0].file_name} is {absent[0].status}, so nothing of it was landed that could count: "
-            f"repair what `python -m landing ledger --shop {paths.shop}` says of it, then receive it again"
-        )
-    is_one = len(chosen) == 1
-    changed = [
-        file
-        for file in chosen
-        if file.status == "held" or (is_one and file.status == "withdrawn" and file.file_id in landed)
-    ]
-    ledger.set_status(paths, [file.file_id for file in changed], "accepted", [reason])
-    return changed
+    with alone(paths):
+        chosen = ledger.choose(paths, name)
+        landed = {
+            line["file_id"] for line in journal.read(paths.ledger) if line["status"] in ("accepted", "held")
+        }
+        absent = [file for file in chosen if file.file_id not in landed and file.status != "withdrawn"]
+        if absent == chosen:
+            raise UsageError(
+                f"{absent[0].file_name} is {absent[0].status}, so nothing of it was landed that could count: "
+                f"repair what `python -m landing ledger --shop {paths.shop}` says of it, then receive it "
+                "again"
+            )
+        is_one = len(chosen) == 1
+        changed = [
+            file
+            for file in chosen
+            if file.status == "held" or (is_one and file.status == "withdrawn" and file.file_id in landed)
+        ]
+        ledger.set_status(paths, [file.file_id for file in changed], "accepted", [reason])
+        return changed
 
 
 def withdraw(paths: ShopPaths, name: str, reason: str) -> list[LedgerFile]:
@@ -61,16 +63,17 @@ def withdraw(paths: ShopPaths, name: str, reason: str) -> list[LedgerFile]:
     UsageError
         When there is no such batch or file, or all of it waits: then there is nothing to withdraw.
     """
-    chosen = ledger.choose(paths, name)
-    waiting = [file for file in chosen if file.status == "waiting"]
-    if waiting == chosen:
-        raise UsageError(
-            f"{waiting[0].file_name} waits, so nothing of it was landed: take it out of {waiting[0].folder}, "
-            "and the next receive forgets it"
-        )
-    changed = [file for file in chosen if file.status not in ("withdrawn", "waiting")]
-    ledger.set_status(paths, [file.file_id for file in changed], "withdrawn", [reason])
-    return changed
+    with alone(paths):
+        chosen = ledger.choose(paths, name)
+        waiting = [file for file in chosen if file.status == "waiting"]
+        if waiting == chosen:
+            raise UsageError(
+                f"{waiting[0].file_name} waits, so nothing of it was landed: take it out of "
+                f"{waiting[0].folder}, and the next receive forgets it"
+            )
+        changed = [file for file in chosen if file.status not in ("withdrawn", "waiting")]
+        ledger.set_status(paths, [file.file_id for file in changed], "withdrawn", [reason])
+        return changed
 
 
 def release(place: Workplace) -> list[LedgerFile]:

@@ -33,7 +33,7 @@ class Workplace:
 def workplace(shop: Shop, folder: Path) -> Iterator[Workplace]:
     """Have the landing folder alone, swept of what a kill left, with a connection that reads ``folder``."""
     paths = ShopPaths(shop.shop)
-    with _alone(paths):
+    with alone(paths):
         scratch = _clear_scratch(paths)
         _sweep(paths)
         empty.write(paths)
@@ -43,8 +43,11 @@ def workplace(shop: Shop, folder: Path) -> Iterator[Workplace]:
 
 
 @contextmanager
-def _alone(paths: ShopPaths) -> Iterator[None]:
-    """Let one process at a time land for a shop; the kernel frees the lock when its holder dies."""
+def alone(paths: ShopPaths) -> Iterator[None]:
+    """Let one process at a time land, or decide, for a shop; the kernel frees the lock when its holder dies.
+
+    What lands writes further lines about files that it read before: a decision in between would be lost.
+    """
     paths.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(paths.landing / "receive.lock", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+") as file:

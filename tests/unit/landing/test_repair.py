@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from threading import Thread
 
 import duckdb
 import pytest
@@ -332,6 +333,21 @@ def test_a_replay_that_is_killed_before_its_line_never_was(
     assert len(landed("events")) == rows_of_ledger(paths) == 20
     receive(shop, drops)
     assert len(list(paths.quarantine.iterdir())) == 1  # bad rows of before the replay name people too
+
+
+def test_a_file_that_is_withdrawn_while_it_is_replayed_stays_withdrawn(
+    shoal, paths, drops, write_csv, know_buy
+):
+    write_csv(f"events_{DAY}.csv", events(20, 2))
+    shoal("receive", str(drops))
+    before, shop = only(paths), know_buy()
+    other = Thread(target=repair.withdraw, args=(paths, before.file_id, "not ours"))
+    with workplace(shop, drops) as place:
+        other.start()
+        other.join(timeout=1)  # as long as nobody decides while others land, it waits
+        repair.replay_all(place, [before])
+    other.join()
+    assert (only(paths).status, only(paths).rows_good) == ("withdrawn", 20)
 
 
 def _die(*_: object) -> None:
