@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import pwd
 import re
 import stat
 import subprocess
@@ -71,6 +73,21 @@ def test_no_service_runs_as_root_or_gains_rights(services: dict[str, dict[str, A
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert "privileged" not in service, name
+
+
+def test_ours_have_a_name_for_a_user_whom_the_image_does_not_know(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow and MLflow ask for it, as here, before they do anything."""
+
+    def find_nobody(user: int) -> None:
+        raise KeyError(f"uid not found: {user}")
+
+    monkeypatch.setattr(pwd, "getpwuid", find_nobody)
+    for name in services.keys() - DATABASES:
+        for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            monkeypatch.setenv(variable, services[name]["environment"].get(variable, ""))
+        assert getpass.getuser() == "shoal", name
 
 
 def test_every_service_that_stays_has_a_health_check_and_is_started_again(
