@@ -211,6 +211,18 @@ def test_packages_for_many_processes_change_none_of_the_rest() -> None:
     assert not locked("requirements-cluster.lock") & locked("requirements.lock")
 
 
+def test_what_a_person_sets_reaches_whoever_runs_or_judges_tasks() -> None:
+    """A task's worker tells of its failure; the DAG processor of one whose worker died."""
+    given = {"SHOAL_ALERT_COMMAND": "tee -a /shoal/data/alerts.txt", "SHOAL_MEMORY": "8GB"}
+    services = stand_in.load(SHOAL_CLUSTER="/srv/shoal", SHOAL_USER="1000:1000", **given)["services"]
+    for name in ("worker", "warehouse-worker", "scheduler", "dag-processor"):
+        assert given.items() <= services[name]["environment"].items(), name
+    environment = stand_in.load(SHOAL_CLUSTER="/srv/shoal", SHOAL_USER="1000:1000")["services"]["worker"][
+        "environment"
+    ]
+    assert (environment["SHOAL_ALERT_COMMAND"], environment["SHOAL_MEMORY"]) == ("", "3GB")
+
+
 class TestSecrets:
     """What `make secrets` writes, and what a service refuses."""
 
