@@ -13,10 +13,11 @@ WORKDIR /shoal
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY pyproject.toml requirements.lock requirements-cluster.lock ./
 COPY orchestrate/install.py orchestrate/install.py
-RUN PIP_EXTRA_INDEX_URL=$TORCH_INDEX python orchestrate/install.py cluster && rm -rf .venv/cache
+# Bytecode now, as the services cannot write here: of uv's packages, which it leaves to whoever imports them.
+RUN UV_COMPILE_BYTECODE=1 PIP_EXTRA_INDEX_URL=$TORCH_INDEX python orchestrate/install.py cluster && rm -rf .venv/cache
 
 COPY . .
-# Bytecode now, as the services cannot write here.
+# And of ours.
 RUN .venv/bin/python -m compileall -q cli.py journal.py settings.py dags expectations landing ml orchestrate serving warehouse
 
 ENV PATH=/shoal/.venv/bin:$PATH LANG=C.UTF-8 PYTHONUNBUFFERED=1

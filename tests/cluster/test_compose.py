@@ -188,6 +188,8 @@ def test_ours_are_built_from_one_file_that_is_not_root_at_its_end(
         assert service.get("build") == (None if name in DATABASES else "."), name
     lines = (settings.ROOT / "Dockerfile").read_text().splitlines()
     assert [line for line in lines if line.startswith("USER")] == ["USER 65534:65534"]
+    install = next(line for line in lines if "orchestrate/install.py cluster" in line)
+    assert "UV_COMPILE_BYTECODE=1" in install, "every process of a service would compile every package anew"
     entry = next(line for line in lines if line.startswith("ENTRYPOINT"))
     assert json.loads(entry.removeprefix("ENTRYPOINT ")) == ["python", "-m", "orchestrate"]
 
