@@ -12,7 +12,7 @@ import journal
 from cli import ShoalError
 from landing import ledger, quarantine
 from ml import waiting
-from serving import facts, versions
+from serving import versions
 from serving.publish import age
 from settings import ShopPaths
 
@@ -67,7 +67,7 @@ def _version(paths: ShopPaths) -> Iterator[Line]:
 
 def _unpublished(paths: ShopPaths) -> Iterator[Line]:
     """Name complete days that no run has published: Airflow hands a day that met a paused DAG to nobody."""
-    published = facts.days(paths)
+    published = versions.days(paths)
     try:
         complete = ledger.complete_days(paths.shop)
     except (ShoalError, FileNotFoundError):

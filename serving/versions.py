@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,16 @@ def versions(paths: ShopPaths) -> list[Version]:
     """Return all versions on disk, oldest first."""
     folders = sorted((paths.serving / "versions").glob("[0-9]*"))
     return [Version(folder, json.loads((folder / "manifest.json").read_text())) for folder in folders]
+
+
+def days(paths: ShopPaths) -> list[date]:
+    """Return the as_of_dates that the newest version tells of, oldest first.
+
+    The history may know one more: a publish that broke off keeps what it said, and no reader sees it yet.
+    """
+    newest = versions(paths)[-1:]
+    files = (file for version in newest for file in version.folder.glob("parquet/user_segment_daily/*"))
+    return sorted(date.fromisoformat(file.stem) for file in files)
 
 
 def find(paths: ShopPaths, name: str) -> Version:

@@ -119,6 +119,26 @@ def test_a_day_lost_between_published_ones_is_named_until_it_is_published(workin
     assert [subject for subject in page(paths) if subject.startswith("day ")] == []
 
 
+def test_a_day_whose_publish_broke_off_after_it_was_kept_is_named_until_readers_see_it(
+    working, paths, deliver, monkeypatch
+):
+    """As on a full disk: the history knows what was said, and no version says it."""
+    for day in (FIRST, NEXT):
+        deliver(day)
+        working.build(day)
+    publish(paths, FIRST)
+
+    def break_off(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(versions, "finish", break_off)
+        publish(paths, NEXT)
+    assert page(paths)[f"day {NEXT}"][0] == "complete, not published"
+    publish(paths, NEXT)
+    assert f"day {NEXT}" not in page(paths)
+
+
 def test_of_many_days_that_are_not_published_the_newest_are_named_and_the_others_counted(
     working, paths, deliver
 ):
