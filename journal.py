@@ -2,8 +2,9 @@
 
 A journal is the commit point of landing (``landing/ledger.jsonl``) and the memory
 of everything that acted (``ops/*.jsonl``). One append is one write of whole lines
-followed by fsync, under an exclusive lock. A torn last line, left by a kill inside
-that write, was never committed: readers skip it and the next append removes it.
+followed by fsync, under an exclusive lock; what a full disk takes only a part of is taken
+back. A torn last line, left by a kill inside that write, was never committed: readers skip
+it and the next append removes it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ def append(path: Path, records: Iterable[Record]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+b") as file:
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(_end_of_last_whole_line(file))
+        begin = file.seek(_end_of_last_whole_line(file))
         file.truncate()
-        file.write(lines.encode())
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            left = memoryview(lines.encode())
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(descriptor)
+        except OSError:
+            file.truncate(begin)  # on a full disk: some whole lines of a commit would be another commit
+            raise
 
 
 def read(path: Path) -> Iterator[Record]:

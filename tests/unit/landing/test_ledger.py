@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from datetime import date
 
 import pytest
@@ -87,6 +88,22 @@ def test_status_of_an_unknown_file_is_refused_and_changes_nothing(three_days, pa
     with pytest.raises(UsageError, match="no file feedfacefeedface"):
         ledger.set_status(paths, [three_days[0], "feedfacefeedface"], "held", [])
     assert paths.ledger.read_bytes() == before
+
+
+def test_a_commit_that_a_full_disk_takes_in_part_was_none(tmp_path):
+    """As if ten of a check's results were there, all of them good, and the bad one was not."""
+    path = tmp_path / "journal.jsonl"
+    journal.append(path, [{"number": 0}])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.append(path, [{"number": number} for number in range(1, 11)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(journal.read(path)) == [{"number": 0}]
+    journal.append(path, [{"number": 1}, {"number": 2}])
+    assert [record["number"] for record in journal.read(path)] == [0, 1, 2]
 
 
 def test_a_torn_last_line_was_never_committed(three_days, paths, write_csv, land, view):
