@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+import psutil
 
 import settings
 from cli import ShoalError, console
@@ -127,9 +128,28 @@ def running() -> Iterator[Client]:
 
 def stay() -> Address:
     """Return the address of the Airflow that runs, else of a new one; it stays until :func:`end`."""
-    address = found() or start()
+    if address := found():
+        if names := _set_otherwise(address):
+            console.print(
+                f"Airflow at {address.url} goes on with {', '.join(names)} as it was when it was started: "
+                "`make down`, then `make up`, to change that",
+                style="yellow",
+                soft_wrap=True,
+            )
+    else:
+        address = start()
     _stays_file().touch(mode=0o600)
     return address
+
+
+def _set_otherwise(address: Address) -> list[str]:
+    """Return the settings of Shoal's that the running Airflow, and so each of its tasks, has otherwise."""
+    scheduler = psutil.Process(int((settings.airflow_dir() / "scheduler.pid").read_text()))
+    running, wanted = (
+        {name: value for name, value in each.items() if name.startswith("SHOAL_") and name != processes.MARK}
+        for each in (scheduler.environ(), environment(address.port))
+    )
+    return sorted(name for name in running.keys() | wanted.keys() if running.get(name) != wanted.get(name))
 
 
 def found() -> Address | None:
