@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from cli import ShoalError
+from landing import ledger
 from settings import ShopPaths
 
 KEY_BYTES = 32
@@ -26,10 +27,16 @@ def key(paths: ShopPaths) -> bytes:
     Raises
     ------
     ShoalError
-        When the key file is damaged: with another key, every user would become a stranger.
+        When the key file is damaged, or gone though rows were landed with it: with another key, every user
+        would become a stranger.
     """
     path = paths.secrets / "pseudonym.key"
     if not path.exists():
+        if any(file.tables for file in ledger.files(paths)):
+            raise ShoalError(
+                f"{path} is gone, and what was landed was landed with it: restore it from your backup; a new "
+                f"key would turn every known user into a new one. To begin anew, move {paths.root} away"
+            )
         _make(path)
     found = path.read_bytes()
     if len(found) != KEY_BYTES:

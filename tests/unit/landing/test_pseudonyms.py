@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli import ShoalError
-from landing import pseudonyms
+from landing import ledger, pseudonyms
 
 
 @settings(max_examples=50, deadline=None)
@@ -62,3 +62,17 @@ def test_a_damaged_key_is_refused_not_replaced(paths):
     (paths.secrets / "pseudonym.key").write_bytes(b"short")
     with pytest.raises(ShoalError, match="restore it from your backup"):
         pseudonyms.key(paths)
+
+
+def test_a_key_that_is_gone_is_missed_not_replaced_once_rows_were_landed_with_it(
+    paths, land, write_csv, view
+):
+    """As after a backup that left the secrets out: the same customers would be landed as others."""
+    write_csv("events_2024-03-01.csv", [view])
+    land()
+    (paths.secrets / "pseudonym.key").unlink()
+    write_csv("events_2024-03-02.csv", [view | {"event_id": "e2"}])
+    with pytest.raises(ShoalError, match="is gone, and what was landed"):
+        land()
+    assert list(paths.secrets.iterdir()) == []
+    assert len(ledger.accepted(paths)) == 1
