@@ -85,7 +85,11 @@ def find(paths: ShopPaths, link: str) -> Snapshot | None:
 
 
 def export(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, split: Split) -> Snapshot:
-    """Write the inputs of the split's days, aside first, and point the split's link at them."""
+    """Write the inputs of the split's days, aside first, and point the split's link at them.
+
+    The caller holds the warehouse lock.
+    """
+    _sweep(paths)
     hashes = {
         name: {str(day): content_hash(connection, table, [day]) for day in split.as_of_dates}
         for name, table in TABLES.items()
@@ -149,6 +153,25 @@ def _write(
 ) -> None:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     aside.mkdir(parents=True, mode=0o700)
+    try:
+        _fill(connection, paths, aside, split, manifest)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)  # on a full disk it would stand in its own way
+        raise
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another run wrote the same content first: equal by name, so theirs is ours.
+        shutil.rmtree(aside)
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    paths: ShopPaths,
+    aside: Path,
+    split: Split,
+    manifest: dict[str, Any],
+) -> None:
     known = _written_already(paths)
     for name, table in TABLES.items():
         for day in split.as_of_dates:
@@ -162,11 +185,15 @@ def _write(
                 params=[day],
             ).write_parquet(str(part), compression="zstd", row_group_size=ROW_GROUP)
     (aside / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    try:
-        aside.rename(folder)
-    except OSError:
-        # Another run wrote the same content first: equal by name, so theirs is ours.
-        shutil.rmtree(aside)
+
+
+def _sweep(paths: ShopPaths) -> None:
+    """Remove what killed builds left aside; whoever builds holds the lock, so nobody is at it."""
+    for left in paths.snapshots.glob(".*.*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _written_already(paths: ShopPaths) -> dict[tuple[str, str, str], Path]:

@@ -69,6 +69,28 @@ def test_rows_are_written_as_they_lie(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sequences.num_row_groups == 3
 
 
+def test_what_broke_off_leaves_nothing_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk at once, a kill with the next build: each would have cost the disk a snapshot, for good."""
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    paths = ShopPaths("world")
+    killed = paths.snapshots / ".0123456789abcdef.4711"
+    killed.mkdir(parents=True)
+    (killed / "fct_user_features.2026-04-30.parquet").write_bytes(b"PAR1")
+    (paths.snapshots / ".latest-2026-04-30.4711").symlink_to("0123456789abcdef")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    with duckdb.connect() as connection:
+        plant(connection, "select date '2026-04-30' as as_of_date, 'u1' as user_key")
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+            patch.setattr(Path, "write_text", refuse)
+            snapshot.export(connection, paths, Split(date(2026, 4, 30)))
+        assert list(paths.snapshots.iterdir()) == []
+        written = snapshot.export(connection, paths, Split(date(2026, 4, 30)))
+    assert {path.name for path in paths.snapshots.iterdir()} == {"latest-2026-04-30", written.folder.name}
+
+
 def test_date_that_is_written_already_is_no_second_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
