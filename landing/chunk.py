@@ -47,6 +47,11 @@ OPEN_FILES = 400
 """Days written side by side; below the usual limit of 1,024 open files of a process."""
 
 
+UNTAKEABLE = (duckdb.DataError, duckdb.InvalidInputException)
+"""What DuckDB raises where an expression of a shop's file cannot take a value, as strptime or a division by
+zero; it quotes the value, and that may name a person."""
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A file with the day of its delivery, and of a replay its number."""
@@ -97,6 +102,14 @@ class Landed:
         worst = sorted(self.reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
         told = ", ".join(f"{reason} {rows:,}" for reason, rows in worst)
         return f"{bad:,} of {self.rows_in:,} rows quarantined, allowed {share:.0%}: {told}"
+
+
+def cannot_take(source: Source) -> str:
+    """Say what to do about an expression that raises one of :data:`UNTAKEABLE`, without the value."""
+    return (
+        f"some expression of source {source.name!r} cannot take one of its values: let it give "
+        "null for such a value, as by try_cast, in the shop's file"
+    )
 
 
 def connect(shop: Shop, paths: ShopPaths, incoming: Path, scratch: Path) -> duckdb.DuckDBPyConnection:

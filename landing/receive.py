@@ -9,13 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-import duckdb
-
 import journal
 import settings
 from cli import Progress
 from landing import contracts, incoming, ledger, pseudonyms, readers, repair, whole
-from landing.chunk import Arrival, Chunk, Landed, cut
+from landing.chunk import UNTAKEABLE, Arrival, Chunk, Landed, cannot_take, cut
 from landing.incoming import IncomingFile
 from landing.ledger import LedgerFile
 from landing.shops import Shop, Source
@@ -303,12 +301,8 @@ class Call:
             landed = chunk.land(self.place.connection, pseudonyms.key(self.place.paths))
         except readers.UnreadableError as error:
             self._refuse_or_halve(chunk, str(error))
-        except duckdb.DataError:  # which quotes the value, and that may name a person
-            self._refuse_or_halve(
-                chunk,
-                f"some expression of source {chunk.source.name!r} cannot take one of its values: let it give "
-                "null for such a value, as by try_cast, in the shop's file",
-            )
+        except UNTAKEABLE:
+            self._refuse_or_halve(chunk, cannot_take(chunk.source))
         else:
             self._commit(chunk, landed)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import journal
 from cli import UsageError
 from landing import contracts, incoming, ledger, pseudonyms, quarantine
-from landing.chunk import Arrival, Chunk, Landed, Replay, cut
+from landing.chunk import UNTAKEABLE, Arrival, Chunk, Landed, Replay, cannot_take, cut
 from landing.incoming import IncomingFile
 from landing.ledger import LedgerFile
 from landing.shops import Shop, Source
@@ -106,12 +106,17 @@ def replay(place: Workplace, files: Sequence[LedgerFile], what: Replay) -> list[
     Raises
     ------
     UsageError
-        When the shop's file no longer has the source of some file.
+        When the shop's file no longer has the source of some file, or has an expression that cannot take
+        a value of it.
     """
     before = {file.file_id: file for file in files}
     decisions: list[LedgerFile] = []
     for chunk in _chunks(place, files, what):
-        landed = chunk.land(place.connection, pseudonyms.key(place.paths))
+        try:
+            landed = chunk.land(place.connection, pseudonyms.key(place.paths))
+        except UNTAKEABLE:
+            names = ", ".join(arrival.file.name for arrival in chunk.arrivals)
+            raise UsageError(f"quarantined rows of {names}: {cannot_take(chunk.source)}") from None
         after = [
             _decision(before[arrival.file.file_id], arrival, result)
             for arrival, result in zip(chunk.arrivals, landed, strict=True)

@@ -211,10 +211,18 @@ def test_a_file_of_several_days_was_delivered_on_the_last(write_csv, land, lande
     assert landed("events")[0]["delivered_on"] == date(2024, 3, 7)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cast(replace(customer_id, 'c', '') as integer)",
+        "year(strptime(replace(customer_id, 'c', '200'), '%Y'))",
+        "1 % (length(customer_id) - 8)",
+    ],
+)
 def test_an_expression_that_cannot_take_a_value_refuses_its_file_and_does_not_quote_it(
-    shop_with, write_csv, drops, view
+    shop_with, write_csv, drops, view, expression
 ):
-    columns = {"price_amount": {"sql": "cast(replace(customer_id, 'c', '') as integer)"}}
+    columns = {"price_amount": {"sql": expression}}
     tables = {"events": {"as_contract": True, "columns": columns}}
     source = {"name": "events", "files": ["events_*"], "tables": tables}
     write_csv(f"events_{DAY}.csv", [view])

@@ -304,6 +304,24 @@ def test_replay_of_a_refused_file_that_is_gone_says_so(shoal, drops, write_csv, 
     assert "no longer there" in capsys.readouterr().err
 
 
+def test_replay_by_an_expression_that_cannot_take_a_value_says_so_and_does_not_quote_it(
+    shoal, paths, drops, write_csv, tmp_path, monkeypatch, capsys
+):
+    write_csv(f"events_{DAY}.csv", events(20, 1))
+    shoal("receive", str(drops))
+    columns = {"event_type": {"sql": "strptime(customer_id, '%Y')::varchar"}}
+    tables = {"events": {"as_contract": True, "columns": columns}}
+    make_shop(
+        tmp_path, monkeypatch, CORNER | {"sources": [{"name": "events", "files": ["e*"], "tables": tables}]}
+    )
+    before = only(paths)
+    capsys.readouterr()
+    assert shoal("replay", f"events_{DAY}.csv") == cli.WRONG_USAGE
+    said = capsys.readouterr().err
+    assert f"events_{DAY}.csv" in said and "some expression of source 'events'" in said and "c1" not in said
+    assert only(paths) == before
+
+
 def test_rows_that_could_not_be_taken_apart_stay_in_the_quarantine(shoal, paths, drops, know_buy):
     header = "event_id,event_type,occurred_at,customer_id\n"
     lines = ["e1,view,2024-03-01,c1", "e2,view", 'e3,"view,2024-03-01,c1', "e4,buy,2024-03-01,c1"]
