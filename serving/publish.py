@@ -171,6 +171,7 @@ def _copy_from_warehouse(
                     [is_wanted],
                 )
             if is_published and restated_because:
+                _require_built_last(paths, as_of)
                 outcome.restated = facts.contradictions(connection, paths, "working", as_of)
             elif is_published:
                 outcome.differences = facts.differences(connection, paths, "working", as_of)
@@ -194,6 +195,16 @@ def _require_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if missing:
         raise ShoalError(
             f"the warehouse has no bi.{', bi.'.join(missing)}: run python -m warehouse build bi first"
+        )
+
+
+def _require_built_last(paths: ShopPaths, as_of: date) -> None:
+    """Refuse to restate from a leg 2 of another day: there, a published day says what was published."""
+    built = steps.last(paths, "build bi")
+    if built is not None and built["as_of_date"] != as_of.isoformat():
+        raise ShoalError(
+            f"leg 2 of {built['as_of_date']} was built while {as_of} was restated (a run beside it?), so "
+            "nothing was restated: run the same command again"
         )
 
 

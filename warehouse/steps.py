@@ -62,13 +62,16 @@ def require(
     )
 
 
-def last(paths: ShopPaths, step: str, as_of: date) -> journal.Record | None:
-    """Return the note of a step of an as_of_date that this warehouse holds; None where it was never done."""
+def last(paths: ShopPaths, step: str, as_of: date | None = None) -> journal.Record | None:
+    """Return the last note of a step that this warehouse holds; None where it was never done.
+
+    Of an as_of_date, or without one of any.
+    """
     found = None
     for record in journal.read(paths.ops / f"{TABLE}.jsonl"):
         if record["step"] is None:
             found = None
-        elif (record["step"], record["as_of_date"]) == (step, as_of.isoformat()):
+        elif record["step"] == step and (as_of is None or record["as_of_date"] == as_of.isoformat()):
             found = record
     return found
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 import journal
+from cli import ShoalError
 from serving import facts
 from serving.facts import Difference
 from serving.publish import publish
@@ -63,6 +66,18 @@ def test_a_day_was_said_when_it_was_first_published_and_again_when_it_was_restat
     assert restated.version > first.version
     [note] = facts.restatements(paths)
     assert facts.said_at(paths, FIRST) == note["restated_at"] > published
+
+
+def test_a_day_is_not_restated_from_a_leg_2_that_was_built_for_another_day_meanwhile(working, paths):
+    """As today's run does beside it: a published day then says what was published, as if all were well."""
+    working.build(FIRST)
+    publish(paths, FIRST)
+    note = {"step": "build bi", "as_of_date": "2026-03-02", "token": "t", "at": journal.now()}
+    journal.append(paths.ops / "warehouse_step.jsonl", [note])
+    with pytest.raises(ShoalError, match="leg 2 of 2026-03-02 was built while 2026-03-01 was restated"):
+        publish(paths, FIRST, restated_because="a test")
+    assert facts.restatements(paths) == []
+    publish(paths, FIRST)  # nothing is claimed of the day
 
 
 def test_a_day_whose_publish_was_killed_was_said_when_its_facts_were_kept(working, paths):
