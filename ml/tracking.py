@@ -385,13 +385,15 @@ def version(name: str, number: str) -> Version:
 
 
 def with_alias(name: str, alias: str) -> Version | None:
-    """Return the version that an alias points at."""
+    """Return the version that an alias points at; None where there is no such alias, or no such model."""
     from mlflow.exceptions import MlflowException
 
     try:
         return _version(name, client().get_model_version_by_alias(name, alias))
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 @dataclass(frozen=True)

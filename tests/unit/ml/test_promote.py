@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
 import cli
 import journal
@@ -228,6 +229,23 @@ def test_older_version_promoted_by_hand_serves_and_what_knows_more_is_withdrawn(
     in_force = [promote.in_force("shop.high_value", date(2026, 5, day)) for day in (10, 20)]
     assert [found and found.version for found in in_force] == ["1", "2"]
     assert named[-1] == ("2", "champion")
+
+
+def test_status_says_no_champion_only_where_mlflow_knows_none(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ShopPaths("shop").root.mkdir(parents=True)
+    words = ["status", "--shop", "shop"]
+    assert cli.run(command._parser(), words) == cli.DONE
+    assert "high_value: none yet: python -m ml train --shop shop" in capsys.readouterr().out
+
+    def fail(*_: str) -> None:
+        raise MlflowException("API request to http://mlflow:5000 failed")
+
+    monkeypatch.setattr(tracking.client(), "get_model_version_by_alias", fail)
+    assert cli.run(command._parser(), words) == cli.TRY_LATER
+    told = capsys.readouterr()
+    assert told.out == "" and "see that it runs" in told.err
 
 
 HOW = StabilityConfig()
