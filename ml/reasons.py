@@ -92,10 +92,13 @@ def told(name: str, amount: float, known: Mapping[str, str]) -> str:
     'number of orders 12'
     >>> told("days_since_last_order", float("nan"), {})
     'days since last order unknown'
+    >>> told("net_revenue_amount", 12345.6, {"net_revenue_amount": "net revenue"})
+    'net revenue 12,346'
     """
     if name == HISTORY:
         return "what was done, in its order"
-    value = "unknown" if np.isnan(amount) else f"{amount:,.4g}"
+    digits = ",.0f" if abs(amount) >= 1000 else ".4g"  # of large numbers .4g makes powers of ten
+    value = "unknown" if np.isnan(amount) else f"{amount:{digits}}"
     return f"{known.get(name, name.replace('_', ' '))} {value}"
 
 
