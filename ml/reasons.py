@@ -29,6 +29,8 @@ HISTORY = "history"
 """The item that stands for a user's events in their order, as BERT reads them."""
 MISSING = " is missing"
 TOP = 3
+LEAST = 1e-6
+"""What moved less is no difference, and no reason."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Contributions:
     def top(self, count: int = TOP) -> NDArray[np.int64]:
         """Return the places of the items that moved a score most, strongest first, (users, count).
 
-        What moved less than a millionth is no difference: the earlier item comes first.
+        Of what differs by less than :data:`LEAST` the earlier item comes first.
         """
         order = np.argsort(-np.abs(np.round(self.moved, 6)), axis=1, kind="stable")
         return order[:, :count]
@@ -65,7 +67,7 @@ def contributions(
 
 
 def in_words(found: Contributions, features: pd.DataFrame) -> NDArray[np.object_]:
-    """Return three reasons per user, strongest first, (users, 3); empty where a model knows fewer items.
+    """Return three reasons per user, strongest first, (users, 3); empty where fewer items moved the score.
 
     Such as ``number of orders 12: goes with a higher score``.
     """
@@ -75,7 +77,9 @@ def in_words(found: Contributions, features: pd.DataFrame) -> NDArray[np.object_
     for rank in range(places.shape[1]):
         for row, place in enumerate(places[:, rank]):
             name, moved = found.items[place], found.moved[row, place]
-            direction = "higher" if moved >= 0 else "lower"
+            if abs(moved) < LEAST:
+                continue
+            direction = "higher" if moved > 0 else "lower"
             said[row, rank] = f"{told(name, columns[name][row], known)}: goes with a {direction} score"
     return said
 

@@ -43,8 +43,9 @@ class RfmRank:
         return np.asarray(np.mean(self._ranks(features), axis=0))
 
     def contributions(self, features: pd.DataFrame) -> tuple[list[str], Floats]:
-        """Return how far each rank lies from the middle, (users, 3)."""
-        return list(RFM), np.stack(self._ranks(features), axis=1) - 0.5
+        """Return how far each rank lies from that of the middle user, (users, 3)."""
+        middle = (len(features) + 1) / (2 * len(features))
+        return list(RFM), np.stack(self._ranks(features), axis=1) - middle
 
     def _ranks(self, features: pd.DataFrame) -> list[Floats]:
         """Return ranks in (0, 1] by recency, frequency and money, (users,) each."""

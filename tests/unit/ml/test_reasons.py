@@ -68,6 +68,21 @@ def test_reasons_say_in_words_what_goes_with_the_score() -> None:
     ]
 
 
+def test_what_moved_nothing_is_no_reason() -> None:
+    """A shop without prices: all users have the same money, so the middle rank, and so has v by orders."""
+    features = pd.DataFrame(
+        {"days_since_last_order": [9.0, 3.0, 40.0], "order_count": [5, 3, 1], "net_revenue_amount": 0.0}
+    )
+    names, moved = RfmRank().contributions(features)
+    told = reasons.in_words(Contributions(names, moved), features)
+    assert told[1].tolist() == ["days since the last order 3: goes with a higher score", "", ""]
+    assert told[2].tolist() == [
+        "days since the last order 40: goes with a lower score",
+        "number of orders 1: goes with a lower score",
+        "",
+    ]
+
+
 def test_being_missing_counts_for_the_feature_that_is(cuts: tuple[Cut, Cut]) -> None:
     train, test = cuts
     assert train.outcomes is not None
@@ -141,4 +156,4 @@ def test_other_seeds_name_much_the_same_items(
 def test_score_that_needs_no_training_still_has_reasons(cuts: tuple[Cut, Cut]) -> None:
     _, test = cuts
     scored = _served(RfmRank(), test).score(test)
-    assert all(": goes with a " in reason for reason in scored.reasons.ravel())
+    assert all(": goes with a " in reason for reason in scored.reasons[:, 0])

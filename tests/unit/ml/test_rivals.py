@@ -104,8 +104,8 @@ def test_rank_says_of_who_never_ordered_that_it_goes_with_a_lower_score() -> Non
     )
     names, moved = RfmRank().contributions(features)
     assert names == [recency, frequency, money]
-    assert moved[:, 0].tolist() == [1 / 3 - 1 / 2, 3 / 3 - 1 / 2, 2 / 3 - 1 / 2]
-    assert moved.mean(axis=1) + 1 / 2 == pytest.approx(RfmRank().score(features))
+    assert moved[:, 0].tolist() == [1 / 3 - 2 / 3, 3 / 3 - 2 / 3, 2 / 3 - 2 / 3]
+    assert moved.mean(axis=1) + 2 / 3 == pytest.approx(RfmRank().score(features))
 
 
 @pytest.mark.parametrize("model", [RfmRank, GradientTrees])
