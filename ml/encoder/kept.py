@@ -14,7 +14,7 @@ from ml.encoder.keys import as_bytes, as_keys
 from ml.packages import load_tensors, save_tensors
 
 USERS = 1_000_000
-"""At most this many are kept, newest first: of embeddings half a gigabyte."""
+"""Beyond this many only those that were asked for last are kept: of embeddings half a gigabyte."""
 PARTS = 16
 """So many files are put together again: what a day adds is little beside what is kept."""
 
@@ -42,6 +42,7 @@ class Kept:
             if len(parts) == 1
             else np.concatenate([np.zeros((0, width), dtype), *(part["vectors"] for part in parts)])
         )
+        self._is_asked_for = np.zeros(len(self._keys), dtype=bool)
 
     def find(self, keys: NDArray[np.bytes_] | None, users: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the users' vectors, zero for those of whom ``is_known`` is false."""
@@ -50,12 +51,16 @@ class Kept:
         # Hashed, not sorted; of what was added twice the first place counts, so the newest.
         place = pc.index_in(pa.array(keys), value_set=pa.array(self._keys))
         is_known = place.is_valid().to_numpy(zero_copy_only=False)
+        self._is_asked_for[place.drop_null().to_numpy()] = True
         vectors = self._vectors[place.fill_null(0).to_numpy()]
         vectors[~is_known] = 0
         return vectors, is_known
 
     def add(self, keys: NDArray[np.bytes_], vectors: NDArray[Any]) -> None:
-        """Write what is new; with many files, or more users than are kept, all of it in one file."""
+        """Write what is new; with many files, or more users than are kept, all of it in one file.
+
+        What :meth:`find` was asked for stays, however much it is: it is asked for tomorrow, too.
+        """
         if self.path is None or len(keys) == 0:
             return
         keys, first = np.unique(keys, return_index=True)  # two users may have done the very same
@@ -63,9 +68,10 @@ class Kept:
         number = 1 + max((int(file.stem) for file in self._files), default=0)
         is_whole = len(self._files) >= PARTS or len(keys) + len(self._keys) > USERS
         if is_whole:
-            kept = max(0, USERS - len(keys))
-            keys = np.concatenate([keys, self._keys[:kept]])
-            vectors = np.concatenate([vectors, self._vectors[:kept]])
+            order = np.argsort(~self._is_asked_for, kind="stable")
+            kept = order[: max(int(self._is_asked_for.sum()), USERS - len(keys))]
+            keys = np.concatenate([keys, self._keys[kept]])
+            vectors = np.concatenate([vectors, self._vectors[kept]])
         save_tensors(self.path / f"{number:06}.safetensors", {"keys": as_bytes(keys), "vectors": vectors})
         for file in self._files if is_whole else ():
             file.unlink(missing_ok=True)

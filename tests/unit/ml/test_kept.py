@@ -57,6 +57,22 @@ def test_the_oldest_go_where_more_are_known_than_are_kept(
     assert is_known.tolist() == [False, False, True, True, True]
 
 
+def test_of_more_users_than_are_kept_those_who_changed_alone_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five users, of whom one a day does something new; the oldest vectors are those of the silent."""
+    monkeypatch.setattr(kept, "USERS", 4)
+    told, made = list(range(5)), []
+    for day in range(12):
+        told[day % 2] = 100 + day
+        keys, opened = _keys(*told), _open(tmp_path)
+        _, is_known = opened.find(keys, 5)
+        opened.add(keys[~is_known], np.ones((int((~is_known).sum()), 2), np.float16))
+        made.append(int((~is_known).sum()))
+    assert made == [5] + 11 * [1]
+    assert len(_open(tmp_path)._keys) == 5
+
+
 def test_nothing_is_kept_without_a_folder_or_a_key(tmp_path: Path) -> None:
     _open(None).add(_keys(1), np.ones((1, 2), np.float16))
     assert not _open(None).find(_keys(1), 1)[1].any()
