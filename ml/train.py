@@ -19,6 +19,7 @@ from ml import high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
 from ml.costs import Cost, Spent, metered, peak_memory_mb
 from ml.encoder.classifier import Classifier
+from ml.encoder.kept import forget_unused
 from ml.encoder.training import LearningPoint, finished_fits_kept, forget_old_fits
 from ml.evaluation import canaries, leaks
 from ml.evaluation.judge import Interval, Verdict, judge
@@ -133,6 +134,7 @@ def train(paths: ShopPaths, as_of: date, config: Config) -> list[promote.Decisio
     for checkpoint in kept:
         checkpoint.unlink(missing_ok=True)
     forget_old_fits(paths.models)
+    forget_unused(paths.models)
     return decisions
 
 

@@ -17,7 +17,7 @@ from ml.configs import Config
 from ml.encoder import devices
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.encoder.devices import fast_type
-from ml.encoder.kept import Kept
+from ml.encoder.kept import EMBEDDINGS, Kept
 from ml.encoder.keys import code_of
 from ml.encoder.network import BehaviourBert, Sizes, collate_packed, from_arrays, to_arrays
 from ml.encoder.packed import PackedBert, packs
@@ -63,7 +63,7 @@ class Encoder:
         of the others one batch at a time is held in memory.
         """
         width = 2 * self.network.config.hidden_size
-        cache = Kept(self.folder, "embeddings", self.weights_hash, width, np.float16)
+        cache = Kept(self.folder, EMBEDDINGS, self.weights_hash, width, np.float16)
         vectors, is_known = cache.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         with Progress("encoding users", len(missing)) as progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ from ml.packages import load_tensors, save_tensors
 
 USERS = 1_000_000
 """Beyond this many only those that were asked for last are kept: of embeddings half a gigabyte."""
+EMBEDDINGS, PLACED = "embeddings", "placed"
+"""What is kept of a user: the vector that the encoder made, and how near each class of habits is."""
+UNUSED = timedelta(days=60)
+"""A model to whose vectors nothing was added for so long serves no more."""
 PARTS = 16
 """So many files are put together again: what a day adds is little beside what is kept."""
 
@@ -75,3 +81,12 @@ class Kept:
         save_tensors(self.path / f"{number:06}.safetensors", {"keys": as_bytes(keys), "vectors": vectors})
         for file in self._files if is_whole else ():
             file.unlink(missing_ok=True)
+
+
+def forget_unused(folder: Path) -> None:
+    """Delete what models said that have served no more for :data:`UNUSED`; whoever asks makes it again."""
+    oldest = (datetime.now() - UNUSED).timestamp()
+    for kind in (EMBEDDINGS, PLACED):
+        for model in (folder / kind).glob("*"):
+            if max((file.stat().st_mtime for file in model.iterdir()), default=0.0) < oldest:
+                shutil.rmtree(model, ignore_errors=True)

@@ -18,7 +18,7 @@ from cli import console
 from ml import packages
 from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
-from ml.encoder.kept import Kept
+from ml.encoder.kept import PLACED, Kept
 from ml.encoder.tokens import Sequences, Told
 from ml.reasons import TOP
 from ml.segments import identity, latent_classes, memory, naming
@@ -147,7 +147,7 @@ class BehaviourSegments:
     def _placed(self, classes: LatentClasses, told: Told) -> Placement:
         """Place every user, with reasons; whose events were met before is neither read nor counted again."""
         k = len(classes.codes)
-        kept = Kept(self.classifier.encoder.folder, "placed", classes.digest, k + TOP, np.float64)
+        kept = Kept(self.classifier.encoder.folder, PLACED, classes.digest, k + TOP, np.float64)
         found, is_known = kept.find(told.keys, len(told))
         missing = np.flatnonzero(~is_known)
         for rows, sequences in told.batches(missing):

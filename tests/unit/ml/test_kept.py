@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,22 @@ def test_of_more_users_than_are_kept_those_who_changed_alone_are_made_again(
         made.append(int((~is_known).sum()))
     assert made == [5] + 11 * [1]
     assert len(_open(tmp_path)._keys) == 5
+
+
+def test_what_a_model_said_goes_when_it_has_served_no_more_for_long(tmp_path: Path) -> None:
+    long_ago = (datetime.now() - kept.UNUSED - timedelta(hours=1)).timestamp()
+    for kind in (kept.EMBEDDINGS, kept.PLACED):
+        for model, times in (("gone", (long_ago, long_ago)), ("serving", (long_ago, None))):
+            for key, written in enumerate(times):
+                Kept(tmp_path, kind, model, 2, np.float16).add(_keys(key), np.zeros((1, 2), np.float16))
+                if written is not None:
+                    os.utime(tmp_path / kind / model / f"{key + 1:06}.safetensors", (written, written))
+    kept.forget_unused(tmp_path)
+    assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.glob("*/*")) == [
+        "embeddings/serving",
+        "placed/serving",
+    ]
+    kept.forget_unused(tmp_path / "nothing yet")
 
 
 def test_nothing_is_kept_without_a_folder_or_a_key(tmp_path: Path) -> None:
