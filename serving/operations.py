@@ -257,8 +257,16 @@ def load(
 
 def _plain(value: object) -> object:
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    # JSON knows no NaN: a measure that could not be taken is empty.
+        return json.dumps(_measured(value), ensure_ascii=False, sort_keys=True)
+    return _measured(value)
+
+
+def _measured(value: object) -> object:
+    """Return a value without the NaN in it, which JSON does not know: what could not be measured is empty."""
+    if isinstance(value, dict):
+        return {name: _measured(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_measured(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -107,16 +107,17 @@ def render(view: View) -> None:
 
 
 def _judged(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per model, day and measure that has an interval; of repeated runs the newest."""
+    """Return one row per model, day and measure taken with an interval; of repeated runs the newest."""
     import pandas as pd
 
+    parts = ("value", "low", "high")
     rows: list[dict[str, Any]] = []
     for run in runs.drop_duplicates(["as_of_date", "model"]).to_dict("records"):
         for measure, value in json.loads(run["metrics"] or "{}").items():
-            if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+            if isinstance(value, dict) and all(value.get(part) is not None for part in parts):
                 told_of = {**run, "day": run["as_of_date"].date(), "measure": measure}
-                rows.append(told_of | {name: value[name] for name in ("value", "low", "high")})
-    return pd.DataFrame(rows, columns=[*runs.columns, "day", "measure", "value", "low", "high"])
+                rows.append(told_of | {part: value[part] for part in parts})
+    return pd.DataFrame(rows, columns=[*runs.columns, "day", "measure", *parts])
 
 
 def _serving(view: View) -> None:

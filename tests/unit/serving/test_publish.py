@@ -315,14 +315,15 @@ def test_ops_tables_publish_declared_columns_only(working, paths):
     working.build(FIRST)
     working.execute("create table ops.landing_ledger (file_id varchar, file_name varchar, secret varchar)")
     working.execute("insert into ops.landing_ledger values ('f1', 'orders.csv', 'ann@shop.example')")
-    run = {"run_id": "r", "mlflow_run_id": "m", "model_version": "4", "metrics": {"auc": 0.7}, "secret": "x"}
+    metrics = {"auc": 0.7, "lift": {"value": float("nan")}}
+    run = {"run_id": "r", "mlflow_run_id": "m", "model_version": "4", "metrics": metrics, "secret": "x"}
     journal.append(paths.ops / "model_run.jsonl", [run])
     publish(paths, FIRST)
     assert ask(paths, "select file_id, file_name, rows_in from ops.landing_ledger") == [
         ("f1", "orders.csv", None)
     ]
-    [(metrics,)] = ask(paths, "select metrics from ops.model_run")
-    assert json.loads(metrics) == {"auc": 0.7}
+    found = ask(paths, "select metrics->>'$.auc', metrics->>'$.lift.value' from ops.model_run")
+    assert found == [("0.7", None)]
     names = ask(paths, "select column_name from duckdb_columns() where column_name = 'secret'")
     assert names == []
 
