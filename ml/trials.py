@@ -71,9 +71,18 @@ def judge_shop(
         Leave the reporting cut unread.
     """
     paths, recipes = TrialPaths(shop), _wanted(models)
-    built = [one for one in trials.build_all(shop) if one[0].role == "choose" or not choosing_only]
+    built = trials.build_all(shop)
     if not built:
         _tell_too_short(shop)
+        return []
+    if choosing_only:
+        built = [one for one in built if one[0].role == "choose"]
+    if not built:
+        console.print(
+            "no cut to choose by: the reporting cut is the only one, and it was left unread; land more "
+            f"history, or name choosing cuts in {ShopPaths(shop).config}, judge:",
+            style="yellow",
+        )
         return []
     contest = Contest(paths, config, recipes)
     tags = {"shop": shop, "stage": "judge", "git_sha": tracking.git_sha(), "code_digest": reuse.code_digest()}

@@ -178,6 +178,16 @@ def test_too_few_positives_are_told_and_not_ranked(plant: Plant, capsys: pytest.
     assert "2026-05-31: can't rank models on" in capsys.readouterr().err
 
 
+def test_where_only_a_reporting_cut_fits_it_is_said_that_none_is_left_to_choose_by(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = trials.build_all(plant("one", users=200))[1:]
+    monkeypatch.setattr(trials, "build_all", lambda shop: report)
+    assert _judge("one", choosing_only=True) == []
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no cut to choose by: the reporting cut is the only one" in said and "fits no horizon" not in said
+
+
 def test_unknown_model_is_refused() -> None:
     with pytest.raises(cli.UsageError, match="unknown models bart: known are rfm_logistic, "):
         judging.judge_shop("tiny", CONFIG, ["bart"])
