@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ml.explain import Explained
     from ml.tracking import Version
 
+RECIPES = ("bert", "bert_features", "bert_text")
+"""As :data:`ml.encoder.recipes.NAMES` has them, without what that imports."""
+
 MANUAL = """\
 Learned models of a shop: who will be of high value, and who behaves alike.
 
@@ -105,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     train = _verb(verbs, "train", "train, judge, register and let the gate decide", _train)
     cli.add_as_of(train)
     train.add_argument("--seed", type=int, help="seed of split and training (default: 7)")
-    train.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")
+    train.add_argument("--steps", type=_count, help="budget of fine-tuning steps (default: ml/configs)")
     cli.add_as_of(_verb(verbs, "score", "score every eligible user of a date", _score))
     _add_experiments(verbs)
     cli.add_as_of(
@@ -113,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _verb(verbs, "status", "list the champions", _status)
     runs = _verb(verbs, "runs", "list the newest MLflow runs", _runs)
-    runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    runs.add_argument("--limit", type=_count, default=20, help="how many (default: 20)")
     compare = _verb(verbs, "compare", "say what two runs did differently, and which is better", _compare)
     compare.add_argument("first", help="an MLflow run of one model: its id, or the first letters of it")
     compare.add_argument("second", help="another; differences are second − first")
@@ -128,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--models", nargs="+", metavar="MODEL", help="compare these (default: all)")
     judge.add_argument(
         "--budget",
-        type=int,
+        type=_count,
         help="settings that each model may try at the choosing cuts (default: ml/configs)",
     )
     judge.add_argument("--choosing-only", action="store_true", help="leave the reporting cut unread")
@@ -177,18 +180,32 @@ def _add_experiments(verbs: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     transfer = _verb(verbs, "transfer", "pretrain on another shop, fine-tune on part of this one", _transfer)
     for parser in (fit, compare):
-        parser.add_argument("--recipe", default="bert_features", help="bert, bert_features or bert_text")
+        parser.add_argument("--recipe", choices=RECIPES, default="bert_features", help="default: %(default)s")
     for parser in (fit, compare, transfer):
         cli.add_as_of(parser)
         parser.add_argument("--seeds", type=int, nargs="+", default=seeds, help="default: %(default)s")
     fit.add_argument("--checkpoint", help="text checkpoint: a package, a folder or a hub id")
     fit.add_argument("--start", choices=("scratch", "pretrained", "text_layers"), default="scratch")
-    fit.add_argument("--steps", type=int, help="budget of fine-tuning steps (default: ml/configs)")
-    fit.add_argument("--threads", type=int, help="per process (default: ml/configs)")
+    fit.add_argument("--steps", type=_count, help="budget of fine-tuning steps (default: ml/configs)")
+    fit.add_argument("--threads", type=_count, help="per process (default: ml/configs)")
     fit.add_argument("--json", action="store_true", help="answer in one line of JSON")
     compare.add_argument("checkpoints", nargs="+", help="packages, folders or hub ids")
     transfer.add_argument("--source", required=True, help="the shop to pretrain on")
-    transfer.add_argument("--share", type=float, default=0.1, help="of this shop's users (default: 0.1)")
+    transfer.add_argument("--share", type=_share, default=0.1, help="of this shop's users (default: 0.1)")
+
+
+def _count(text: str) -> int:
+    """Read a number of something of which there must be one at least."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _share(text: str) -> float:
+    """Read a part of a whole: more than nothing, and all at most."""
+    if not 0 < (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: 0.1 is a tenth, 1 is all")
+    return share
 
 
 def _verb(

@@ -15,7 +15,7 @@ import settings
 from cli import ShoalError
 from ml import __main__ as command
 from ml.configs import with_changes
-from ml.encoder import fits
+from ml.encoder import fits, recipes
 from ml.encoder.classifier import pretrain_on
 from ml.evaluation.judge import Interval
 from ml.warehouse import Inputs
@@ -50,6 +50,27 @@ def test_transfer_stands_beside_scratch_and_all_labels(data: Path) -> None:
     assert scratch.gap_to_scratch == Interval(0, 0, 0)
     assert np.isclose(other.gap_to_scratch.value, other.roc_auc.value - scratch.roc_auc.value)
     assert other.gap_to_scratch.low < other.gap_to_scratch.value < other.gap_to_scratch.high
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("fit --recipe rnn", "'rnn'"),
+        ("fit --steps 0", "0 is less than 1"),
+        ("train --steps -3", "-3 is less than 1"),
+        ("judge --budget 0", "0 is less than 1"),
+        ("transfer --source tiny --share 10", "10 is no share: 0.1 is a tenth"),
+        ("transfer --source tiny --share 0", "0 is no share"),
+    ],
+)
+def test_what_no_fit_can_take_is_wrong_usage(
+    words: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run(command._parser(), words.split())
+    assert ended.value.code == cli.WRONG_USAGE
+    assert says in capsys.readouterr().err
+    assert command.RECIPES == recipes.NAMES
 
 
 def test_experiments_answer_in_markdown(
