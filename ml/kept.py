@@ -88,17 +88,24 @@ def forget(paths: ShopPaths, version: tracking.Version) -> None:
 
 def _keep(paths: ShopPaths, version: tracking.Version) -> tracking.Version:
     folder = _folder(paths, version.name) / f"{version.version}-{version.run_id}"
-    if not folder.exists():
-        aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(version.package(), aside / tracking.PACKAGE)
-        _check_seal(version, packages.check(aside / tracking.PACKAGE))
-        (aside / "version.json").write_text(json.dumps({**asdict(version), "folder": None}))
-        try:
-            aside.rename(folder)
-        except OSError:
-            shutil.rmtree(aside)  # another process kept the same one first
+    if folder.exists():
+        _note(folder, version)  # it may have been promoted again since
+        return _read(folder)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.copytree(version.package(), aside / tracking.PACKAGE)
+    _check_seal(version, packages.check(aside / tracking.PACKAGE))
+    _note(aside, version)
+    try:
+        aside.rename(folder)
+    except OSError:
+        shutil.rmtree(aside)  # another process kept the same one first
     return _read(folder)
+
+
+def _note(folder: Path, version: tracking.Version) -> None:
+    packages.write_json(folder / f".version.{os.getpid()}", {**asdict(version), "folder": None})
+    (folder / f".version.{os.getpid()}").replace(folder / "version.json")
 
 
 def _check_seal(version: tracking.Version, digest: str) -> None:

@@ -16,7 +16,7 @@ import cli
 import journal
 from cli import ShoalError, UsageError
 from ml import __main__ as command
-from ml import packages, promote, tracking
+from ml import kept, packages, promote, tracking
 from ml.configs import GateConfig, StabilityConfig
 from ml.evaluation.judge import Interval, Verdict
 from ml.segments.drift import Drift
@@ -246,6 +246,40 @@ def test_status_says_no_champion_only_where_mlflow_knows_none(
     assert cli.run(command._parser(), words) == cli.TRY_LATER
     told = capsys.readouterr()
     assert told.out == "" and "see that it runs" in told.err
+
+
+@pytest.fixture
+def served(named: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let MLflow's versions, as good as each other, have packages below the folder that is returned."""
+    for number in "12":
+        packages.write_json(tmp_path / number / "model.json", {"version": number})
+        sealed = packages.seal(tmp_path / number)
+        found = replace(tracking.versions("shop.high_value")[int(number) - 1], name="shop.high_value")
+        found.set_tags({"known_through": "2026-05-01", tracking.SEAL: sealed})
+    package = tracking.Version.package
+    monkeypatch.setattr(
+        tracking.Version, "package", lambda one: package(one) if one.folder else tmp_path / one.version
+    )
+    monkeypatch.setattr(tracking, "explained", nullcontext)
+    return tmp_path
+
+
+def test_champion_that_was_promoted_again_is_the_one_that_serves_without_mlflow(
+    served: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, day = ShopPaths("shop"), date(2026, 6, 1)
+    first, second = tracking.versions("shop.high_value")
+    for version in (first, second, first):
+        promote.promote(version, "by hand")
+        found = kept.in_force(paths, tracking.HIGH_VALUE, day)
+        assert found is not None and found.version == version.version
+
+    def fail(_: str) -> list[tracking.Version]:
+        raise tracking.UnreachableError("MLflow failed")
+
+    monkeypatch.setattr(tracking, "versions", fail)
+    last = kept.in_force(paths, tracking.HIGH_VALUE, day)
+    assert last is not None and last.version == "1"
 
 
 HOW = StabilityConfig()
