@@ -89,6 +89,7 @@ def forget(paths: ShopPaths, version: tracking.Version) -> None:
 def _keep(paths: ShopPaths, version: tracking.Version) -> tracking.Version:
     folder = _folder(paths, version.name) / f"{version.version}-{version.run_id}"
     if folder.exists():
+        _check_seal(version, packages.check(folder / tracking.PACKAGE), f"delete {folder}, it is made anew")
         _note(folder, version)  # it may have been promoted again since
         return _read(folder)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -108,13 +109,17 @@ def _note(folder: Path, version: tracking.Version) -> None:
     (folder / f".version.{os.getpid()}").replace(folder / "version.json")
 
 
-def _check_seal(version: tracking.Version, digest: str) -> None:
+def _check_seal(
+    version: tracking.Version,
+    digest: str,
+    remedy: str = "restore MLflow's artefacts from a backup, or train again with FORCE=1",
+) -> None:
     """Refuse a package that was changed and sealed again after it was registered."""
     registered = version.tags.get(tracking.SEAL, digest)
     if registered != digest:
         raise ShoalError(
             f"version {version.version} of {version.name} was registered as {registered} and is now "
-            f"{digest}: restore MLflow's artefacts from a backup, or train again with FORCE=1"
+            f"{digest}: {remedy}"
         )
 
 

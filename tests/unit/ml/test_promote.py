@@ -282,6 +282,18 @@ def test_champion_that_was_promoted_again_is_the_one_that_serves_without_mlflow(
     assert last is not None and last.version == "1"
 
 
+def test_kept_copy_that_is_not_what_was_registered_is_refused_every_day(served: Path, data: Path) -> None:
+    paths, day = ShopPaths("shop"), date(2026, 6, 1)
+    champion = kept.in_force(paths, tracking.HIGH_VALUE, day)
+    assert champion is not None and champion.folder is not None
+    packages.write_json(champion.folder / "model.json", {"version": "another"})
+    packages.seal(champion.folder)
+    with pytest.raises(
+        ShoalError, match=r"version 2 .* and is now \w+: delete .*champions/shop.high_value/2-run"
+    ):
+        kept.in_force(paths, tracking.HIGH_VALUE, day)
+
+
 HOW = StabilityConfig()
 
 
