@@ -529,6 +529,11 @@ def _promote(arguments: argparse.Namespace) -> None:
             f"{name} has no version {arguments.version!r}: known are {', '.join(found) or 'none'}"
         )
     champion, reason = found[arguments.version], f"by hand: {arguments.reason}"
+    if "known_through" not in champion.tags:
+        raise UsageError(
+            f"version {champion.version} of {name} was left half registered by a training that was stopped: "
+            f"run python -m ml train --shop {arguments.shop} again, or name another version"
+        )
     withdrawn = promote.put_in_force(champion, reason)
     for one in withdrawn:
         _note_withdrawal(arguments, one, champion)

@@ -231,6 +231,24 @@ def test_older_version_promoted_by_hand_serves_and_what_knows_more_is_withdrawn(
     assert named[-1] == ("2", "champion")
 
 
+def test_version_that_was_left_half_registered_is_not_promoted(
+    named: list[tuple[str, str]],
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It says of no day that it may speak about it, so nobody could ask for a champion any more."""
+    known = tracking.versions("shop.high_value")
+    half = tracking.Version("shop.high_value", "3", "run", {}, ())
+    monkeypatch.setattr(tracking, "versions", lambda name: [*known, half])
+    monkeypatch.setattr(tracking, "explained", nullcontext)
+    ShopPaths("shop").ops.mkdir(parents=True)
+    words = ["promote", "--shop", "shop", "--model", "high_value", "--version", "3", "--reason", "newest"]
+    assert cli.run(command._parser(), words) == cli.WRONG_USAGE
+    assert "version 3 of shop.high_value was left half registered" in capsys.readouterr().err
+    assert named == []
+
+
 def test_status_says_no_champion_only_where_mlflow_knows_none(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
