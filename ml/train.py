@@ -264,8 +264,8 @@ def _rehearsal(material: Material, champion: tracking.Version | None) -> Words |
 
 def _quote(champion: tracking.Version, material: Material, verdict: Verdict) -> None:
     """Note what the champion reached in the first window that closed after its promotion."""
-    if "quoted_roc_auc" not in champion.tags:
-        auc = verdict.metrics[promote.CHAMPION]["roc_auc"]
+    auc = verdict.metrics[promote.CHAMPION]["roc_auc"]
+    if "quoted_roc_auc" not in champion.tags and np.isfinite(auc.value):
         champion.set_tags({"quoted_roc_auc": auc, "quoted_window": material.window})
 
 

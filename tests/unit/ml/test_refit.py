@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ import journal
 from ml import __main__ as command
 from ml import promote, tracking
 from ml.configs import GateConfig, with_changes
+from ml.evaluation.judge import judge
 from ml.evaluation.rivals import GradientTrees, RfmRank
 from ml.high_value import HighValue
 from ml.refit import refit
-from ml.train import train
+from ml.train import _quote, train
 from ml.warehouse import Cut, Inputs
 from settings import ShopPaths
 from tests.unit.ml import synthetic
@@ -72,6 +74,22 @@ def test_refitted_model_that_differs_too_much_does_not_serve(
     again = refit(judged, test, now, with_changes(QUICK, gate=gate), None)
     assert again.served is judged
     assert again.reason.startswith("the judged model serves: refitted, ") and why in again.reason
+
+
+def test_window_in_which_nobody_came_to_be_of_high_value_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quoted: list[dict[str, object]] = []
+    monkeypatch.setattr(tracking.Version, "set_tags", lambda version, tags: quoted.append(tags))
+    champion = tracking.Version("tiny.high_value", "1", "run", {}, ())
+    june, july = (
+        promote.Window(date(2026, month, 1), date(2026, month, 1) + timedelta(days=29)) for month in (6, 7)
+    )
+    users = np.array(["u", "v", "w"], dtype=object)
+    for window, truth in ((june, [False, False, False]), (july, [True, False, True])):
+        verdict = judge(users, np.array(truth), {promote.CHAMPION: np.array([0.9, 0.1, 0.5])}, 500, 0.95, 7)
+        _quote(champion, SimpleNamespace(window=window), verdict)  # type: ignore[arg-type]
+    assert [one["quoted_window"] for one in quoted] == [july]
 
 
 def test_rank_that_learned_nothing_is_not_refitted(cuts: tuple[Cut, Cut, Cut]) -> None:
