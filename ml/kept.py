@@ -63,22 +63,11 @@ def require_in_force(paths: ShopPaths, model: str, as_of: date) -> tracking.Vers
     return in_force(paths, model, as_of) or promote.require_in_force(name, as_of, paths.shop)
 
 
-def served_before(paths: ShopPaths, model: str, number: str) -> tracking.Version | None:
-    """Return a version that served, from the copy kept here, else from MLflow; None where neither has it."""
-    name = tracking.registered_name(paths.shop, model)
+def served_before(paths: ShopPaths, name: str, number: str) -> tracking.Version:
+    """Return a version that served, by its registered name: from the copy kept here, else from MLflow."""
     for folder in sorted(_folder(paths, name).glob(f"{number}-*")):
         return _read(folder)
-    try:
-        with tracking.explained():
-            return tracking.version(name, number)
-    except tracking.UnreachableError as error:
-        console.print(
-            f"version {number} of {name} can't be asked where it would have put the users ({error}): "
-            "who changes segment today is said to be moved by the new model",
-            style="yellow",
-            markup=False,
-        )
-        return None
+    return tracking.version(name, number)
 
 
 def forget(paths: ShopPaths, version: tracking.Version) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 import settings
-from cli import console
+from cli import ShoalError, console
 from ml import kept, tracking
 from ml.high_value import HighValue
 from ml.reasons import TOP
@@ -73,10 +74,11 @@ def score(paths: ShopPaths, as_of: date) -> Scored:
 def _place(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames) -> tuple[int, int]:
     model = BehaviourSegments.load(version.package(), paths.models)
     placed, encoded, reused = model.place(day)
-    last = _model_before(day, paths, "behaviour", tracking.BEHAVIOUR, version)
-    by_last = (
-        None if last is None else BehaviourSegments.load(last.package(), paths.models).place(day)[0].code
-    )
+
+    def placed_by(package: Path) -> NDArray[np.object_]:
+        return BehaviourSegments.load(package, paths.models).place(day)[0].code
+
+    by_last = _by_model_before(day, paths, "behaviour", version, placed_by)
     frames["user_segments"].append(
         pd.DataFrame(
             {
@@ -104,8 +106,12 @@ def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
     scored = model.score(day)
     tiers = model.tiers.of(scored.scores)
     expected = None if model.curve is None else model.curve.of(scored.scores)
-    last = _model_before(day, paths, "value", tracking.HIGH_VALUE, version)
-    by_last = None if last is None else _tiers_by(HighValue.load(last.package(), paths.models), day)
+
+    def tiers_by(package: Path) -> NDArray[np.object_]:
+        before = HighValue.load(package, paths.models)
+        return before.tiers.of(before.probabilities(day))
+
+    by_last = _by_model_before(day, paths, "value", version, tiers_by)
     frames["user_scores"].append(
         pd.DataFrame(
             {
@@ -147,16 +153,31 @@ def _reasons(told: NDArray[np.object_] | None) -> dict[str, NDArray[np.object_] 
     return {f"reason_{rank + 1}": None if told is None else told[:, rank] for rank in range(TOP)}
 
 
-def _tiers_by(model: HighValue, day: Day) -> NDArray[np.object_]:
-    return model.tiers.of(model.score(day).scores)
+def _by_model_before(
+    day: Day,
+    paths: ShopPaths,
+    scheme: str,
+    version: tracking.Version,
+    ask: Callable[[Path], NDArray[np.object_]],
+) -> NDArray[np.object_] | None:
+    """Return where the model that scored the day before puts the users, on the first day of another model.
 
-
-def _model_before(
-    day: Day, paths: ShopPaths, scheme: str, model: str, version: tracking.Version
-) -> tracking.Version | None:
-    """Return the model that scored the day before, on the first day of another; None on all other days."""
+    None on all other days, and where that model can't be asked: for that alone no day stays unscored.
+    """
     number = version_before(paths, scheme, day.as_of_date)
-    return None if number in (None, version.version) else kept.served_before(paths, model, str(number))
+    if number in (None, version.version):
+        return None
+    try:
+        with tracking.explained():
+            return ask(kept.served_before(paths, version.name, str(number)).package())
+    except (ShoalError, OSError, ValueError, KeyError) as error:
+        console.print(
+            f"version {number} of {version.name} can't be asked where it would have put the users ({error}): "
+            "who changes segment today is said to be moved by the new model",
+            style="yellow",
+            markup=False,
+        )
+        return None
 
 
 def _definitions(

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from ml import promote, tracking
 from ml.score import score
@@ -27,7 +28,9 @@ def _placed(paths: ShopPaths, day: date) -> dict[str, str | None]:
     return dict(rows)
 
 
-def test_first_day_of_a_champion_tells_where_the_model_before_would_have_put_users(data: Path) -> None:
+def test_first_day_of_a_champion_tells_where_the_model_before_would_have_put_users(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = date(2026, 6, 30)
     days = [first + timedelta(days=number) for number in range(3)]
     for day in days:
@@ -46,3 +49,10 @@ def test_first_day_of_a_champion_tells_where_the_model_before_would_have_put_use
     assert version_before(paths, "behaviour", days[1]) == "1"
     score(paths, days[2])
     assert set(_placed(paths, days[2]).values()) == {None}, "its second day needs no comparison"
+    # Who moved can't be told where the model before is damaged; the day is scored all the same.
+    (kept,) = (paths.models / "champions" / name).glob("1-*/package/classes.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    score(paths, days[1])
+    assert set(_placed(paths, days[1]).values()) == {None}
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"version 1 of {name} can't be asked where it would have put the users (model package" in said
