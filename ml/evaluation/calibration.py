@@ -56,9 +56,8 @@ class Calibration:
         from sklearn.linear_model import LogisticRegression
 
         if truth.sum() > ISOTONIC_POSITIVES:
-            curve = IsotonicRegression(y_min=0.0, y_max=1.0).fit(scores, truth)
-            points = zip(curve.X_thresholds_, curve.y_thresholds_, strict=True)
-            return cls(1.0, 0.0, tuple((float(x), float(y)) for x, y in points))
+            steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(scores, truth)
+            return cls(1.0, 0.0, _rising(scores, steps))
         line = LogisticRegression(C=1e6).fit(_log_odds(scores)[:, None], truth)
         if line.coef_[0, 0] <= 0:  # scores that rank worse than chance tell no more than how many there are
             return cls(0.0, float(_log_odds(truth.mean())))
@@ -201,6 +200,24 @@ def reliability(truth: NDArray[np.bool_], probabilities: Floats, groups: int = 1
     parts = np.array_split(np.argsort(probabilities, kind="stable"), groups)
     rows = [(len(part), probabilities[part].mean(), truth[part].mean()) for part in parts if len(part)]
     return pd.DataFrame(rows, columns=["users", "said", "came"])
+
+
+def _rising(scores: Floats, steps: Floats) -> tuple[tuple[float, float], ...]:
+    """Return a curve through the middles of an isotonic curve's steps, and on to 0 and 1.
+
+    On a step all users would be equal, and the order that the scores put them in lost.
+
+    >>> found = _rising(np.array([0.2, 0.3, 0.4, 0.5]), np.array([0.1, 0.1, 0.3, 0.3]))
+    >>> [(round(x, 2), round(y, 2)) for x, y in found]
+    [(0.0, 0.0), (0.25, 0.1), (0.45, 0.3), (1.0, 0.85)]
+    """
+    y, step = np.unique(np.round(steps, 12), return_inverse=True)
+    x = np.bincount(step, scores) / np.bincount(step)
+    if len(x) > 1:
+        first, last = (np.diff(y) / np.diff(x))[[0, -1]]
+        ends = max(0.0, y[0] - first * x[0]), min(1.0, y[-1] + last * (1 - x[-1]))
+        x, y = np.array([0.0, *x, 1.0]), np.array([ends[0], *y, ends[1]])
+    return tuple(zip(x.tolist(), y.tolist(), strict=True))
 
 
 def _offset(log_odds: Floats, truth: Truth) -> float:

@@ -249,6 +249,8 @@ def test_calibration_rises_and_says_the_share_that_came(ranks: int) -> None:
         said = found.of(scores)
         assert said.mean() == pytest.approx(truth.mean(), abs=0.005)
         assert (np.diff(said[np.argsort(scores)]) >= 0).all()
+        # Whoever is told apart by a score that ranks is told apart by the probability, too.
+        assert len(np.unique(np.round(said, 6))) > 0.8 * count or ranks < 0
 
 
 def test_spend_of_later_users_lies_in_its_range_as_often_as_promised() -> None:
