@@ -88,5 +88,5 @@ def forget_unused(folder: Path) -> None:
     oldest = (datetime.now() - UNUSED).timestamp()
     for kind in (EMBEDDINGS, PLACED):
         for model in (folder / kind).glob("*"):
-            if max((file.stat().st_mtime for file in model.iterdir()), default=0.0) < oldest:
+            if model.stat().st_mtime < oldest:
                 shutil.rmtree(model, ignore_errors=True)

@@ -78,11 +78,10 @@ def test_of_more_users_than_are_kept_those_who_changed_alone_are_made_again(
 def test_what_a_model_said_goes_when_it_has_served_no_more_for_long(tmp_path: Path) -> None:
     long_ago = (datetime.now() - kept.UNUSED - timedelta(hours=1)).timestamp()
     for kind in (kept.EMBEDDINGS, kept.PLACED):
-        for model, times in (("gone", (long_ago, long_ago)), ("serving", (long_ago, None))):
-            for key, written in enumerate(times):
-                Kept(tmp_path, kind, model, 2, np.float16).add(_keys(key), np.zeros((1, 2), np.float16))
-                if written is not None:
-                    os.utime(tmp_path / kind / model / f"{key + 1:06}.safetensors", (written, written))
+        for model in ("gone", "serving"):
+            Kept(tmp_path, kind, model, 2, np.float16).add(_keys(1), np.zeros((1, 2), np.float16))
+            os.utime(tmp_path / kind / model, (long_ago, long_ago))
+        Kept(tmp_path, kind, "serving", 2, np.float16).add(_keys(2), np.zeros((1, 2), np.float16))
     kept.forget_unused(tmp_path)
     assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.glob("*/*")) == [
         "embeddings/serving",
