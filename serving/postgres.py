@@ -124,12 +124,16 @@ def _grants(connection: psycopg.Connection) -> list[tuple[str | None, str]]:
     """Return who may read what: a table's name and a role; None for the use of the schema itself."""
     return connection.execute(
         """
-        select null, grantee::regrole::text
-        from pg_namespace, aclexplode(nspacl) where nspname = %(schema)s and grantee not in (0, nspowner)
-        union
-        select relname, grantee::regrole::text
-        from pg_class inner join pg_namespace on relnamespace = pg_namespace.oid, aclexplode(relacl)
-        where nspname = %(schema)s and privilege_type = 'SELECT' and grantee not in (0, relowner)
+        with list_grants as (
+            select null as name, grantee
+            from pg_namespace, aclexplode(nspacl) where nspname = %(schema)s and grantee <> nspowner
+            union
+            select relname, grantee
+            from pg_class inner join pg_namespace on relnamespace = pg_namespace.oid, aclexplode(relacl)
+            where nspname = %(schema)s and privilege_type = 'SELECT' and grantee <> relowner
+        )
+        -- Of everybody the catalogue says 0.
+        select name, case when grantee = 0 then 'public' else grantee::regrole::text end from list_grants
         """,
         {"schema": SCHEMA},
     ).fetchall()

@@ -138,6 +138,20 @@ def test_a_reader_meets_one_version_and_keeps_its_rights(
     assert "as of 2026-03-02" in told[0]
 
 
+def test_what_everybody_may_read_stays_so(published: ShopPaths, database: str, working: Warehouse) -> None:
+    export(published, "postgres")
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("create role guest")
+        owner.execute("grant usage on schema bi to public; grant select on bi.dim_segment to public")
+        export(published, "postgres")
+        owner.execute("set role guest")
+        assert owner.execute("select count(*) > 0 from bi.dim_segment").fetchall() == [(True,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            owner.execute("select * from bi.user_score_daily")
+        owner.execute("reset role")
+        owner.execute("drop role guest")
+
+
 def test_somebodys_view_is_never_dropped(published: ShopPaths, database: str) -> None:
     export(published, "postgres")
     with psycopg.connect(database) as connection:
