@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import settings
 from cli import ShoalError
-from serving import descriptions
+from serving import descriptions, groups
 from serving.export import Source, Table
+from serving.tables import BI_TABLES
 from settings import ShopPaths
 
 if TYPE_CHECKING:
@@ -110,13 +111,23 @@ def _private(file: Any) -> str:
 
 
 def _require_ours(connection: psycopg.Connection) -> None:
-    """Refuse to replace a schema that no export has made."""
+    """Refuse to replace a schema that no export has made, or in which somebody has put a table."""
     row = connection.execute(
         "select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = %s", [SCHEMA]
     ).fetchone()
     if row and not str(row[0]).startswith(MARK):
         raise ShoalError(
             f"the database has a schema {SCHEMA} that Shoal did not make: rename it, or name another database"
+        )
+    ours = [*groups.TABLES, *(table.name for table in BI_TABLES)]
+    foreign = connection.execute(
+        "select tablename from pg_tables where schemaname = %s and tablename <> all(%s) order by 1",
+        [SCHEMA, ours],
+    ).fetchall()
+    if foreign:
+        raise ShoalError(
+            f"schema {SCHEMA} holds {', '.join(name for (name,) in foreign)}, which Shoal did not make and "
+            "an export would drop: move it to another schema, or drop it; nothing was changed"
         )
 
 

@@ -152,6 +152,15 @@ def test_what_everybody_may_read_stays_so(published: ShopPaths, database: str, w
         owner.execute("drop role guest")
 
 
+def test_somebodys_table_beside_ours_is_never_dropped(published: ShopPaths, database: str) -> None:
+    export(published, "postgres", TABLES)
+    with psycopg.connect(database) as connection:
+        connection.execute("create table bi.targets as select 100 as users")
+    with pytest.raises(ShoalError, match="schema bi holds targets, which Shoal did not make"):
+        export(published, "postgres")
+    assert ask(database, "select * from bi.targets") == [(100,)]
+
+
 def test_somebodys_view_is_never_dropped(published: ShopPaths, database: str) -> None:
     export(published, "postgres")
     with psycopg.connect(database) as connection:
