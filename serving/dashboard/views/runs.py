@@ -33,7 +33,7 @@ GATES = """
 """
 
 QUARANTINE = """
-    select table_name, status, reasons, count(*)::bigint as rows_count
+    select coalesce(table_name, $no_table) as table_name, status, reasons, count(*)::bigint as rows_count
     from ops.quarantine group by all
 """
 
@@ -183,14 +183,14 @@ def _outcomes(view: View, rows: pd.DataFrame) -> go.Figure:
 def _quarantine(view: View) -> None:
     import pandas as pd
 
-    rows = view.published.ask(QUARANTINE)
+    rows = view.published.ask(QUARANTINE, no_table=view.say("no_table"))
     if rows.empty:
         nothing(view, view.say("no_quarantine"))
         return
     counts: Counter[tuple[str, str, str]] = Counter()
     for row in rows.itertuples():
         for reason in _reasons(row.reasons):
-            counts[reason, row.table_name or view.say("no_table"), row.status] += row.rows_count
+            counts[reason, row.table_name, row.status] += row.rows_count
     by_reason = pd.DataFrame(
         [(*key, count) for key, count in counts.most_common()], columns=["reason", "table", "status", "rows"]
     )

@@ -138,12 +138,17 @@ def _figures(view: View, segment: pd.Series) -> None:
         ("net_revenue", view.money(segment["net_revenue_amount"]), looks.percent(segment["revenue_share"])),
         ("measure_average_order_amount", view.money(segment["average_order_amount"]), None),
         ("measure_recency_days_median", looks.number(segment["recency_days_median"], 0), None),
-        ("favourites", " · ".join(filter(None, (segment["top_category"], segment["top_channel"]))), None),
+        ("favourites", favourites(segment), None),
     )
     with st.container(horizontal=True):
         for key, value, of_all in figures:
             told_of = view.say("of_all", share=of_all) if of_all else None
             st.metric(view.say(key), value, told_of, delta_color="off", delta_arrow="off", border=True)
+
+
+def favourites(segment: pd.Series) -> str:
+    """Return what category and channel a segment's users prefer, where they have any."""
+    return " · ".join(name for name in segment[["top_category", "top_channel"]] if not looks.is_missing(name))
 
 
 def _beside_the_average(view: View, profile: pd.DataFrame, asked: dict[str, Any]) -> None:
