@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import duckdb
 import pytest
 
 from tests.chain import Chain
@@ -25,6 +26,22 @@ def test_only_schema_bi_is_asked() -> None:
     for question in questions():
         tables = re.findall(r"\b(?:from|join) ([a-z_.]+)", question.sql)
         assert [table for table in tables if not table.startswith("bi.")] in ([], ["days"]), question.text
+
+
+def test_a_share_of_the_funnel_is_of_those_who_took_both_steps() -> None:
+    """Of 20 who looked 5 carted; 20 carted what they had seen before, and 3 paid without a checkout."""
+    (question,) = (each for each in questions() if each.text == "Where does the funnel lose whom?")
+    with duckdb.connect() as connection:
+        connection.execute("create schema bi")
+        connection.execute("""
+            create table bi.funnel_daily as select
+                date '2026-03-01' as date, 'lifecycle' as scheme, 'Loyal' as segment_name_en,
+                20 as click_users, 25 as cart_users, 10 as checkout_users, 8 as pay_users,
+                5 / 20 as click_to_cart_share, 10 / 25 as cart_to_checkout_share,
+                5 / 10 as checkout_to_pay_share
+        """)
+        (row,) = connection.execute(question.sql).fetchall()
+    assert row == ("Loyal", 20, 25, 10, 8, 25.0, 40.0, 50.0)
 
 
 @pytest.mark.slow
