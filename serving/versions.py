@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -56,8 +56,12 @@ def new_name() -> str:
 
 def versions(paths: ShopPaths) -> list[Version]:
     """Return all versions on disk, oldest first."""
-    folders = sorted((paths.serving / "versions").glob("[0-9]*"))
-    return [Version(folder, json.loads((folder / "manifest.json").read_text())) for folder in folders]
+    found = []
+    for folder in sorted((paths.serving / "versions").glob("[0-9]*")):
+        # Readers take no lock: a publish may prune the oldest while they are listed.
+        with suppress(FileNotFoundError):
+            found.append(Version(folder, json.loads((folder / "manifest.json").read_text())))
+    return found
 
 
 def days(paths: ShopPaths) -> list[date]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from datetime import date, timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -133,6 +134,22 @@ def test_a_reader_keeps_its_version_while_it_is_pruned(working, paths):
             publish(paths, FIRST + timedelta(days=number))
         assert first.version not in [version.name for version in versions.versions(paths)]
         assert reader.execute("select max(as_of_date) from user_segment_daily").fetchone() == (FIRST,)
+
+
+def test_version_in_force_is_found_while_the_oldest_is_pruned(working, paths, monkeypatch):
+    for number in range(2):
+        working.build(FIRST + timedelta(days=number))
+        publish(paths, FIRST + timedelta(days=number))
+    oldest, newest = versions.versions(paths)
+    read = Path.read_text
+
+    def prune_first(path: Path, *arguments: object) -> str:
+        if oldest.folder.exists():
+            oldest.folder.rename(oldest.folder.with_name(f".building-{oldest.name}"))
+        return read(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", prune_first)
+    assert versions.current(paths) == newest
 
 
 def test_duckdb_1_reads_the_published_file(working, paths, tmp_path):
