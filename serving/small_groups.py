@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from serving.groups import LEAST
 from serving.tables import quoted
 
-GROUP_TABLES = ("segment_profile_daily", "funnel_daily", "customer_cohort_monthly")
+GROUP_TABLES = ("segment_profile_daily", "funnel_daily", "customer_cohort_monthly", "segment_migration")
 """The tables with a row per group of ``users``."""
 
 STEPS = ("browse", "click", "cart", "checkout", "pay", "review")

@@ -52,6 +52,10 @@ create table bi.funnel_daily (
     date date, scheme varchar, segment_code varchar, channel varchar, users bigint, pay_users bigint,
     run_id varchar
 );
+create table bi.segment_migration (
+    scheme varchar, from_date date, to_date date, from_code varchar, to_code varchar, cause varchar,
+    users bigint, run_id varchar
+);
 create table bi.published_version (
     version varchar, as_of_date date, published_at timestamp, run_id varchar, is_pinned boolean,
     degraded_because varchar, user_count bigint, row_counts varchar

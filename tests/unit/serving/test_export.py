@@ -115,6 +115,20 @@ def test_small_groups_are_left_out_and_the_log_says_so(working: Warehouse, tmp_p
     assert groups["command"] == "serving export parquet"
 
 
+def test_flows_of_a_shop_of_a_handful_are_not_exported(working: Warehouse, tmp_path: Path) -> None:
+    working.build(DAY)
+    row = "'2026-02-28', '2026-03-01', '_other', '_other', 'none'"
+    working.execute(
+        f"insert into bi.segment_migration values ('rfm', {row}, 3, 'r'), ('lifecycle', {row}, 12, 'r')"
+    )
+    publish(working.paths, DAY)
+    export(working.paths, "parquet", ["segment_migration"], tmp_path)
+    rows = parquet.read_table(tmp_path / "segment_migration.parquet").to_pylist()
+    assert [(row["scheme"], row["users"]) for row in rows] == [("lifecycle", 12)]
+    (logged,) = journal.read(working.paths.ops / "export_log.jsonl")
+    assert (logged["row_count"], logged["folded_count"], logged["left_out_count"]) == (1, 1, 1)
+
+
 def test_the_log_is_a_table_of_the_next_version(
     published: ShopPaths, working: Warehouse, tmp_path: Path
 ) -> None:
