@@ -6,6 +6,7 @@
 - d5, a device, goes on as eve from the fifth on. finn is erased on the ninth; hugo is new then.
 - kiosk, a device of which hugo is the third customer, tells nobody: it is not seen any more.
 - gus is not eligible on the second, and back on the eighth.
+- On the second nothing is told in the scheme rfm; anna is a champion there before and after.
 - In the scheme value 25 stay high, 12 fall to low, 3 to medium, and 11 stay medium.
 """
 
@@ -48,8 +49,19 @@ create table bi.user_segment_daily (
     segment_name_zh varchar, model_version varchar, code_by_previous_model varchar,
     net_revenue_amount decimal(18, 4), run_id varchar
 );
-create table intermediate.int_segment_definitions_kept
-    (as_of_date date, scheme varchar, segment_code varchar, segment_name_en varchar, segment_name_zh varchar);
+create table intermediate.int_segment_definitions_kept (
+    as_of_date date, scheme varchar, segment_code varchar, segment_name_en varchar, segment_name_zh varchar,
+    description_en varchar, description_zh varchar, kind varchar, model_version varchar, event varchar,
+    parent_code varchar, run_id varchar
+);
+insert into intermediate.int_segment_definitions_kept
+select day, scheme, code, code, '名', 'd', '述', 'rule', null, null, null, 'r' || day
+from (values ('2026-03-01'::date), ('2026-03-02'), ('2026-03-08'), ('2026-03-09')) as days (day)
+cross join (values ('behaviour', 'loyal_regulars'), ('rfm', 'champions')) as segments (scheme, code)
+where day <> '2026-03-02' or scheme <> 'rfm';
+create table intermediate.int_user_segments_assigned as
+select '2026-03-09'::date as as_of_date, 'anna' as user_key, scheme, code as segment_code
+from (values ('behaviour', 'loyal_regulars'), ('rfm', 'champions')) as segments (scheme, code);
 create or replace table intermediate.int_identities
     (device_key varchar, user_key varchar, event_date date, delivered_on date, superseded_on date);
 insert into intermediate.int_identities values
@@ -60,7 +72,7 @@ insert into ops.erasure_ledger values ('finn', '2026-03-09');
 """
 
 MODELS = ("int_user_segments_spelled", "int_segment_moves_counted", "user_segment_history")
-MODELS += ("segment_membership_event", "segment_migration")
+MODELS += ("segment_membership_event", "segment_migration", "dim_segment", "int_user_stays_counted")
 
 
 def _rows() -> list[tuple[object, ...]]:
@@ -78,6 +90,18 @@ def _rows() -> list[tuple[object, ...]]:
     return rows
 
 
+def _publish(paths: ShopPaths, day: date, schemes: tuple[str, ...]) -> None:
+    """Let anna be where she is on the ninth, in these schemes, since the first."""
+    file = paths.history / "bi" / str(day) / "user_segment_daily.parquet"
+    file.parent.mkdir(parents=True)
+    duckdb.execute(
+        f"copy (select $day::date as as_of_date, 'anna' as user_key, unnest($schemes) as scheme, "
+        "case scheme when 'rfm' then 'champions' else 'loyal_regulars' end as segment_code, "
+        f"{day.day}::bigint as days_in_segment, false as is_new_user) to '{file}'",
+        {"day": day, "schemes": list(schemes)},
+    )
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """Build the models of this file on tables that play their parents."""
@@ -87,10 +111,13 @@ def told(tmp_path_factory):
         paths.landing.mkdir(parents=True)
         chain = Chain(paths)
         chain.execute(UPSTREAM)
+        for day, schemes in ((FIRST, ("behaviour", "rfm")), (SECOND, ("behaviour",))):
+            _publish(paths, day, schemes)
         with duckdb.connect(str(paths.warehouse)) as connection:
             marks = ", ".join("?" * 10)
             connection.executemany(f"insert into bi.user_segment_daily values ({marks})", _rows())
         others = ("resource_type:unit_test", "assert_no_group_is_small")
+        others += ("assert_every_segment_is_defined_on_its_date",)
         assert chain.run("build", "--select", *MODELS, "--exclude", *others, day=NINTH)
         yield chain
 
@@ -216,6 +243,17 @@ def test_a_scheme_of_few_users_is_one_number(told):
     """)
     # Seven at 1.005 each, and one who left, whose money would be what is left over.
     assert rows == [("_other", "_other", 8, Decimal("7.04"))]
+
+
+def test_a_scheme_that_a_day_lacks_goes_on_where_it_was(told):
+    """As stays of users do, which begin and end on snapshots of their scheme."""
+    assert told.ask("""
+        select scheme, valid_from, valid_to, event from bi.dim_segment order by all
+    """) == [("behaviour", FIRST, None, "born"), ("rfm", FIRST, None, "born")]
+    assert told.ask("""
+        select scheme, days_in_segment from intermediate.int_user_stays_counted
+        where as_of_date = '2026-03-09' order by all
+    """) == [("behaviour", 9), ("rfm", 9)]
 
 
 SPOILED = {

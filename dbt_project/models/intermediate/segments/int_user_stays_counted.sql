@@ -15,6 +15,15 @@ tell_this_day as (
     where {{ not is_published('user_segment_daily') }}
 ),
 
+find_days_before as (
+    select
+        scheme,
+        max(as_of_date) as as_of_date
+    from recall_published
+    where as_of_date < {{ as_of_date() }}
+    group by scheme
+),
+
 unite_days as (
     select
         as_of_date,
@@ -37,17 +46,26 @@ unite_days as (
     from recall_published
     where
         as_of_date >= {{ as_of_date() }}
-        or as_of_date = (
-            select max(earlier.as_of_date) from recall_published as earlier
-            where earlier.as_of_date < {{ as_of_date() }}
+        or (scheme, as_of_date) in (
+            select
+                find_days_before.scheme,
+                find_days_before.as_of_date
+            from find_days_before
         )
 ),
 
+-- A scheme that a day lacks is compared with the day that had it last.
 number_days as (
     select
+        scheme,
         as_of_date,
-        lag(as_of_date) over (order by as_of_date) as day_before
-    from (select distinct as_of_date from unite_days) as days
+        lag(as_of_date) over (partition by scheme order by as_of_date) as day_before
+    from (
+        select distinct
+            scheme,
+            as_of_date
+        from unite_days
+    ) as days
 ),
 
 mark_beginnings as (
@@ -65,7 +83,7 @@ mark_beginnings as (
             else days.as_of_date
         end as began_on
     from unite_days as days
-    inner join number_days on days.as_of_date = number_days.as_of_date
+    inner join number_days on days.scheme = number_days.scheme and days.as_of_date = number_days.as_of_date
     window same_user as (partition by days.user_key, days.scheme order by days.as_of_date)
 ),
 

@@ -1,12 +1,19 @@
 {{ config(materialized='table') }}
 
+-- A scheme without a snapshot for a while goes on with its next one, as users' stays do.
 with
 number_snapshots as (
     select
+        scheme,
         as_of_date,
-        row_number() over (order by as_of_date) as snapshot_number,
-        lead(as_of_date) over (order by as_of_date) as next_as_of_date
-    from (select distinct as_of_date from {{ ref('int_segment_definitions_kept') }}) as snapshots
+        row_number() over (partition by scheme order by as_of_date) as snapshot_number,
+        lead(as_of_date) over (partition by scheme order by as_of_date) as next_as_of_date
+    from (
+        select distinct
+            scheme,
+            as_of_date
+        from {{ ref('int_segment_definitions_kept') }}
+    ) as snapshots
 ),
 
 spell_definitions as (
@@ -18,7 +25,8 @@ spell_definitions as (
             'segment_name_en', 'segment_name_zh', 'description_en', 'description_zh', 'kind', 'model_version'
         ]) }} as wording
     from {{ ref('int_segment_definitions_kept') }} as definitions
-    inner join number_snapshots on definitions.as_of_date = number_snapshots.as_of_date
+    inner join number_snapshots
+        on definitions.scheme = number_snapshots.scheme and definitions.as_of_date = number_snapshots.as_of_date
 ),
 
 -- Kept: the snapshot before had the segment, from another model or in other words. Where it did not, the model may know
@@ -92,10 +100,7 @@ retire_segments as (
         ended.run_id
     from keep_first_of_each as ended
     where
-        exists (
-            select 1 from {{ ref('int_segment_definitions_kept') }} as others
-            where others.scheme = ended.scheme and others.as_of_date = ended.valid_to
-        )
+        ended.valid_to is not null
         and not exists (
             select 1 from keep_first_of_each as following
             where
