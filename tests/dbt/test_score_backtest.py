@@ -183,23 +183,34 @@ def test_outcomes_of_few_are_told_neither_by_their_row_nor_by_what_is_left_over(
     world_paths: ShopPaths,
 ) -> None:
     """Of the 60 of one segment three did it: their number is missing, and so is that of the next."""
-    with duckdb.connect() as connection:
-        connection.execute(f"attach ':memory:' as warehouse; use warehouse; {TABLES}")
-        for number in range(360):
-            user, segment = f"u{number:03}", ("few", "some", "many")[min(number // 60, 2)]
-            connection.execute(
-                "insert into bi.user_score_daily values (?, ?, 'high_value', ?, 'bert', '3', ?)",
-                [SCORED, user, number / 360, HORIZON],
-            )
-            connection.execute(
-                "insert into bi.user_segment_daily values (?, ?, 'rfm', ?, 'Name', '名')",
-                [SCORED, user, segment],
-            )
-            tell(connection, user, SCORED - timedelta(days=9), 100)
-            does = {"few": number < 3, "some": number % 4 == 0, "many": number % 2 == 0}[segment]
-            tell(connection, user, SCORED + timedelta(days=9), 200 if does else 10)
-        rows = connection.sql(compiled(world_paths, CLOSES)).df()
-    told = rows.set_index("segment_code")[["n", "n_positive", "auc"]]
+    told = told_of(world_paths, {"few": (60, 3), "some": (60, 15), "many": (240, 120)})
     assert told["n"].to_dict() == {"all": 360, "few": 60, "some": 60, "many": 240}
     assert told["n_positive"].dropna().to_dict() == {"all": 3 + 15 + 120, "many": 120}
     assert told["auc"].notna().to_dict() == {"all": True, "few": False, "some": False, "many": True}
+
+
+def test_few_who_did_not_are_no_more_told_than_few_who_did(world_paths: ShopPaths) -> None:
+    """Of two segments four and five did not do it: nine, if what is left of all were told."""
+    told = told_of(world_paths, {"most": (30, 26), "nearly": (40, 35), "some": (60, 15), "many": (240, 120)})
+    assert told["n_positive"].dropna().to_dict() == {"all": 26 + 35 + 15 + 120, "many": 120}
+
+
+def told_of(world_paths: ShopPaths, segments: dict[str, tuple[int, int]]) -> pd.DataFrame:
+    """Return what is told of segments, of so many users of whom the first so many did it."""
+    users = [(code, number < did) for code, (n, did) in segments.items() for number in range(n)]
+    with duckdb.connect() as connection:
+        connection.execute(f"attach ':memory:' as warehouse; use warehouse; {TABLES}")
+        for number, (code, does) in enumerate(users):
+            user = f"u{number:03}"
+            connection.execute(
+                "insert into bi.user_score_daily values (?, ?, 'high_value', ?, 'bert', '3', ?)",
+                [SCORED, user, number % 100 / 100, HORIZON],
+            )
+            connection.execute(
+                "insert into bi.user_segment_daily values (?, ?, 'rfm', ?, 'Name', '名')",
+                [SCORED, user, code],
+            )
+            tell(connection, user, SCORED - timedelta(days=9), 100)
+            tell(connection, user, SCORED + timedelta(days=9), 200 if does else 10)
+        rows = connection.sql(compiled(world_paths, CLOSES)).df()
+    return rows.set_index("segment_code")[["n", "n_positive", "auc"]]

@@ -266,6 +266,7 @@ count_few as (
         *,
         count(*) filter (where is_few) over same_scheme as few_groups,
         sum(case when is_few then n_positive else 0 end) over same_scheme as few_positive,
+        sum(case when is_few then n - n_positive else 0 end) over same_scheme as few_negative,
         row_number() over (
             partition by as_of_date, scheme, is_few or n_positive < {{ k }} order by n_positive, segment_code
         ) as place
@@ -278,7 +279,7 @@ hide_few as (
         *,
         is_few or (
             scheme <> 'all' and n_positive >= {{ k }} and place = 1
-            and few_groups > 0 and (few_groups = 1 or few_positive < {{ k }})
+            and few_groups > 0 and (few_groups = 1 or least(few_positive, few_negative) < {{ k }})
         ) as is_hidden
     from count_few
 ),
