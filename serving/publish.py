@@ -162,6 +162,7 @@ def _copy_from_warehouse(
         try:
             _require_tables(connection)
             steps.require(connection, paths, "build bi", as_of, "working.ops")
+            _require_published(connection, paths, as_of, restated_because is not None)
             for table in BI_TABLES:
                 is_wanted = table.kind not in (FACTS, CURRENT, VERSIONS)
                 name = quoted(table.name)
@@ -206,6 +207,29 @@ def _require_built_last(paths: ShopPaths, as_of: date) -> None:
             f"leg 2 of {built['as_of_date']} was built while {as_of} was restated (a run beside it?), so "
             "nothing was restated: run the same command again"
         )
+
+
+def _require_published(
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date, is_restating: bool
+) -> None:
+    """Refuse histories that were told with rows of a day that are not published, and will not be now."""
+    begun = steps.last(paths, "begin bi")
+    if begun is None:
+        return
+    day, is_restated = date.fromisoformat(begun["as_of_date"]), begun["is_restating"]
+    if day == as_of and (is_restating or not is_restated):
+        return
+    if not facts.folder(paths, day).exists():
+        told = f"tells of {day}, which was never published"
+    elif is_restated and facts.contradictions(connection, paths, "working", day):
+        told = f"tells {day} otherwise than it is published, by a restatement that was given up"
+    else:
+        return
+    of_day = f"--shop {paths.shop} --as-of {as_of}"
+    raise ShoalError(
+        f"the warehouse {told}, and so do its histories: run python -m warehouse build core {of_day}, "
+        f"then python -m warehouse build bi {of_day}"
+    )
 
 
 def _copy_snapshot(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:

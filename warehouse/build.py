@@ -115,6 +115,7 @@ def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) 
     with warehouse.open_locked(paths) as connection:
         ops.create(connection)
         ops.load_journals(connection, paths)
+        steps.note(connection, paths, "begin bi", split.as_of_date, is_restating=is_restating)
     with console.status("building what BI reads"):
         dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
     with warehouse.open_locked(paths) as connection:

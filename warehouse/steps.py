@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def note(
-    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_of: date, **more: str | None
+    connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_of: date, **more: str | bool | None
 ) -> None:
     """Note, after its last commit, that a step of an as_of_date is done, and what ``more`` is to be known."""
     outside = paths.ops / f"{TABLE}.jsonl"
@@ -63,10 +63,7 @@ def require(
 
 
 def last(paths: ShopPaths, step: str, as_of: date | None = None) -> journal.Record | None:
-    """Return the last note of a step that this warehouse holds; None where it was never done.
-
-    Of an as_of_date, or without one of any.
-    """
+    """Return the last note of a step that this warehouse holds, of an as_of_date or of any; None without."""
     found = None
     for record in journal.read(paths.ops / f"{TABLE}.jsonl"):
         if record["step"] is None:

@@ -14,6 +14,7 @@ from serving.query import connect
 from serving.tables import BI_TABLES
 from settings import ShopPaths
 from tests.unit.serving.conftest import Warehouse
+from warehouse import steps
 
 FIRST = date(2026, 3, 1)
 NEXT = FIRST + timedelta(days=1)
@@ -85,6 +86,31 @@ def test_a_day_that_was_built_but_never_published_is_not_shown(working, paths):
     publish(paths, FIRST)
     assert ask(paths, "select distinct as_of_date from user_segment_daily") == [(FIRST,)]
     assert ask(paths, "select distinct as_of_date from user_segment_current") == [(FIRST,)]
+
+
+def test_histories_that_tell_of_a_day_that_nobody_published_are_refused(working, paths):
+    """Leg 2 was built for a day that its gate then stopped, and the day before it is published again."""
+    working.build(FIRST)
+    publish(paths, FIRST)
+    with duckdb.connect(str(paths.warehouse)) as connection:
+        steps.note(connection, paths, "begin bi", NEXT, is_restating=False)
+    with pytest.raises(ShoalError, match=f"tells of {NEXT}, .* build bi --shop simulated --as-of {FIRST}"):
+        publish(paths, FIRST)
+    working.build(NEXT)
+    assert publish(paths, NEXT).is_new
+    assert not publish(paths, FIRST).is_new
+
+
+def test_histories_of_a_restatement_that_was_given_up_are_refused(working, paths):
+    working.build(FIRST, score=1.0)
+    publish(paths, FIRST)
+    working.build(FIRST, score=2.0)
+    with duckdb.connect(str(paths.warehouse)) as connection:
+        steps.note(connection, paths, "begin bi", FIRST, is_restating=True)
+    with pytest.raises(ShoalError, match=f"tells {FIRST} otherwise than it is published, by a restatement"):
+        publish(paths, FIRST)
+    assert publish(paths, FIRST, restated_because="a test").restated
+    assert not publish(paths, FIRST).is_new, "what the warehouse tells is what is published now"
 
 
 def test_history_survives_the_loss_of_the_warehouse(working, paths):
