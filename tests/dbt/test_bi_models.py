@@ -566,7 +566,9 @@ def test_a_published_day_is_not_computed_again_and_a_lost_warehouse_remembers_it
             chain.ask("from bi.user_segment_daily where as_of_date = '2026-03-31' order by all") == published
         )
         outcome = publish(chain.paths, DAY_1)
-        assert outcome.kept_as_published == ["user_segment_daily"]
+        assert outcome.kept_as_published == [
+            *("user_segment_daily", "segment_profile_daily", "segment_feature_index")
+        ]
     finally:
         chain.paths.warehouse.write_bytes(before)
 

@@ -27,16 +27,17 @@ create table bi.user_segment_daily (
     as_of_date date, user_key varchar, scheme varchar, segment_code varchar, segment_name_en varchar,
     segment_name_zh varchar
 );
+create table intermediate.int_user_segments_assigned as from bi.user_segment_daily;
 """
 
 
 def _write(connection: duckdb.DuckDBPyConnection) -> None:
     for user, code in USERS.items():
         is_loyal = code == LOYAL
-        connection.execute(
-            "insert into bi.user_segment_daily values (?, ?, 'behaviour', ?, ?, '名')",
-            [DAY, user, code, code],
-        )
+        for table in ("bi.user_segment_daily", "intermediate.int_user_segments_assigned"):
+            connection.execute(
+                f"insert into {table} values (?, ?, 'behaviour', ?, ?, '名')", [DAY, user, code, code]
+            )
         connection.execute("insert into intermediate.int_users_eligible values (?, ?)", [DAY, user])
         # Nine of the loyal wrote reviews: too few to tell their mean.
         stars = 5 if user < "u09" else None

@@ -20,7 +20,7 @@ read_users as (
         {%- for feature in features %}
         cast(features.{{ feature }} as double) as {{ feature }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from {{ ref('user_segment_daily') }} as segments
+    from {{ ref('int_user_segments_assigned') }} as segments
     inner join {{ ref('fct_user_features') }} as features
         on segments.as_of_date = features.as_of_date and segments.user_key = features.user_key
     where segments.as_of_date = {{ as_of_date() }}

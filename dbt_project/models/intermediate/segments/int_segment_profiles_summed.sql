@@ -6,7 +6,7 @@ count_segments as (
         scheme,
         segment_code,
         count(*) as users
-    from {{ ref('user_segment_daily') }}
+    from {{ ref('int_user_segments_assigned') }}
     where as_of_date = {{ as_of_date() }}
     group by as_of_date, scheme, segment_code
 ),
@@ -36,7 +36,7 @@ add_features as (
         cast(features.refund_share * features.gross_revenue_amount as decimal(18, 4)) as refund_amount,
         cast(features.cart_abandon_share as decimal(18, 9)) as cart_abandon_share,
         cast(features.review_score_avg * features.review_count as decimal(18, 4)) as review_score_sum
-    from {{ ref('user_segment_daily') }} as segments
+    from {{ ref('int_user_segments_assigned') }} as segments
     inner join fold_segment_code as folds
         on segments.scheme = folds.scheme and segments.segment_code = folds.segment_code
     left join {{ ref('fct_user_features') }} as features
