@@ -146,7 +146,11 @@ def quality(verdict: Verdict) -> str:
         f"{verdict.users:,} users of the test cut, {verdict.positives:,} of high value (rows "
         f"{verdict.rows_digest}); in brackets the bootstrap interval, all models on the same draws."
     )
-    return f"{told}\n\n{as_markdown([['model', *metrics, f'ROC-AUC − {best}'], *rows])}"
+    table = as_markdown([["model", *metrics, f"ROC-AUC − {best}"], *rows])
+    if verdict.untreated is None:
+        return f"{told}\n\n{table}"
+    contacted = f"Campaigns contacted {verdict.users - verdict.untreated.users:,} of them in the horizon."
+    return f"{told}\n\n{table}\n\n{contacted} Of the others: {quality(verdict.untreated)}"
 
 
 def cost_table(costs: Mapping[str, Cost]) -> str:

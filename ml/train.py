@@ -297,7 +297,11 @@ def _judge(material: Material, scores: Mapping[str, Floats]) -> Verdict:
     test, gate = material.test, material.config.gate
     assert test is not None and test.outcomes is not None
     seed = material.config.training.seed
-    return judge(test.users, test.outcomes.is_high_value, scores, gate.resamples, gate.confidence, seed)
+    outcomes = test.outcomes
+    return judge(
+        *(test.users, outcomes.is_high_value, scores, gate.resamples, gate.confidence, seed),
+        outcomes.is_treated,
+    )
 
 
 def _choose(material: Material, verdict: Verdict) -> promote.Decision:
@@ -587,7 +591,12 @@ def _metrics(verdict: Verdict, name: str) -> dict[str, float]:
             }
             found |= _spread(f"gap/{other}/roc_auc", verdict.differences[name, other]["roc_auc"])
             found |= _spread(f"gap/{other}/pr_auc", verdict.differences[name, other]["pr_auc"])
-    return found | {"test/users": float(verdict.users), "test/positives": float(verdict.positives)}
+    found |= {"test/users": float(verdict.users), "test/positives": float(verdict.positives)}
+    if verdict.untreated is not None:
+        found["untreated/users"] = float(verdict.untreated.users)
+        for metric, interval in verdict.untreated.metrics[name].items():
+            found |= _spread(f"untreated/{metric}", interval)
+    return found
 
 
 def _spread(name: str, interval: Interval) -> dict[str, float]:
@@ -726,6 +735,8 @@ def _tell_verdict(verdict: Verdict, decision: promote.Decision) -> None:
     for name, found in verdict.metrics.items():
         table.add_row(name, *(str(found[metric]) for metric in metrics))
     console.print(table)
+    if verdict.told_apart:
+        console.print(verdict.told_apart, markup=False)
     console.print(f"gate: {'promoted' if decision.is_promoted else 'not promoted'}: {decision.reason}")
 
 

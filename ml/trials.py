@@ -98,6 +98,8 @@ def judge_shop(
             if arena.trial.role == "report":
                 _note_reading(ShopPaths(shop), contest, arena.trial, parent.run_id)
             heard.append(_hear(contest, arena))
+            if told := heard[-1].verdict.told_apart:
+                console.print(f"{arena.trial.cut}: {told}", markup=False)
             rows += _rows(heard[-1])
         together = _together(heard, config)
         _log(parent, contest, heard, together, rows, data)
@@ -209,7 +211,9 @@ def _hear(contest: Contest, arena: Arena) -> _Heard:
     results = contest.fight(arena)
     court = contest.court(arena, results)
     gate, seed = contest.config.gate, contest.config.judge.seeds[0]
-    verdict = judge(court.users, court.truth, court.scores, gate.resamples, gate.confidence, seed)
+    verdict = judge(
+        court.users, court.truth, court.scores, gate.resamples, gate.confidence, seed, court.is_treated
+    )
     return _Heard(arena, results, court, verdict)
 
 
@@ -294,6 +298,10 @@ def _log(
                     run.log_metrics({key: gap.value, f"{key}_low": gap.low, f"{key}_high": gap.high})
             for one in heard:
                 result, cut = one.results[name], one.arena.trial.link
+                if (untreated := one.verdict.untreated) is not None:
+                    auc = untreated.metrics[name]["roc_auc"]
+                    key = f"{one.arena.trial.role}_{one.arena.trial.cut}/untreated_auc"
+                    run.log_metrics({key: auc.value, f"{key}_low": auc.low, f"{key}_high": auc.high})
                 run.log_table(f"reliability_{cut}.csv", reliability(one.court.truth, result.probabilities))
                 run.log_table(f"spend_coverage_{cut}.csv", _coverage(one, name))
 

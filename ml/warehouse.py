@@ -249,11 +249,14 @@ class Inputs:
     def _outcomes(self, as_of: date, users: NDArray[np.object_]) -> Outcomes:
         labels = self._rows("fct_user_labels", as_of).to_pandas()
         self._check_same_users("fct_user_labels", users, labels["user_key"], as_of)
+        if "is_treated" not in labels:  # a snapshot of an earlier release does not tell
+            labels["is_treated"] = False
         return Outcomes(
             # No threshold was known at the cut (nobody bought before it): nobody is of high value.
             is_high_value=labels["is_high_value"].fillna(False).to_numpy(dtype=bool),
             is_buyer=labels["is_buyer"].fillna(False).to_numpy(dtype=bool),
             net_revenue=labels["net_revenue_amount"].astype("float64").fillna(0.0).to_numpy(),
+            is_treated=labels["is_treated"].fillna(False).to_numpy(dtype=bool),
         )
 
     def _rows(self, table: str, as_of: date, columns: str = "*") -> pa.Table:

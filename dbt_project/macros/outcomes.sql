@@ -84,6 +84,25 @@ sum_outcomes as (
 )
 {%- endmacro %}
 
+{#-
+Whom a campaign contacted within the horizons of `horizons` (as_of_date, ends_on, closes_on), as far as this build's
+as_of_date knows it: what they did they may have done because of it. A CTE `find_treated`.
+-#}
+{% macro find_treated(horizons) -%}
+find_treated as (
+    select distinct
+        horizons.as_of_date,
+        contacts.user_key
+    from {{ ref('stg_shop__campaign_contacts') }} as contacts
+    inner join {{ horizons }} as horizons
+        on
+            contacts.event_date > horizons.as_of_date
+            and contacts.event_date <= horizons.ends_on
+            and contacts.delivered_on <= least(horizons.closes_on, {{ as_of_date() }})
+    where contacts.arm is distinct from 'control'
+)
+{%- endmacro %}
+
 {#- What counts as high value: the 80th percentile of what the buyers of `rows` spent, per as_of_date. CTEs that end with
 `choose_basis`. -#}
 {% macro threshold_of(rows) -%}

@@ -17,10 +17,14 @@ class Outcomes:
     is_high_value: NDArray[np.bool_]
     is_buyer: NDArray[np.bool_]
     net_revenue: NDArray[np.float64]
+    is_treated: NDArray[np.bool_]
+    """Contacted by a campaign in the horizon: what they did they may have done because of it."""
 
     def only(self, rows: NDArray[np.int64]) -> Outcomes:
         """Return what some of the users did."""
-        return Outcomes(self.is_high_value[rows], self.is_buyer[rows], self.net_revenue[rows])
+        return Outcomes(
+            self.is_high_value[rows], self.is_buyer[rows], self.net_revenue[rows], self.is_treated[rows]
+        )
 
     def as_targets(self) -> Floats:
         """Return (users, 3): high value, buys, log net revenue in standard units (below 0 counts as 0)."""

@@ -148,7 +148,9 @@ class Contest:
 
     def court(self, arena: Arena, results: dict[str, Result]) -> Court:
         """Return what the bootstrap takes."""
-        return Court(arena.test.users, arena.truth, {name: result.scores for name, result in results.items()})
+        assert arena.test.outcomes is not None
+        scores = {name: result.scores for name, result in results.items()}
+        return Court(arena.test.users, arena.truth, scores, arena.test.outcomes.is_treated)
 
     def _fitted(self) -> Iterator[Recipe]:
         yield from (recipe for recipe in self.recipes if isinstance(recipe, Recipe))

@@ -39,10 +39,23 @@ class Verdict:
     """By model and metric."""
     differences: dict[tuple[str, str], dict[str, Interval]]
     """By (model, other) and metric: model minus other, on the same resamples."""
+    untreated: Verdict | None = None
+    """The same of whom no campaign contacted in the horizon; None where it contacted nobody, or everybody."""
 
     def gap(self, model: str, other: str) -> Interval:
         """Return the paired difference in ROC-AUC."""
         return self.differences[model, other]["roc_auc"]
+
+    @property
+    def told_apart(self) -> str | None:
+        """Say how models did on the untreated."""
+        if self.untreated is None:
+            return None
+        told = ", ".join(f"{name} {found['roc_auc']}" for name, found in self.untreated.metrics.items())
+        contacted = self.users - self.untreated.users
+        return (
+            f"campaigns contacted {contacted:,} of these users in the horizon; ROC-AUC of the others: {told}"
+        )
 
 
 def rows_digest(users: Sequence[str] | NDArray[np.object_], truth: NDArray[np.bool_]) -> str:
@@ -58,6 +71,7 @@ def judge(
     resamples: int,
     confidence: float,
     seed: int,
+    is_treated: NDArray[np.bool_] | None = None,
 ) -> Verdict:
     """Compare models by paired bootstrap over users, and over seeds where a model has several.
 
@@ -70,6 +84,9 @@ def judge(
     ----------
     scores
         By model, (users,), or (seeds, users).
+    is_treated
+        (users,): who was contacted by a campaign in the horizon. The others are judged apart, too: who
+        buys because of a message was not foretold to buy.
 
     Raises
     ------
@@ -79,6 +96,10 @@ def judge(
     for name, values in scores.items():
         if values.shape[-1:] != truth.shape or not np.isfinite(values).all():
             raise ValueError(f"model {name} has {values.shape} finite scores for {truth.shape} test rows")
+    untreated = None
+    if is_treated is not None and 0 < is_treated.sum() < len(users):
+        rest = {name: values[..., ~is_treated] for name, values in scores.items()}
+        untreated = judge(users[~is_treated], truth[~is_treated], rest, resamples, confidence, seed)
     drawn = _resampled(truth, scores, resamples, seed)
     plain = {
         name: {
@@ -106,6 +127,7 @@ def judge(
             for other in scores
             if name != other
         },
+        untreated=untreated,
     )
 
 
@@ -116,6 +138,7 @@ class Court:
     users: NDArray[np.object_]
     truth: NDArray[np.bool_]
     scores: Mapping[str, Floats]
+    is_treated: NDArray[np.bool_] | None = None
 
 
 def gap_over_cuts(

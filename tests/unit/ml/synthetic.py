@@ -157,6 +157,7 @@ def _label(
         "is_buyer": is_high or bool(rng.random() < 0.2),
         "net_revenue_amount": 100.0 if is_high else 0.0,
         "order_count": int(is_high),
+        "is_treated": user[-1] < "2",  # of keys in hexadecimal an eighth
         "threshold_amount": 80.0,
         "threshold_basis": "net_revenue",
         "closes_on": closes_on,

@@ -43,7 +43,7 @@ def test_rare_users_are_among_those_that_are_sampled(
     monkeypatch.setattr(canaries, "LEAST", 10)
     truth = np.full(400, not rare)
     truth[[7, 251]] = rare
-    many = [replace(cut, outcomes=Outcomes(truth, truth, truth.astype(float))) for cut in cuts]
+    many = [replace(cut, outcomes=Outcomes(truth, truth, truth.astype(float), ~truth)) for cut in cuts]
     for seed in range(3):
         song = canaries.check_permuted(*_some(many, seed), CONFIG, np.random.default_rng(seed))
         assert np.isfinite(song).all()

@@ -56,7 +56,7 @@ def test_network_memorises_32_sequences(data: Path) -> None:
             evaluate_every=200,
         ),
     )
-    outcomes = Outcomes(coin, coin, coin.astype(float))
+    outcomes = Outcomes(coin, coin, coin.astype(float), ~coin)
     fitted, _ = Classifier.fit(small.users, small.sequences, blind, outcomes, config, data)
     assert roc_auc(coin, fitted.score(fitted.embed(small.sequences).vectors, blind))[0] == 1.0
 
@@ -165,7 +165,7 @@ def test_day_reads_the_row_groups_of_those_asked_for(data: Path, monkeypatch: py
 
 def test_silent_user_decays_without_being_encoded_again(cut: Cut, data: Path) -> None:
     was_here = (cut.features["recency_days"] < cut.features["recency_days"].median()).to_numpy()
-    fitted = _fit(cut, QUICK, data, Outcomes(was_here, was_here, was_here.astype(float)))
+    fitted = _fit(cut, QUICK, data, Outcomes(was_here, was_here, was_here.astype(float), ~was_here))
     today = fitted.score(fitted.embed(cut.sequences).vectors, cut.features)
     again = fitted.embed(cut.sequences)
     later = fitted.score(again.vectors, cut.features.assign(recency_days=cut.features["recency_days"] + 60))

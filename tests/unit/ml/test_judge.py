@@ -67,7 +67,8 @@ def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_pe
     monkeypatch.setattr("ml.configs.make", lambda: CONFIG)
     words = ["judge", "--shop", plant("table"), "--format", "csv", "--models", *CHEAP]
     assert cli.run(command._parser(), words) == cli.DONE
-    said = capsys.readouterr().out
+    told = capsys.readouterr()
+    said = told.out
     assert said.splitlines()[0] == (
         "cut,horizon_days,role,model,seeds,n,n_positive,auc,auc_low,auc_high,gap_to_lightgbm,gap_low,"
         "gap_high,pr_auc,brier,cpu_seconds"
@@ -90,7 +91,9 @@ def test_judge_prints_the_promised_columns_and_logs_one_run_with_a_nested_one_pe
         assert params.keys() == CONFIG.dotted().keys()
     assert runs["all_logistic"]["tags"]["settings_tried"] == "2"
     assert runs["control_blend"]["tags"]["settings_tried"] == "4"
+    assert "2026-05-31: campaigns contacted" in told.err
     expected = {"report_2026-05-31/auc", "choose_2026-05-01/brier", "all_cuts/gap_to_lightgbm_low"}
+    expected |= {"report_2026-05-31/untreated_auc"}
     assert expected <= set(runs["all_logistic"]["metrics"])
 
 
@@ -220,6 +223,19 @@ def test_seeds_that_disagree_widen_the_interval(coins: tuple[np.ndarray, np.ndar
     # All the seeds the same: nothing is added.
     same = judge(users, truth, {"same": np.stack([seeds.mean(axis=0)] * 3)}, 1000, 0.95, 7)
     assert same.metrics["same"]["roc_auc"].low == pytest.approx(mean.low)
+
+
+def test_whom_no_campaign_contacted_is_judged_apart(coins: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, seeds = coins
+    users = np.array([f"u{number}" for number in range(400)], dtype=object)
+    is_treated = np.arange(400) < 40
+    told = judge(users, truth, {"three": seeds}, 100, 0.95, 7, is_treated)
+    alone = judge(users[40:], truth[40:], {"three": seeds[:, 40:]}, 100, 0.95, 7)
+    assert told.untreated == alone and told.users == 400
+    assert told.metrics == judge(users, truth, {"three": seeds}, 100, 0.95, 7).metrics
+    assert str(alone.metrics["three"]["roc_auc"]) in (told.told_apart or "")
+    for nobody_or_all in (np.zeros(400, dtype=bool), np.ones(400, dtype=bool)):
+        assert judge(users, truth, {"three": seeds}, 100, 0.95, 7, nobody_or_all).told_apart is None
 
 
 def test_gap_over_cuts_is_the_mean_of_the_cuts_and_draws_a_user_once(

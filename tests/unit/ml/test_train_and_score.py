@@ -62,6 +62,8 @@ def test_training_judges_all_models_on_the_same_rows(trained: synthetic.World) -
         metrics, tags = runs[name]["metrics"], runs[name]["tags"]
         assert metrics["test/roc_auc_low"] <= metrics["test/roc_auc"] <= metrics["test/roc_auc_high"]
         assert (tags["data_digest"], tags["shop"], tags["stage"]) == ("d1", "tiny", name)
+        assert 0.8 * USERS < metrics["untreated/users"] < 0.95 * USERS == 0.95 * metrics["test/users"]
+        assert metrics["untreated/roc_auc_low"] <= metrics["untreated/roc_auc"] != metrics["test/roc_auc"]
     assert runs["bert"]["metrics"]["test/roc_auc"] > 0.7
     assert runs["bert"]["metrics"]["baseline/lightgbm/roc_auc"] == runs["lightgbm"]["metrics"]["test/roc_auc"]
 
@@ -81,6 +83,7 @@ def test_page_of_a_training_tells_verdict_data_and_pictures(trained: synthetic.W
     told = parent.data.tags[pages.NOTE].splitlines()
     assert told[0].startswith(f"{choice} 0.") and told[0].endswith(", promoted")
     assert any(line.startswith("| test | 2026-05-31 | 500 |") for line in told)
+    assert any(line.startswith("Campaigns contacted ") for line in told)
     whole = {key: str(value) for key, value in QUICK.dotted().items()}
     for run in found.values():
         assert tracking.client().get_run(run["run_id"]).data.params == whole, run["name"]
@@ -566,7 +569,8 @@ def test_where_nobody_has_ordered_there_are_groups_but_no_scheme_value(
         "fct_user_labels": {"is_high_value": False, "is_buyer": False, "net_revenue_amount": 0.0},
     }.items():
         path = snapshot / f"{name}.parquet"
-        pd.read_parquet(path).assign(**changes).to_parquet(path)
+        # An earlier release did not tell who was treated.
+        pd.read_parquet(path).assign(**changes).drop(columns="is_treated", errors="ignore").to_parquet(path)
     assert [decision.choice for decision in train(world.paths, world.as_of, QUICK)] == [tracking.BEHAVIOUR]
     assert "nobody has ordered anything: no score high_value" in capsys.readouterr().err
     done = score(world.paths, world.as_of)

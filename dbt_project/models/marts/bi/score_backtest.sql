@@ -75,19 +75,7 @@ judge_users as (
     where scores.score_name = 'high_value'
 ),
 
--- Who was contacted by a campaign within the horizon may have done so because of it.
-find_treated as (
-    select distinct
-        horizons.as_of_date,
-        contacts.user_key
-    from {{ ref('stg_shop__campaign_contacts') }} as contacts
-    inner join list_horizons as horizons
-        on
-            contacts.event_date > horizons.as_of_date
-            and contacts.event_date <= horizons.ends_on
-            and contacts.delivered_on <= horizons.closes_on
-    where contacts.arm is distinct from 'control'
-),
+{{ find_treated('list_horizons') }},
 
 mark_treated as (
     select

@@ -11,6 +11,16 @@ place_horizons as (
     where {{ horizon_days }} > 0
 ),
 
+list_horizons as (
+    select distinct
+        as_of_date,
+        ends_on,
+        closes_on
+    from place_horizons
+),
+
+{{ find_treated('list_horizons') }},
+
 compare_outcomes as (
     select
         users.user_key,
@@ -21,11 +31,14 @@ compare_outcomes as (
         coalesce(outcomes.order_count, 0) as order_count,
         thresholds.threshold_amount,
         coalesce(thresholds.threshold_basis, 'net_revenue') as threshold_basis,
+        find_treated.user_key is not null as is_treated,
         users.ends_on <= date '{{ var("as_of_date") }}' as is_observed
     from place_horizons as users
     left join {{ ref('int_outcomes_observed') }} as outcomes
         on users.as_of_date = outcomes.as_of_date and users.user_key = outcomes.user_key
     left join {{ ref('int_thresholds_measured') }} as thresholds on users.as_of_date = thresholds.as_of_date
+    left join find_treated
+        on users.as_of_date = find_treated.as_of_date and users.user_key = find_treated.user_key
 ),
 
 -- A horizon that lies ahead, in part or whole, has no label yet: nothing is not zero.
@@ -41,6 +54,7 @@ set_labels as (
         case when is_observed then order_count > 0 end as is_buyer,
         cast(case when is_observed then net_revenue_amount end as decimal(18, 4)) as net_revenue_amount,
         case when is_observed then order_count end as order_count,
+        case when is_observed then is_treated end as is_treated,
         cast(threshold_amount as decimal(18, 4)) as threshold_amount,
         threshold_basis,
         closes_on,
