@@ -286,14 +286,12 @@ class Call:
         except readers.UnreadableError as error:
             self._refuse(file, str(error))
             return None
-        if file.format != "jsonl" and (refusal := file.source.refusal(header)):
+        refusal = None if file.format == "jsonl" else file.source.refusal(header)
+        if refusal is None and file.format == "parquet":
+            refusal = file.source.refusal_of_clocks(readers.old_times(file.path, self.place.connection))
+        if refusal is not None:
             self._refuse(file, refusal)
             return None
-        if file.format == "parquet":
-            unclear = readers.old_times(file.path, self.place.connection)
-            if refusal := file.source.refusal_of_clocks(unclear):
-                self._refuse(file, refusal)
-                return None
         return header
 
     def _land(self, chunk: Chunk) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 import cli
 import settings
 from cli import UsageError, answer, console
+from ml.configs import RECIPES
 from settings import ShopPaths
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ml.configs import Config
     from ml.explain import Explained
     from ml.tracking import Version
-
-RECIPES = ("bert", "bert_features", "bert_text")
-"""As :data:`ml.encoder.recipes.NAMES` has them, without what that imports."""
 
 MANUAL = """\
 Learned models of a shop: who will be of high value, and who behaves alike.

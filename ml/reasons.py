@@ -29,7 +29,8 @@ HISTORY = "history"
 """The item that stands for a user's events in their order, as BERT reads them."""
 MISSING = " is missing"
 TOP = 3
-LEAST = 1e-6
+DIGITS = 6
+LEAST = 10.0**-DIGITS
 """What moved less is no difference, and no reason."""
 
 
@@ -45,7 +46,7 @@ class Contributions:
 
         Of what differs by less than :data:`LEAST` the earlier item comes first.
         """
-        order = np.argsort(-np.abs(np.round(self.moved, 6)), axis=1, kind="stable")
+        order = np.argsort(-np.abs(np.round(self.moved, DIGITS)), axis=1, kind="stable")
         return order[:, :count]
 
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+RECIPES = ("bert", "bert_features", "bert_text")
+"""What BERT is given: events alone, features too, or events told as text."""
+
 
 class Frozen(BaseModel):
     """A config that can't be changed after it was made and knows all its keys."""

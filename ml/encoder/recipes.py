@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.configs import RECIPES as NAMES
 from ml.configs import Config, with_changes
 from ml.encoder.classifier import Classifier
 from ml.encoder.start import Pretrained
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-NAMES = ("bert", "bert_features", "bert_text")
 JOINS = {"bert": "recency", "bert_features": "features"}
 """What each recipe on tokens joins to the sequence: ``network.joins``."""
 
@@ -79,7 +79,7 @@ def fit(
     Parameters
     ----------
     name
-        One of :data:`NAMES`.
+        One of :data:`ml.configs.RECIPES`.
     folder
         Where text vectors, embeddings and the checkpoint of a killed fit are kept; None keeps nothing.
     pretrained
