@@ -4,7 +4,7 @@
 without, builds the inputs of eight weekly dates, and trains the behaviour segments on each as
 ``python -m ml train`` does, champion and gate included, without MLflow and without the models of value.
 The drift is planted on the day of the fourth training, so the fifth is the first that can see it.
-Half a CPU-minute a shop; what was built is not built again.
+Three CPU-minutes a shop of 2,000 people; what was built is not built again.
 
 Printed per shop: the share of unchanged users who keep their code from week to week (the worst week),
 the same from the week before the drift to the last, beside that of users whose planted group changed, of
