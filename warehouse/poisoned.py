@@ -43,8 +43,9 @@ TABLES = {
     "reviews": ("review_id", "order_id"),
     "customers": (),
     "products": (),
+    "campaign_contacts": ("contact_id",),
 }
-"""What features and sequences are made of, and which ids make another row of a copy."""
+"""What features, sequences and labels are made of, and which ids make another row of a copy."""
 
 POISON = "canary"
 """The file that tells it, the stranger's key, and each word that is told otherwise."""

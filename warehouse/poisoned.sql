@@ -68,3 +68,8 @@ from products where product_id in (
     union
     select product_id from laid_reviews
 );
+
+create temp table laid_campaign_contacts as
+from campaign_contacts where contact_id in (
+    select contact_id from campaign_contacts where user_key in (from sampled)
+);

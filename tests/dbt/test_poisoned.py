@@ -138,7 +138,7 @@ def test_poison_makes_inputs_that_nobody_may_read(
         leaks._build(paths, inputs, cuts, ["ana"], with_poison=True)
 
 
-def test_poison_is_in_every_table_that_features_and_sequences_are_made_of(
+def test_poison_is_in_every_table_that_features_sequences_and_labels_are_made_of(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
