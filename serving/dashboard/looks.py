@@ -50,12 +50,26 @@ STYLE = """
   .shoal-card-why { color: #5b6f74; font-size: .88rem; margin: .25rem 0 0; line-height: 1.4 }
   .shoal-bar { height: 6px; border-radius: 3px; background: #e8efef; margin: .35rem 0 }
   .shoal-bar > i { display: block; height: 6px; border-radius: 3px; background: #0b7a75 }
+  .shoal-legend { color: #5b6f74; font-size: .88rem; margin: 0 0 .5rem }
+  .shoal-legend > i { display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem }
+  .shoal-legend > i:not(:first-child) { margin-left: 1.2rem }
+  .shoal-shares { display: grid; grid-template-columns: max-content 1fr; gap: .55rem .9rem; margin: 0 }
+  .shoal-shares dt, .shoal-shares dd { margin: 0; padding: 0; font-weight: inherit }
+  .shoal-shares dt { align-self: center; font-size: .9rem }
+  .shoal-shares dd { white-space: nowrap; font-size: .8rem; font-variant-numeric: tabular-nums }
+  .shoal-shares dd > div { display: flex; align-items: center; gap: .4rem; padding-right: 3.2rem }
+  .shoal-shares dd i { height: .8rem; flex: none }
+  .shoal-legend > i, .shoal-shares dd i { border-radius: 3px }
+  i.money { background: #0b7a75 }
+  i.users { background: #b9c7c9 }
   /* A table's own CSV would pass by the log of exports, and by what keeps formulas from running. */
   [data-testid="stElementToolbarButton"]:has([aria-label^="Download as CSV"]) { display: none }
   @media (max-width: 640px) {
     .block-container { padding: 4.4rem 1rem 2rem }
     h1 { font-size: 1.4rem !important }
-    [data-testid="stMetricValue"] { font-size: 1.25rem }
+    [data-testid="stMetricValue"] { font-size: 1.1rem }
+    .shoal-shares { grid-template-columns: 1fr; gap: .15rem }
+    .shoal-shares dd { margin-bottom: .45rem }
     [data-testid="stElementContainer"]:has([data-testid="stMetric"]) {
       flex: 1 1 calc(50% - .5rem) !important; min-width: calc(50% - .5rem); max-width: 100%
     }
@@ -86,6 +100,17 @@ def percent(share: Any, digits: int = 1) -> str:
     ('12.3 %', '100 %', '–')
     """
     return NOTHING if is_missing(share) else f"{100 * float(share):,.{digits}f} %"
+
+
+def width(share: Any, longest: float = 1) -> float:
+    """Return how wide a share's bar is, in percent of the longest.
+
+    Examples
+    --------
+    >>> width(0.2, 0.8), width(-0.1, 0.8), width(None), width(0, 0)
+    (25.0, 0.0, 0.0, 0.0)
+    """
+    return 0.0 if is_missing(share) or longest <= 0 else 100 * max(0.0, min(1.0, float(share) / longest))
 
 
 def money(amount: Any, currency: str) -> str:

@@ -19,6 +19,8 @@ from tests.chain import Chain
 pytestmark = pytest.mark.slow
 
 USER_KEY = re.compile(rb"[0-9a-f]{64}")
+CHART = ".js-plotly-plot, .shoal-shares"
+
 WITHOUT_CHARTS = {"flows"}
 """With one published day there is nothing to compare."""
 
@@ -56,7 +58,7 @@ def test_a_page_shows_what_it_should_at_each_width(
     assert shown.get_by_test_id("stException").count() == 0
     assert texts()["failed"]["en"] not in shown.inner_text("body")
     if page not in WITHOUT_CHARTS:
-        assert shown.locator(".js-plotly-plot").count() >= 1
+        assert shown.locator(CHART).count() >= 1
     # Neither what is drawn nor what came over the wire names a user; tables are drawn from the wire.
     told = b"".join(visitor.received) + shown.content().encode()
     assert len(visitor.received) > 3
@@ -90,7 +92,7 @@ def test_a_page_shows_more_once_more_is_published(page: str, told: str, size: st
         assert shown.get_by_test_id("stDataFrame").count() >= 3
     else:
         assert told in shown.inner_text("body")
-        assert shown.locator(".js-plotly-plot").count() >= 1
+        assert shown.locator(CHART).count() >= 1
 
 
 def test_who_is_known_to_have_stayed_or_moved_is_told_apart_from_who_is_not(visit_rich: Visit) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from serving.dashboard import apart, looks
-from serving.dashboard.view import View, chart, choose, nothing, table, told
+from serving.dashboard.view import View, choose, nothing, table, told
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
 CARDS_IN_A_ROW = 3
 
@@ -33,7 +32,7 @@ def render(view: View) -> None:
     earlier = [one for one in days if one < day]
     _figures(view, profile, profile_of(view, scheme, earlier[0]) if earlier else None)
     st.subheader(view.say("size_and_money"))
-    chart(_bars(view, profile), "size_and_money")
+    st.html(bars(view, profile))
     st.subheader(view.say("what_sets_apart"))
     _cards(view, profile)
     with st.expander(view.say("all_figures"), icon=":material/table:"):
@@ -100,30 +99,20 @@ def _figures(view: View, now: pd.DataFrame, before: pd.DataFrame | None) -> None
             st.metric(view.say(key), value, delta, help=view.say(f"{key}_means"), border=True)
 
 
-def _bars(view: View, profile: pd.DataFrame) -> go.Figure:
-    import plotly.graph_objects as go
-
-    shown = profile.iloc[::-1]
-    figure = go.Figure()
-    for column, key, colour in (
-        ("revenue_share", "share_of_revenue", looks.ACCENT),
-        ("user_share", "share_of_users", looks.MUTED),
-    ):
-        figure.add_bar(
-            y=shown[view.name],
-            x=shown[column],
-            name=view.say(key),
-            orientation="h",
-            marker={"color": colour, "cornerradius": 3},
-            text=[looks.percent(share, 0) for share in shown[column]],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}<br>%{text}<extra>%{fullData.name}</extra>",
+def bars(view: View, profile: pd.DataFrame) -> str:
+    """Draw each segment's shares without a chart's script, which a first view would wait a second for."""
+    shares = (("revenue_share", "share_of_revenue", "money"), ("user_share", "share_of_users", "users"))
+    longest = float(profile[[column for column, _, _ in shares]].max().max())
+    legend = "".join(f'<i class="{kind}"></i>{escape(view.say(key))}' for _, key, kind in shares)
+    rows = []
+    for segment in profile.to_dict("records"):
+        bars = "".join(
+            f'<div><i class="{kind}" style="width:{looks.width(segment[column], longest):.1f}%"></i>'
+            f"{looks.percent(segment[column], 0)}</div>"
+            for column, _, kind in shares
         )
-    looks.tidy(figure, 90 + 46 * len(shown), bargap=0.32, bargroupgap=0.08)
-    figure.update_layout(legend={"traceorder": "reversed"})
-    most = float(shown[["revenue_share", "user_share"]].max().max())
-    return figure.update_xaxes(visible=False, range=[min(0, float(shown["revenue_share"].min())), 1.2 * most])
+        rows.append(f"<dt>{escape(segment[view.name])}</dt><dd>{bars}</dd>")
+    return f'<p class="shoal-legend">{legend}</p><dl class="shoal-shares">{"".join(rows)}</dl>'
 
 
 def _cards(view: View, profile: pd.DataFrame) -> None:
@@ -146,7 +135,6 @@ def _card(view: View, segment: dict[str, Any], why: list[str]) -> None:
             label=f"**{segment[view.name]}**",
             query_params={"scheme": segment["scheme"], "segment": segment["segment_code"]},
         )
-    share = 100 * max(0, min(1, segment["user_share"]))
     figures = view.say(
         "card_figures",
         users=looks.number(segment["users"]),
@@ -156,6 +144,6 @@ def _card(view: View, segment: dict[str, Any], why: list[str]) -> None:
     lines = "<br>".join(map(escape, why)) or escape(view.say("like_the_average"))
     st.html(
         f'<p class="shoal-card-figures">{escape(figures)}</p>'
-        f'<div class="shoal-bar"><i style="width:{share:.1f}%"></i></div>'
+        f'<div class="shoal-bar"><i style="width:{looks.width(segment["user_share"]):.1f}%"></i></div>'
         f'<p class="shoal-card-why">{lines}</p>'
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+from typing import Any
+
 import duckdb
 
-from serving.dashboard.views import runs, segment
+from serving.dashboard.views import runs, segment, segments
 
 
 def test_a_segment_of_which_no_category_is_known_tells_its_channel_alone() -> None:
@@ -26,3 +30,22 @@ def test_quarantined_rows_of_no_table_are_counted_together() -> None:
             connection.execute("insert into ops.quarantine values (?, 'open', 'a')", [table])
         rows = connection.execute(runs.QUARANTINE, {"no_table": "of no table"}).fetchall()
     assert sorted(rows) == [("of no table", "open", "a", 2), ("orders", "open", "a", 1)]
+
+
+def test_bars_are_drawn_beside_the_longest_and_name_each_segment_as_it_is() -> None:
+    """The second brings less than nothing: what it bought, and more, came back."""
+    told = [("<Tea> lovers", 1.25, 0.5), ("Returners", -0.25, 0.5)]
+    profile = duckdb.execute(
+        "select unnest($1, recursive := true)",
+        [[{"segment_name": name, "revenue_share": money, "user_share": users} for name, money, users in told]],
+    ).df()
+    view: Any = SimpleNamespace(name="segment_name", say=str)
+    drawn = segments.bars(view, profile)
+    assert re.findall(r'class="(\w+)" style="width:([\d.]+)%"></i>(-?\d+) %', drawn) == [
+        ("money", "100.0", "125"),
+        ("users", "40.0", "50"),
+        ("money", "0.0", "-25"),
+        ("users", "40.0", "50"),
+    ]
+    assert "&lt;Tea&gt; lovers" in drawn
+    assert "<Tea>" not in drawn
