@@ -35,7 +35,7 @@ def paths(data_dir: Path) -> ShopPaths:
 
 
 def clicked() -> AppTest:
-    opened = AppTest.from_function(page).run()
+    opened = AppTest.from_function(page, default_timeout=60).run()
     assert not opened.exception
     (button,) = opened.get("download_button")
     return button.click().run()
@@ -62,7 +62,7 @@ def test_a_download_is_logged_with_its_rows_and_those_that_are_folded(paths: Sho
 
 
 def test_a_look_alone_is_no_export(paths: ShopPaths) -> None:
-    AppTest.from_function(page).run()
+    AppTest.from_function(page, default_timeout=60).run()
     assert not paths.ops.exists()
 
 
