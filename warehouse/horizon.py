@@ -134,7 +134,7 @@ def choose_trials(first_day: date, last_day: date, refund_days: int) -> list[Tri
     """Choose cuts from the data: the newest closed horizon reports, earlier ones choose; oldest first.
 
     The horizon is the largest that leaves two choosing cuts, else one, else none. Each choosing
-    horizon ends before the reporting one begins.
+    horizon ends before the reporting one begins, and no refund that is delivered from then on counts there.
 
     Examples
     --------
@@ -151,11 +151,11 @@ def choose_trials(first_day: date, last_day: date, refund_days: int) -> list[Tri
             if fitting >= wanted:
                 count = min(fitting, CHOOSING_CUTS)
                 cuts = [last_day - timedelta(days=days * back - 1) for back in range(count + 1, 0, -1)]
+                *earlier, newest = cuts
+                eve = newest - timedelta(days=1)
                 return [
-                    Trial.at(
-                        cut, days, "report" if place == count else "choose", first_day, last_day, refund_days
-                    )
-                    for place, cut in enumerate(cuts)
+                    *(Trial.at(cut, days, "choose", first_day, eve, refund_days) for cut in earlier),
+                    Trial.at(newest, days, "report", first_day, last_day, refund_days),
                 ]
     return []
 

@@ -56,6 +56,14 @@ def test_trials_report_on_the_newest_closed_horizon_and_choose_on_earlier_ones(d
     assert found[0].train_cut == first + timedelta(days=59)
 
 
+@pytest.mark.parametrize("days", horizon.HORIZONS_DAYS)
+def test_trial_to_choose_by_knows_nothing_of_the_reporting_horizon(days: int) -> None:
+    first = LAST - timedelta(days=60 + 4 * days - 1)
+    earlier, newer, report = horizon.choose_trials(first, LAST, refund_days=14)
+    assert newer.as_of_date == report.test_cut == report.cut - timedelta(days=1)
+    assert earlier.as_of_date == newer.test_cut + timedelta(days=14)  # type: ignore[operator]
+
+
 def test_trials_of_a_short_history_report_only_and_of_too_short_a_one_are_none() -> None:
     assert [one.role for one in horizon.choose_trials(LAST - timedelta(days=119), LAST, 14)] == ["report"]
     assert horizon.choose_trials(LAST - timedelta(days=118), LAST, 14) == []
