@@ -47,6 +47,8 @@ class Refit:
 def refit(judged: HighValue, newest: Cut, now: Cut, config: Config, folder: Path | None) -> Refit:
     """Fit the recipe of a judged model on the newest closed cut, calibrate it there, and check it.
 
+    Where it differs too much, the judged model itself serves, calibrated on the same cut.
+
     Parameters
     ----------
     newest
@@ -61,19 +63,23 @@ def refit(judged: HighValue, newest: Cut, now: Cut, config: Config, folder: Path
     scores, rows = _apart(model, newest, config, folder)
     calibration = Calibration.fit(scores, newest.outcomes.is_high_value[rows])
     said, before = (high_value.score(one, now) for one in (model, judged.model))
-    agreement, probabilities = _rank_correlation(said, before), calibration.of(said)
-    drift = float(probabilities.mean() / max(before.mean(), 1e-9))
+    agreement = _rank_correlation(said, before)
+    drift = float(calibration.of(said).mean() / max(before.mean(), 1e-9))
     why = _refusal(agreement, drift, config.gate)
-    if why is not None:
-        return Refit(judged, agreement, drift, f"the judged model serves: refitted, {why}")
+    if why is not None:  # the judged model has learned from no outcome of the newest cut
+        model, said = judged.model, before
+        scores, rows = high_value.score(model, newest), np.arange(len(newest))
+        calibration = Calibration.fit(scores, newest.outcomes.is_high_value)
     served = replace(
         judged,
         model=model,
         usual=high_value.usual_embedding(model, newest),
         calibration=calibration,
-        tiers=value.Tiers.freeze(probabilities, config.gate.high_share, config.gate.medium_share),
+        tiers=value.Tiers.freeze(calibration.of(said), config.gate.high_share, config.gate.medium_share),
         curve=value.ValueCurve.fit(calibration.of(scores), newest.outcomes.net_revenue[rows]),
     )
+    if why is not None:
+        return Refit(served, agreement, drift, f"the judged model serves: refitted, {why}")
     told = f"rank correlation {agreement:.2f} with the judged model, {drift:.2f} times as many foretold"
     return Refit(served, agreement, drift, f"refitted on {newest.as_of_date}: {told}")
 

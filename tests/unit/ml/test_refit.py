@@ -70,9 +70,17 @@ def test_refitted_model_that_differs_too_much_does_not_serve(
     cuts: tuple[Cut, Cut, Cut], gate: dict[str, float], why: str
 ) -> None:
     train, test, now = cuts
+    assert test.outcomes is not None
     judged = _judged(train, test)
     again = refit(judged, test, now, with_changes(QUICK, gate=gate), None)
-    assert again.served is judged
+    assert again.served.model is judged.model
+    # What it says is a probability all the same, in the order of its scores.
+    said, raw = again.served.score(now).scores, judged.score(now).scores
+    came = test.outcomes.is_high_value.mean()
+    assert again.served.probabilities(test).mean() == pytest.approx(came, abs=0.005)
+    assert abs(judged.probabilities(test).mean() - came) > 0.01
+    assert (np.diff(said[np.argsort(raw, kind="stable")]) >= 0).all()
+    assert (again.served.tiers.of(said) == "high").mean() == pytest.approx(QUICK.gate.high_share, abs=0.02)
     assert again.reason.startswith("the judged model serves: refitted, ") and why in again.reason
 
 
