@@ -71,6 +71,7 @@ Where MLflow does not answer, score goes on with the champions that served last,
 data/<shop>/models/champions. train then fits what it can, keeps it, and ends with exit code
 75: Airflow tries again by itself, a person types the command that its last line names.
 Safe to rerun, and to kill: what is registered is complete, what is written is one as_of_date.
+Of a shop one training runs at a time on a machine; another waits for it.
 
 examples
   python -m ml train --shop simulated --as-of 2026-06-30
@@ -232,12 +233,12 @@ def _explained(act: Callable[[argparse.Namespace], int | None]) -> Callable[[arg
 
 def _train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
-    from ml import configs, tracking, waiting
+    from ml import configs, reuse, tracking, waiting
 
     paths, as_of = _where(arguments)
     config = configs.make(arguments.seed, arguments.steps)
     try:
-        with tracking.explained():
+        with tracking.explained(), reuse.alone(paths):
             _train_or_reuse(paths, as_of, config)
     except tracking.RefusedError:
         raise

@@ -5,16 +5,37 @@ Imports nothing heavy: finding out that there is nothing to do costs a second or
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from cli import console
 from ml import packages, tracking
 from ml.configs import Config
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.segments import NAMES, RULES
 from settings import ShopPaths
 from warehouse import snapshot
+
+
+@contextmanager
+def alone(paths: ShopPaths) -> Iterator[None]:
+    """Let one process at a time train for a shop; the kernel frees the lock when its holder dies.
+
+    Another takes what this one has registered so far for the rest of a training that died, and deletes it.
+    """
+    paths.models.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(paths.models / "training.lock", os.O_RDWR | os.O_CREAT, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"waiting: another process is training for {paths.shop}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def find(paths: ShopPaths, as_of: date, config: Config) -> tracking.Version | None:
