@@ -19,8 +19,10 @@ USERS = 1_000_000
 """Beyond this many only those that were asked for last are kept: of embeddings half a gigabyte."""
 EMBEDDINGS, PLACED = "embeddings", "placed"
 """What is kept of a user: the vector that the encoder made, and how near each class of habits is."""
+TEXT_VECTORS = "text_vectors"
+"""What is kept of a text."""
 UNUSED = timedelta(days=60)
-"""A model to whose vectors nothing was added for so long serves no more."""
+"""A model to whose vectors of users nothing was added, or whose texts nobody read, serves no more."""
 PARTS = 16
 """So many files are put together again: what a day adds is little beside what is kept."""
 
@@ -86,7 +88,11 @@ class Kept:
 def forget_unused(folder: Path) -> None:
     """Delete what models said that have served no more for :data:`UNUSED`; whoever asks makes it again."""
     oldest = (datetime.now() - UNUSED).timestamp()
-    for kind in (EMBEDDINGS, PLACED):
+    for kind in (EMBEDDINGS, PLACED, TEXT_VECTORS):
         for model in (folder / kind).glob("*"):
-            if model.stat().st_mtime < oldest:
+            if model.stat().st_mtime >= oldest:
+                continue
+            if model.is_dir():
                 shutil.rmtree(model, ignore_errors=True)
+            else:
+                model.unlink(missing_ok=True)

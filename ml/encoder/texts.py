@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +27,13 @@ from ml.encoder import devices
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
 from ml.encoder.devices import fast_type
 from ml.encoder.int8 import Int8Layers
+from ml.encoder.kept import TEXT_VECTORS
 from ml.encoder.keys import as_bytes, as_keys, code_of, digest_of
 from ml.encoder.packed import Pack, PackedBert, packs
 from ml.packages import load_tensors, save_tensors
+
+TEXTS = 500_000
+"""Beyond this many only those that were asked for last are kept: of the embedded checkpoint 400 megabytes."""
 
 
 class TextSource(Protocol):
@@ -94,7 +99,7 @@ class TextEncoder:
     def __init__(self, config: TextConfig, folder: Path | None) -> None:
         self.config = config
         self.path = checkpoint_path(config.checkpoint)
-        kept = None if folder is None else folder / "text_vectors" / self.weights_hash
+        kept = None if folder is None else folder / TEXT_VECTORS / self.weights_hash
         self._cache = None if kept is None else kept.with_suffix(".safetensors")
         self._quantised = kept
         self.encoded = 0
@@ -137,6 +142,12 @@ class TextEncoder:
         if missing:
             fresh = self._encode([texts[index] for index in missing])
             known.update(zip(keys[missing].tolist(), fresh, strict=True))
+        asked = dict.fromkeys(key for key, text in zip(keys.tolist(), texts, strict=True) if text)
+        for key in asked:
+            known[key] = known.pop(key)  # in the order in which they were asked for last
+        if missing:
+            for key in list(known)[: max(0, len(known) - max(TEXTS, len(asked)))]:
+                del known[key]
             self._remember(known)
         width = self.width if not known else len(next(iter(known.values())))
         table = np.zeros((len(texts), width), dtype=np.float16)
@@ -154,6 +165,9 @@ class TextEncoder:
     def _known(self) -> dict[bytes, NDArray[np.float16]]:
         if self._cache is None or not self._cache.exists():
             return {}
+        for used in (self._cache, self._cache.with_suffix("")):
+            if used.exists():
+                os.utime(used)  # or it would be forgotten as unused
         tensors = load_tensors(self._cache)
         return dict(zip(as_keys(tensors["keys"]).tolist(), tensors["vectors"], strict=True))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from transformers import BertConfig, BertModel
 from cli import ShoalError
 from ml import packages
 from ml.configs import Config, NetworkConfig, TextConfig, TrainingConfig
-from ml.encoder import keys
+from ml.encoder import kept, keys, texts
 from ml.encoder.checkpoints import checkpoint_path
 from ml.encoder.classifier import Classifier
 from ml.encoder.encoder import Encoder
@@ -211,6 +213,39 @@ def checkpoint(tmp_path: Path) -> Path:
     for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json"):
         (folder / name).write_bytes((lent / name).read_bytes())
     return folder
+
+
+def test_of_more_texts_than_are_kept_those_stay_that_were_asked_for_last(
+    checkpoint: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "TEXTS", 3)
+
+    def encoded(*titles: str) -> int:
+        encoder = TextEncoder(TextConfig(checkpoint=str(checkpoint)), data)
+        encoder.vectors(titles)
+        return encoder.encoded
+
+    assert encoded("a", "b", "c") == 3
+    assert encoded("a", "d") == 1
+    assert encoded("a", "c", "d") == 0
+    assert encoded("b") == 1
+    assert (
+        encoded("a", "b", "c", "d", "") == 1
+    )  # one of them had to go, and the others were asked for together
+    assert encoded("a", "b", "c", "d") == 0
+
+
+def test_texts_that_are_read_are_not_forgotten(checkpoint: Path, data: Path) -> None:
+    long_ago = (datetime.now() - kept.UNUSED - timedelta(hours=1)).timestamp()
+    for is_read in (True, False):
+        encoder = TextEncoder(TextConfig(checkpoint=str(checkpoint)), data)
+        encoder.vectors(["tea"])
+        (vectors,) = (data / kept.TEXT_VECTORS).iterdir()
+        os.utime(vectors, (long_ago, long_ago))
+        if is_read:
+            TextEncoder(TextConfig(checkpoint=str(checkpoint)), data).vectors(["tea"])
+        kept.forget_unused(data)
+        assert vectors.exists() == is_read
 
 
 def test_text_weights_hash_tells_every_file_that_shapes_a_vector(checkpoint: Path) -> None:

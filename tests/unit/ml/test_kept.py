@@ -82,10 +82,18 @@ def test_what_a_model_said_goes_when_it_has_served_no_more_for_long(tmp_path: Pa
             Kept(tmp_path, kind, model, 2, np.float16).add(_keys(1), np.zeros((1, 2), np.float16))
             os.utime(tmp_path / kind / model, (long_ago, long_ago))
         Kept(tmp_path, kind, "serving", 2, np.float16).add(_keys(2), np.zeros((1, 2), np.float16))
+    texts = tmp_path / kept.TEXT_VECTORS
+    for checkpoint in ("gone", "read"):
+        (texts / checkpoint).mkdir(parents=True)  # in int8
+        (texts / f"{checkpoint}.safetensors").touch()
+    for gone in texts.glob("gone*"):
+        os.utime(gone, (long_ago, long_ago))
     kept.forget_unused(tmp_path)
     assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.glob("*/*")) == [
         "embeddings/serving",
         "placed/serving",
+        "text_vectors/read",
+        "text_vectors/read.safetensors",
     ]
     kept.forget_unused(tmp_path / "nothing yet")
 
