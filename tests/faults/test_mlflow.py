@@ -132,6 +132,9 @@ def test_training_without_mlflow_fits_and_waits_and_logs_once_when_it_is_back(
     of_today.touch()
     never_repeated.touch()
     os.utime(never_repeated, (time.time() - 3 * 86_400,) * 2)
+    serves_no_more = world.paths.models / "embeddings" / "of last year"
+    serves_no_more.mkdir(parents=True)
+    os.utime(serves_no_more, (time.time() - 365 * 86_400,) * 2)
     with monkeypatch.context() as gone:
         gone.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         gone.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -152,6 +155,7 @@ def test_training_without_mlflow_fits_and_waits_and_logs_once_when_it_is_back(
         assert statuses() == {"FINISHED"}
         assert not waiting.since(world.paths)
         assert [*of_today.parent.iterdir()] == [of_today], "what may still be repeated stays"
+        assert not serves_no_more.exists()
         score(world.paths, world.as_of)
     found = predictions(world.paths)
     monkeypatch.undo()

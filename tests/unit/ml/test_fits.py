@@ -57,6 +57,8 @@ def test_transfer_stands_beside_scratch_and_all_labels(data: Path) -> None:
     [
         ("fit --recipe rnn", "'rnn'"),
         ("fit --steps 0", "0 is less than 1"),
+        ("fit --threads 0", "0 is less than 1"),
+        ("runs --limit 0", "0 is less than 1"),
         ("train --steps -3", "-3 is less than 1"),
         ("judge --budget 0", "0 is less than 1"),
         ("transfer --source tiny --share 10", "10 is no share: 0.1 is a tenth"),
