@@ -283,6 +283,24 @@ def test_what_a_training_left_half_done_is_taken_back_by_the_next_and_nothing_el
     }
 
 
+def test_training_goes_on_with_what_an_earlier_try_registered_unless_that_ended_or_was_withdrawn(
+    untouched: Path,
+) -> None:
+    client, name = tracking.client(), tracking.registered_name("tiny", tracking.HIGH_VALUE)
+    client.create_registered_model(name)
+    run = client.create_run("0", tags={"fingerprint": "this"}).info.run_id
+    client.set_terminated(run, "FINISHED")
+
+    def register(**tags: str) -> None:
+        client.create_model_version(name, "/nothing", run, tags={"fingerprint": "this", **tags})
+
+    register(promoted_at="2026-06-30")
+    register(promoted_at="2026-06-30", withdrawn_at="2026-07-01")
+    assert {key: one.version for key, one in tracking.take_back([name], "this").items()} == {name: "1"}
+    register(complete="this")
+    assert tracking.take_back([name], "this") == {}
+
+
 def test_kept_champion_with_a_changed_byte_is_refused(
     trained: synthetic.World, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
