@@ -1,7 +1,7 @@
 """The tables that DAGs hand over.
 
-Every event carries the as_of_date as its partition key, and in its ``extra`` the shop, whose warehouse the
-next DAG then works on (two shops share one Airflow and never mix), and the run that all of the chain is.
+Every event carries as its partition key the as_of_date and the shop, whose warehouse the next DAG works on:
+two shops share one Airflow, have a run each and never mix. Its ``extra`` says which run all of the chain is.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from airflow.sdk.execution_time.comms import TriggerDagRun
 import settings
 from cli import GATE_STOPPED, TRY_LATER, WRONG_USAGE
 from common import alerts
-from common.runs import ShopRun, as_of_date, extra, shop_runs
+from common.runs import ShopRun, as_of_date, extra, partition_key, shop_runs
 
 TELLING = re.compile(r"\b(already|reuse[ds]?|nothing new|unchanged)\b|^gate: ")
 """How commands say that they did less than the whole, or which model serves."""
@@ -55,7 +55,7 @@ class Command(BaseOperator):
     force : bool
         Whether a full refresh also sets ``FORCE=1``.
     hands_over : Asset, optional
-        Gets one event with the as_of_date as its partition key, and the shops in its ``extra``.
+        Gets one event per shop, with as_of_date and shop as its partition key, and the run in its ``extra``.
     """
 
     template_fields: Sequence[str] = ()
@@ -150,7 +150,7 @@ class Command(BaseOperator):
         if self.hands_over is not None:
             event = context["outlet_events"][self.hands_over]
             event.extra = extra(runs)
-            event.add_partitions(day.isoformat())
+            event.add_partitions([partition_key(day, run.shop) for run in runs])
 
 
 class Receive(Command):

@@ -51,6 +51,20 @@ def params(full_refresh: str) -> dict[str, Param]:
     }
 
 
+def partition_key(day: date, shop: str) -> str:
+    """Return the key that an asset event of a shop's day carries.
+
+    Airflow joins the events of one asset and key into one run: keys of their own keep shops apart.
+    """
+    return f"{day}|{shop}"
+
+
+def _key_parts(context: Context) -> tuple[str, str]:
+    """Return day and shop of the run's partition key, empty where it does not name them."""
+    day, _, shop = (context["dag_run"].partition_key or "").partition("|")
+    return day, shop
+
+
 @dataclass(frozen=True)
 class ShopRun:
     """One shop's share of a DAG run.
@@ -80,7 +94,7 @@ def as_of_date(context: Context) -> date | None:
     ValueError
         When key and parameter name different days, or the key is no day.
     """
-    key, wanted = context["dag_run"].partition_key, context["params"]["as_of_date"]
+    (key, _), wanted = _key_parts(context), context["params"]["as_of_date"]
     if key and wanted and key != wanted:
         raise ValueError(f"as_of_date {wanted} is not the partition key {key} of this run: give one of them")
     day = key or wanted
@@ -90,19 +104,21 @@ def as_of_date(context: Context) -> date | None:
 def shop_runs(context: Context) -> list[ShopRun]:
     """Return the shops that this run works for, by name.
 
-    Airflow joins the events of one asset and key into one run, whichever shops they come from, so a run may
-    have several; a run that another DAG asked for has them in its configuration. Otherwise it is the one of
-    the parameters.
+    It is the one of the partition key. Events sent by hand may have a key without a shop, so a run may have
+    several; a run that another DAG asked for has them in its configuration. Otherwise it is the one of the
+    parameters.
     """
     given = context["params"]
+    _, keyed = _key_parts(context)
     handed: dict[str, dict[str, Any]] = dict((context["dag_run"].conf or {}).get("shops", {}))
     for event in _events(context):
         handed |= event.extra.get("shops", {})
     if not handed:
-        return [ShopRun(given["shop"], _plain(context["dag_run"].run_id), given["full_refresh"])]
+        return [ShopRun(keyed or given["shop"], _plain(context["dag_run"].run_id), given["full_refresh"])]
     return [
         ShopRun(shop, handed[shop]["run_id"], handed[shop]["full_refresh"] or given["full_refresh"])
         for shop in sorted(handed)
+        if keyed in ("", shop)
     ]
 
 

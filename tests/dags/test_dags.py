@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
+from airflow.sdk.definitions.asset import AssetUniqueKey
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.execution_time.context import OutletEventAccessor
 
 import settings
 from common import assets, runs
@@ -236,6 +238,20 @@ class TestWhatARunIsAbout:
         one, other = (runs.ShopRun(shop, f"of {shop}", False) for shop in ("simulated", "another"))
         events = [(1, runs.extra([one])), (2, runs.extra([other]))]
         assert runs.shop_runs(self.context(events=events)) == [other, one]
+
+    def test_each_shop_of_a_day_is_handed_over_by_a_key_and_goes_on_in_a_run_of_its_own(self) -> None:
+        """Airflow joins the events of one key into one run; the failure of one shop would end the other's."""
+        one, other = (runs.ShopRun(shop, f"of {shop}", False) for shop in ("simulated", "another"))
+        event = OutletEventAccessor(key=AssetUniqueKey.from_asset(assets.ML_INPUTS))
+        build = Command(task_id="build", words=["warehouse"], hands_over=assets.ML_INPUTS)
+        build._hand_over({"outlet_events": {assets.ML_INPUTS: event}}, [one, other], date(2026, 1, 31))
+        started = [self.context(key=key, events=[(1, event.extra)]) for key in sorted(event.partition_keys)]
+        assert [runs.shop_runs(context) for context in started] == [[other], [one]]
+        assert [runs.as_of_date(context) for context in started] == [date(2026, 1, 31)] * 2
+
+    def test_run_by_hand_for_a_key_works_for_the_shop_that_the_key_names(self) -> None:
+        (run,) = runs.shop_runs(self.context(key="2026-01-31|online_retail"))
+        assert run.shop == "online_retail"
 
     def test_newest_event_of_a_shop_decides(self) -> None:
         older, newer = (runs.extra([runs.ShopRun("simulated", each, False)]) for each in ("older", "newer"))

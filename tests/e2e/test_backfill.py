@@ -85,7 +85,8 @@ def runs_by_day(client: Client, dag_id: str) -> dict[str | None, list[dict[str, 
     found: dict[str | None, list[dict[str, str]]] = {}
     for run in client.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]:
         if run["run_type"] != "scheduled":
-            found.setdefault(run["partition_key"], []).append(run)
+            day = run["partition_key"] and run["partition_key"].partition("|")[0]
+            found.setdefault(day, []).append(run)
     return found
 
 
