@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import journal
@@ -83,6 +84,11 @@ def build_core_locked(paths: ShopPaths, split: Split, full_refresh: bool = False
     return written
 
 
+def before_rebuild(paths: ShopPaths) -> Path:
+    """Say where a rebuild puts the old warehouse until it has succeeded."""
+    return paths.warehouse.with_name("warehouse.before_rebuild.duckdb")
+
+
 def build_bi(paths: ShopPaths, as_of: date | None = None, is_restating: bool = False) -> None:
     """Build leg 2: what BI reads, from leg 1's tables and the predictions.
 
@@ -95,15 +101,27 @@ def build_bi(paths: ShopPaths, as_of: date | None = None, is_restating: bool = F
     Raises
     ------
     ShoalError
-        When the warehouse has lost leg 1 or the predictions of the date since they were made.
+        When leg 1 of the date was never built to its end, the warehouse has lost it or the predictions since
+        they were made, or a rebuild was broken off.
     """
     split = choose_split(paths, as_of)
     with warehouse.lock(paths, f"build bi as of {split.as_of_date}"):
+        if (old := before_rebuild(paths)).exists():
+            raise ShoalError(
+                f"a rebuild of {paths.warehouse} was broken off, and {old} still lies beside it: "
+                f"run python -m warehouse rebuild --shop {paths.shop} again"
+            )
         build_bi_locked(paths, split, is_restating)
 
 
 def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) -> None:
     """Build leg 2 for a caller that holds the warehouse lock."""
+    day = split.as_of_date
+    if not steps.done(paths, "build core", day):
+        raise ShoalError(
+            f"leg 1 of {day} was never built to its end in {paths.warehouse}: "
+            f"run python -m {steps.COMMANDS['build core']} --shop {paths.shop} --as-of {day} first"
+        )
     with warehouse.open_locked(paths) as connection:
         for step in ("build core", "score"):
             steps.require(connection, paths, step, split.as_of_date)

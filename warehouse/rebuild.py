@@ -6,6 +6,7 @@ The warehouse is derived. Leg 1 comes from landing, ``ml.*`` from ``history/ml``
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import duckdb
 import warehouse
 from cli import console
 from settings import ShopPaths
-from warehouse.build import build_bi_locked, build_core_locked, choose_split
+from warehouse import steps
+from warehouse.build import before_rebuild, build_bi_locked, build_core_locked, choose_split
 
 PREDICTIONS = ("user_scores", "user_segments", "segment_definitions")
 """What ``python -m ml score`` keeps in ``history/ml/<table>/<as_of_date>/<run_id>.parquet``."""
@@ -23,12 +25,14 @@ PREDICTIONS = ("user_scores", "user_segments", "segment_definitions")
 def rebuild(paths: ShopPaths, as_of: date | None = None) -> None:
     """Delete the warehouse and build it anew as of a day, by default the newest published one.
 
-    The old file is put aside and comes back if anything fails. After a kill it still lies aside: the next
-    rebuild keeps it until one succeeds.
+    The old file is put aside, with the notes of the steps that it holds, and both come back if anything
+    fails. After a kill they still lie aside: the next rebuild keeps them until one succeeds.
     """
     split = choose_split(paths, as_of or paths.last_published)
-    aside = paths.warehouse.with_name("warehouse.before_rebuild.duckdb")
+    aside, notes = before_rebuild(paths), steps.journal_file(paths)
     with warehouse.lock(paths, f"rebuild as of {split.as_of_date}"):
+        if not aside.exists() and notes.exists():
+            shutil.copyfile(notes, _kept(notes))
         _put_aside(paths.warehouse, aside)
         try:
             build_core_locked(paths, split)
@@ -37,9 +41,16 @@ def rebuild(paths: ShopPaths, as_of: date | None = None) -> None:
             console.print(f"took {rows} predictions back from {paths.history / 'ml'}")
             build_bi_locked(paths, split)
         except BaseException:
+            if aside.exists() and _kept(notes).exists():
+                _kept(notes).replace(notes)
             _put_back(aside, paths.warehouse)
             raise
         _remove(aside)
+        _kept(notes).unlink(missing_ok=True)
+
+
+def _kept(notes: Path) -> Path:
+    return notes.with_suffix(".before_rebuild")
 
 
 def _put_aside(file: Path, aside: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import date
+from pathlib import Path
 
 import duckdb
 
@@ -25,11 +26,16 @@ COMMANDS = {
 """Which command repeats a step."""
 
 
+def journal_file(paths: ShopPaths) -> Path:
+    """Say where the tokens are noted outside the warehouse."""
+    return paths.ops / f"{TABLE}.jsonl"
+
+
 def note(
     connection: duckdb.DuckDBPyConnection, paths: ShopPaths, step: str, as_of: date, **more: str | bool | None
 ) -> None:
     """Note, after its last commit, that a step of an as_of_date is done, and what ``more`` is to be known."""
-    outside = paths.ops / f"{TABLE}.jsonl"
+    outside = journal_file(paths)
     if not _is_there(connection, "ops"):
         connection.execute("create schema if not exists ops")
         connection.execute(f"create table ops.{TABLE} (token varchar)")
@@ -65,7 +71,7 @@ def require(
 def last(paths: ShopPaths, step: str, as_of: date | None = None) -> journal.Record | None:
     """Return the last note of a step that this warehouse holds, of an as_of_date or of any; None without."""
     found = None
-    for record in journal.read(paths.ops / f"{TABLE}.jsonl"):
+    for record in journal.read(journal_file(paths)):
         if record["step"] is None:
             found = None
         elif record["step"] == step and (as_of is None or record["as_of_date"] == as_of.isoformat()):
@@ -77,7 +83,7 @@ def done(paths: ShopPaths, step: str, as_of: date) -> list[journal.Record]:
     """Return every note of a step of an as_of_date, oldest first, those of earlier warehouses too."""
     return [
         record
-        for record in journal.read(paths.ops / f"{TABLE}.jsonl")
+        for record in journal.read(journal_file(paths))
         if (record["step"], record.get("as_of_date")) == (step, as_of.isoformat())
     ]
 

@@ -11,11 +11,13 @@ import pytest
 
 import journal
 import settings
-from cli import UsageError
+import warehouse
+from cli import ShoalError, UsageError
 from landing import ledger
 from settings import ShopPaths
-from warehouse import build, dbt, follow, snapshot, steps
+from warehouse import build, dbt, follow, rebuild, snapshot, steps
 from warehouse.build import choose_split
+from warehouse.horizon import Split
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 9)
 DAY = timedelta(days=1)
@@ -73,12 +75,73 @@ def test_build_bi_notes_its_own_dbt_run(paths: ShopPaths, monkeypatch: pytest.Mo
 
     deliver(paths, FIRST)
     run("leg-1")
+    with warehouse.connect(paths, "a test") as connection:
+        steps.note(connection, paths, "build core", FIRST)
     monkeypatch.setattr(dbt, "build", lambda *_: run("leg-2"))
     monkeypatch.setattr(build, "_is_overtaken", lambda *_: False)  # dbt has made no tables
     build.build_bi(paths, FIRST)
     run("leg-1-of-another-day")
     noted = steps.last(paths, "build bi", FIRST)
     assert noted is not None and noted["dbt_invocation_id"] == "leg-2"
+
+
+def test_build_bi_of_a_day_whose_core_broke_off_says_so_and_how_to_end_it(
+    paths: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise ShoalError("dbt build failed")
+
+    deliver(paths, FIRST)
+    monkeypatch.setattr(dbt, "build", break_off)
+    with pytest.raises(ShoalError, match="dbt build failed"):
+        build.build_core(paths, FIRST)
+    with pytest.raises(
+        ShoalError,
+        match=f"leg 1 of {FIRST} was never built to its end in {paths.warehouse}: "
+        f"run python -m warehouse build core --shop world --as-of {FIRST} first",
+    ):
+        build.build_bi(paths, FIRST)
+
+
+def begin_rebuild(paths: ShopPaths, split: Split) -> None:
+    """Build leg 1 in a new warehouse, and break off."""
+    with warehouse.open_locked(paths) as connection:
+        steps.note(connection, paths, "build core", split.as_of_date)
+    raise ShoalError("broke off")
+
+
+def test_failed_rebuild_leaves_the_notes_of_what_the_old_warehouse_holds(
+    paths: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(paths, FIRST)
+    held = ("build core", "score")
+    with warehouse.connect(paths, "a test") as connection:
+        for step in held:
+            steps.note(connection, paths, step, FIRST)
+    monkeypatch.setattr(rebuild, "build_core_locked", begin_rebuild)
+    with pytest.raises(ShoalError, match="broke off"):
+        rebuild.rebuild(paths)
+    with warehouse.connect(paths, "a test") as connection:
+        for step in held:
+            steps.require(connection, paths, step, FIRST)
+            assert steps.last(paths, step, FIRST) is not None
+    assert not list(paths.root.rglob("*before_rebuild*"))
+
+
+def test_build_bi_after_a_killed_rebuild_asks_for_the_rebuild_again(
+    paths: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(paths, FIRST)
+    with warehouse.connect(paths, "a test") as connection:
+        steps.note(connection, paths, "build core", FIRST)
+    monkeypatch.setattr(rebuild, "build_core_locked", begin_rebuild)
+    monkeypatch.setattr(rebuild, "_put_back", lambda *_: None)  # as after a kill
+    with pytest.raises(ShoalError, match="broke off"):
+        rebuild.rebuild(paths)
+    with pytest.raises(
+        ShoalError, match=r"was broken off, .*: run python -m warehouse rebuild --shop world again"
+    ):
+        build.build_bi(paths, FIRST)
 
 
 def test_build_core_notes_when_it_had_read_the_ledger(
