@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cli import ShoalError
 from landing import ledger, masks
 from landing.shops import Source
 from settings import ShopPaths
@@ -51,17 +52,32 @@ def keep(paths: ShopPaths, name: str, parquet: Path) -> None:
     parquet.replace(unread_path(paths, name))
 
 
-def rows(paths: ShopPaths) -> Iterator[Row]:
-    """Yield the open quarantine without anything that names a person.
+def lost(paths: ShopPaths) -> list[ledger.LedgerFile]:
+    """Return the files of the ledger whose bad rows are no longer where they were set aside."""
+    return [
+        file
+        for file in _with_bad_rows(paths)
+        if not path(paths, ledger.part_name(file.file_id, file.part)).exists()
+    ]
+
+
+def rows(paths: ShopPaths, without: Collection[ledger.LedgerFile] = ()) -> Iterator[Row]:
+    """Yield the open quarantine, ``without`` some files, and without anything that names a person.
 
     Keys: file_id, file_name, table, row_number, reasons, status, columns. ``status`` is
     ``waiting`` for a row whose only fault is that its day has not come, else ``open``.
     Files that do not count (withdrawn, or never committed) are left out.
     """
-    for file in ledger.files(paths):
-        if file.rows_quarantined and file.status in ("accepted", "held"):
+    for file in _with_bad_rows(paths):
+        if file not in without:
             for row in stored(paths, ledger.part_name(file.file_id, file.part)):
                 yield _public(file, row)
+
+
+def _with_bad_rows(paths: ShopPaths) -> Iterator[ledger.LedgerFile]:
+    return (
+        file for file in ledger.files(paths) if file.rows_quarantined and file.status in ("accepted", "held")
+    )
 
 
 def stored(paths: ShopPaths, name: str) -> Iterator[Row]:
@@ -70,8 +86,19 @@ def stored(paths: ShopPaths, name: str) -> Iterator[Row]:
     Keys: row_number, table, reasons, due_on (ISO; null unless its day is all that a row waits for),
     columns, raw. ``raw`` maps columns to texts, is a line of jsonl as text, or a list of what stood
     in a row that could not be taken apart.
+
+    Raises
+    ------
+    ShoalError
+        When they are no longer there.
     """
-    with path(paths, name).open(encoding="utf-8", errors="surrogateescape") as lines:
+    target = path(paths, name)
+    if not target.exists():
+        raise ShoalError(
+            f"the bad rows in {target} are missing: put that file back from a backup; "
+            f"`python -m serving status --shop {paths.shop}` names the delivery, and what to do without one"
+        )
+    with target.open(encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
             yield json.loads(line)
 

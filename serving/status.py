@@ -139,7 +139,16 @@ def _remedy(shop: str, status: str, batch: str, files: list[ledger.LedgerFile]) 
 def _quarantine(paths: ShopPaths) -> Iterator[Line]:
     rows: Counter[tuple[str, str]] = Counter()
     reasons: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for row in quarantine.rows(paths):
+    lost = quarantine.lost(paths)
+    for file in lost:
+        yield Line(
+            "quarantine, missing",
+            f"{file.rows_quarantined:,} bad rows of {file.file_name}: "
+            f"{quarantine.path(paths, ledger.part_name(file.file_id, file.part))} is not there",
+            f"put it back from a backup; else python -m landing withdraw {file.file_id} --shop {paths.shop}, "
+            "and receive the file again under another name",
+        )
+    for row in quarantine.rows(paths, without=lost):
         where = (row["status"], str(row["table"]))
         rows[where] += 1
         reasons[where].update(row["reasons"])

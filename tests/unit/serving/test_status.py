@@ -178,6 +178,22 @@ def test_held_batches_and_quarantine_are_counted_by_reason(paths, deliver):
     assert "python -m landing replay <file> --shop simulated" in found["quarantine"][1]
 
 
+def test_a_missing_quarantine_file_is_named_with_its_repair_and_hides_nothing_else(paths, deliver):
+    deliver(FIRST, quarantined=3)
+    deliver(NEXT, quarantined=2)
+    gone = quarantine.path(paths, f"f{FIRST}")
+    gone.unlink()
+    found = page(paths)
+    assert found["quarantine, missing"] == (
+        f"3 bad rows of events-{FIRST}.csv: {gone} is not there",
+        f"put it back from a backup; else python -m landing withdraw f{FIRST} --shop simulated, "
+        "and receive the file again under another name",
+    )
+    assert found["quarantine, open"] == ("2 rows of events: missing:event_id 2", None)
+    with pytest.raises(cli.ShoalError, match=f"the bad rows in {gone} are missing: put that file back"):
+        list(quarantine.rows(paths))
+
+
 def test_refused_and_waiting_files_are_named_until_one_of_their_name_is_accepted(paths, deliver):
     deliver(FIRST, status="refused", reasons=("required column 'event_type' is missing",))
     deliver(NEXT, status="waiting", reasons=("its last line is not finished",))
