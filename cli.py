@@ -177,7 +177,8 @@ def add_as_of(parser: argparse.ArgumentParser) -> None:
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Parse, call the verb's ``act(arguments)`` and turn a ShoalError into one line and a code.
 
-    So with a full disk, and with what this user may not read or write, wherever they were met.
+    So with a full disk, with what this user may not read or write, and with a setting of no use, wherever
+    they were met.
     """
     arguments = parser.parse_args(argv)
     act: Callable[[argparse.Namespace], int | None] = arguments.act
@@ -189,7 +190,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         _console(stderr=True).print("stopped by you; rerun the command to go on", style="yellow")
         return FAILED
     except Exception as error:
-        told = _disk_full(error) or _forbidden(error) or error
+        told = _disk_full(error) or _forbidden(error) or _unusable_setting(error) or error
         if not isinstance(told, ShoalError):
             raise
         from rich.markup import escape
@@ -221,6 +222,10 @@ def _forbidden(error: BaseException) -> ShoalError | None:
         f"{said}: run it as the owner, or let user {os.geteuid()} read and write there, then run the same "
         "command again; nothing half done was kept"
     )
+
+
+def _unusable_setting(error: BaseException) -> ShoalError | None:
+    return UsageError(str(error)) if isinstance(error, settings.SettingError) else None
 
 
 def _said(error: BaseException | None, signs: Sequence[str]) -> str | None:

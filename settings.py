@@ -7,8 +7,10 @@ project touches ``os.environ``.
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -43,6 +45,11 @@ for _name, _value in TELEMETRY_OFF.items():
 _CACHE = Path(os.environ.get("SHOAL_DATA", ROOT / "data")).resolve() / "cache"
 os.environ["XDG_CACHE_HOME"] = str(_CACHE)
 os.environ["XDG_CONFIG_HOME"] = str(_CACHE / "config")
+
+
+class SettingError(ValueError):
+    """A variable of the environment has a value of no use: names it, its value and the remedy."""
+
 
 SHOP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -80,12 +87,31 @@ def dag_run_id() -> str | None:
 
 def quiet_seconds() -> float:
     """Return for how long a dropped file must have lain still before it is taken."""
-    return float(os.environ.get("SHOAL_QUIET_SECONDS", "2"))
+    told = os.environ.get("SHOAL_QUIET_SECONDS", "2")
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise SettingError(
+            f"SHOAL_QUIET_SECONDS={told!r} is no number of seconds: set it to one, such as 2, or unset it"
+        )
+    return seconds
 
 
-def alert_command() -> str:
-    """Return the command that takes alerts on its standard input; empty where nobody wants any."""
-    return os.environ.get("SHOAL_ALERT_COMMAND", "")
+def alert_command() -> list[str]:
+    """Return the command that takes alerts on its standard input, in words; none where nobody wants any."""
+    told = os.environ.get("SHOAL_ALERT_COMMAND", "")
+    try:
+        words = shlex.split(told)
+    except ValueError:  # a quote that is not closed
+        words = []
+    if told and not words:
+        raise SettingError(
+            f"SHOAL_ALERT_COMMAND={told!r} is no command: set it to one, such as "
+            "`mail -s Shoal oncall@example.org`, or unset it"
+        )
+    return words
 
 
 def forced() -> bool:
@@ -238,7 +264,7 @@ def secrets_dir() -> Path | None:
 
 def airflow_port() -> int:
     """Return the port of 127.0.0.1 on which Airflow answers, if it is free."""
-    return int(os.environ.get("SHOAL_AIRFLOW_PORT", "8080"))
+    return _port("SHOAL_AIRFLOW_PORT", "8080")
 
 
 def airflow_hosts() -> frozenset[str]:
@@ -248,12 +274,19 @@ def airflow_hosts() -> frozenset[str]:
 
 def mlflow_port() -> int:
     """Return the port of 127.0.0.1 on which MLflow answers, if it is free."""
-    return int(os.environ.get("SHOAL_MLFLOW_PORT", "5000"))
+    return _port("SHOAL_MLFLOW_PORT", "5000")
 
 
 def dashboard_port() -> int:
     """Return the port of 127.0.0.1 on which the dashboard answers, if it is free."""
-    return int(os.environ.get("SHOAL_DASHBOARD_PORT", "8501"))
+    return _port("SHOAL_DASHBOARD_PORT", "8501")
+
+
+def _port(name: str, default: str) -> int:
+    told = os.environ.get(name, default)
+    if not (told.isdecimal() and int(told) < 1 << 16):
+        raise SettingError(f"{name}={told!r} is no port: set it to a number such as {default}, or unset it")
+    return int(told)
 
 
 def postgres() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import settings
 from cli import console
 from orchestrate import airflow_server, dashboard_server, login, mlflow_server
 
 
 def up() -> None:
     """Start what does not run yet; print addresses and the log-in."""
+    settings.alert_command()  # refused while somebody looks, not when the first alert is lost
     airflow = airflow_server.stay()
     mlflow = mlflow_server.start()
     dashboard = dashboard_server.start()

@@ -7,7 +7,6 @@ scheduled day is not complete. An alert that cannot be sent is logged and change
 from __future__ import annotations
 
 import logging
-import shlex
 import subprocess
 
 from airflow.sdk import Context
@@ -54,12 +53,12 @@ def day_is_late(shop: str, reason: str) -> None:
 
 def send(*lines: str) -> None:
     """Run the command with the lines on its standard input; without a command, do nothing."""
-    command = settings.alert_command()
-    if not command:
-        return
     try:
+        command = settings.alert_command()
+        if not command:
+            return
         done = subprocess.run(
-            shlex.split(command),
+            command,
             input="\n".join(lines) + "\n",
             capture_output=True,
             text=True,

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.sdk.execution_time.context import OutletEventAccessor
 
 import settings
-from common import assets, runs
+from common import alerts, assets, runs
 from common.commands import AskForModel, Command
 
 DAGS = settings.ROOT / "dags"
@@ -194,6 +194,14 @@ def test_critical_path_has_eight_commands(bag: DagBag) -> None:
     tasks = [task for dag_id in daily for task in bag.dags[dag_id].tasks]
     assert sum(isinstance(task, Command) for task in tasks) == 8
     assert sum(isinstance(task, AskForModel) for task in tasks) == 1
+
+
+def test_alert_command_of_no_use_is_logged_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SHOAL_ALERT_COMMAND", " ")
+    alerts.send("Shoal: build_features.build_core failed in try 3")
+    assert "SHOAL_ALERT_COMMAND=' ' is no command: set it to one" in caplog.text
 
 
 class TestWhatARunIsAbout:

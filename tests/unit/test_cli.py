@@ -51,6 +51,26 @@ def test_an_empty_name_in_the_environment_is_none(monkeypatch):
     assert settings.default_shop() == "simulated"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "ask"),
+    [
+        *(("SHOAL_QUIET_SECONDS", value, settings.quiet_seconds) for value in ("abc", "nan", "-1", "")),
+        *(("SHOAL_ALERT_COMMAND", value, settings.alert_command) for value in (" ", "mail -s 'Shoal")),
+        *(("SHOAL_AIRFLOW_PORT", value, settings.airflow_port) for value in ("http", "65536")),
+    ],
+)
+def test_a_setting_of_no_use_is_wrong_usage_and_named_with_value_and_remedy(
+    name, value, ask, monkeypatch, capsys
+):
+    monkeypatch.setenv(name, value)
+    command = argparse.ArgumentParser("test")
+    command.set_defaults(act=lambda _: ask() and None)
+    assert cli.run(command, []) == cli.WRONG_USAGE
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{name}={value!r} is no " in line
+    assert "set it to " in line and "or unset it" in line
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
 def test_what_this_user_may_not_write_is_told_in_one_line(code, capsys):
     def act(_):

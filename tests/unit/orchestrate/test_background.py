@@ -46,6 +46,13 @@ def test_up_says_which_settings_the_airflow_that_runs_does_not_have(
     assert "somebody" not in said
 
 
+def test_up_refuses_an_alert_command_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(airflow_server, "stay", lambda: pytest.fail("it was started"))
+    monkeypatch.setenv("SHOAL_ALERT_COMMAND", " ")
+    with pytest.raises(settings.SettingError, match="SHOAL_ALERT_COMMAND=' ' is no command"):
+        background.up()
+
+
 def test_down_ends_every_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for server, count in ((airflow_server, 4), (mlflow_server, 2), (dashboard_server, 1)):
         monkeypatch.setattr(server, "end", lambda count=count: count)
