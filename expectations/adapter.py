@@ -17,6 +17,7 @@ import atexit
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -35,6 +36,8 @@ from great_expectations.datasource.fluent.sql_datasource import SQLDatasource
 from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import Expectation
 from sqlalchemy.pool import StaticPool
+
+import settings
 
 SINGLE_QUOTED = re.compile(r"'[^'\n]*'")
 
@@ -115,12 +118,20 @@ class DuckDBConnectionDatasource(SQLDatasource):
 def reason(error: BaseException) -> str:
     r"""Say in one line what broke, without the values that DuckDB puts into single quotes.
 
+    The path of one of our own Parquet files stays: whoever repairs must know which of them is torn.
+
     >>> reason(ValueError("Could not convert string 'ann@example.org' to INT32\nLINE 1: select"))
     "ValueError: Could not convert string '…' to INT32"
     """
     first_line = str(error).strip().split("\n", 1)[0]
-    masked = SINGLE_QUOTED.sub("'…'", first_line)
+    masked = SINGLE_QUOTED.sub(_masked, first_line)
     return f"{type(error).__name__}: {masked}"
+
+
+def _masked(found: re.Match[str]) -> str:
+    path = Path(found[0].strip("'"))
+    is_ours = path.suffix == ".parquet" and path.is_relative_to(settings.data_dir())
+    return found[0] if is_ours else "'…'"
 
 
 def _in_memory() -> DataContextConfig:

@@ -112,6 +112,17 @@ def test_what_broke_is_said_without_the_value_that_broke_it(judge: Judge, lay_ou
     assert reason(ValueError("no 'secret' here\nLINE 1")) == "ValueError: no '…' here"
 
 
+def test_what_broke_names_the_torn_parquet_file_of_ours_and_no_other(paths: ShopPaths, tmp_path):
+    torn = paths.landing / "events" / "2024-03-01" / "f1.parquet"
+    for file in (torn, tmp_path / "ann@example.org.parquet"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"PAR1 and no more of it")
+        with pytest.raises(duckdb.Error) as broke:
+            duckdb.execute("from read_parquet(?)", [str(file)])
+        assert (f"'{torn}'" in reason(broke.value)) == (file == torn)
+        assert "ann@" not in reason(broke.value)
+
+
 def test_a_border_that_cannot_see_is_closed(judge: Judge):
     def break_down() -> None:
         raise OSError("disk is gone")
