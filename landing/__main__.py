@@ -313,10 +313,7 @@ def _show(report: Report, shop: shops.Shop) -> None:
     if report.released:
         cli.console.print(f"  released: rows of {len(report.released):,} files whose day has come")
     _say_names("withdrawn earlier, left alone", report.withdrawn)
-    _say_names(
-        "ignored, no source of the shop has such a name",
-        [incoming.shown(path.name) for path in report.ignored],
-    )
+    _say_ignored(report)
     for file in [*report.held, *report.refused]:
         told = f"{escape(file.file_name)}: {escape('; '.join(file.reasons))}"
         cli.console.print(f"[red]{file.status}[/] {told}", soft_wrap=True)
@@ -330,6 +327,15 @@ def _show(report: Report, shop: shops.Shop) -> None:
     if degraded := [file.file_name for file in report.refused if not is_required(file, shop)]:
         _say_names("[yellow]degraded[/]: refused, and the rest goes on without", degraded)
     _say_empty_tables(shop)
+
+
+def _say_ignored(report: Report) -> None:
+    ignored: dict[str, list[str]] = {}
+    for path in report.ignored:
+        told = incoming.unread(path) or "no source of the shop has such a name"
+        ignored.setdefault(told, []).append(incoming.shown(path.name))
+    for told, names in ignored.items():
+        _say_names(f"[yellow]ignored[/], {told}", names)
 
 
 def _say_unused(report: Report) -> None:

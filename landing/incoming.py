@@ -21,6 +21,13 @@ READ_BYTES = 1 << 20
 GLOB_CHARACTERS = set("*?[")
 DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)")
 
+REMEDIES = {
+    **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), "unpack it and deliver what is in it"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst"), "unpack it, or deliver one of .csv.gz, .jsonl.gz"),
+    **dict.fromkeys((".xls", ".xlsb", ".xlsm", ".ods"), "save as .xlsx or .csv"),
+    ".json": "write one object a line, as .jsonl",
+}
+"""What to do about endings that shops use and no reader reads."""
 
 State = tuple[int, int, int]
 """Modification time in nanoseconds, size in bytes, inode: what changes when somebody writes a file."""
@@ -146,6 +153,20 @@ def format_of(path: Path) -> Format | None:
     """Return the format that a file's ending promises; None when it promises none."""
     endings = sorted(SUFFIXES, key=len, reverse=True)
     return next((SUFFIXES[ending] for ending in endings if path.name.lower().endswith(ending)), None)
+
+
+def unread(path: Path) -> str | None:
+    """Say what to do about a file that no reader reads; None where its ending promises a format.
+
+    >>> unread(Path("kunden.XLS"))
+    'no reader for .xls files: save as .xlsx or .csv'
+    >>> unread(Path("kunden.csv"))
+    """
+    if format_of(path):
+        return None
+    ending = path.suffix.lower()
+    what = f"{ending} files" if ending else "files without an ending"
+    return f"no reader for {what}: {REMEDIES.get(ending) or 'deliver one of ' + ', '.join(SUFFIXES)}"
 
 
 def fingerprint(path: Path, source: Source) -> IncomingFile:

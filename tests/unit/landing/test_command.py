@@ -26,6 +26,21 @@ def test_receive_lands_and_sums_up(shoal, write_csv, drops, view, capsys):
     assert "nothing new was landed" in capsys.readouterr().err
 
 
+def test_ignored_files_are_told_with_why_and_what_to_do(shoal, write_csv, drops, view, capsys):
+    write_csv("events_2024-03-01.csv", [view])
+    write_csv("notes.csv", [view])
+    for name in ("customers_a.xls", "customers_b.XLS", "orders.zip", "products.json", "README"):
+        (drops / name).write_bytes(b"x")
+    assert shoal("receive", str(drops)) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    excel = "ignored, no reader for .xls files: save as .xlsx or .csv: 2 files"
+    assert f"{excel} (customers_a.xls, customers_b.XLS)" in said
+    assert "no reader for .zip files: unpack it and deliver what is in it: 1 files (orders.zip)" in said
+    assert "no reader for .json files: write one object a line, as .jsonl: 1 files (products.json)" in said
+    assert "no reader for files without an ending: deliver one of .csv, .csv.gz," in said
+    assert "ignored, no source of the shop has such a name: 1 files (notes.csv)" in said
+
+
 def test_refused_file_of_a_required_table_stops_the_chain(shoal, write_csv, drops, capsys):
     write_csv("events_2024-03-01.csv", [{"event_id": "e1"}])
     assert shoal("receive", str(drops)) == cli.GATE_STOPPED
