@@ -187,6 +187,7 @@ class Chunk:
                 *(self.shop.currency, self.shop.time_zone, readers.row_text(self.bundle)),
                 is_all_text=self.bundle.format == "csv",
                 is_workbook=self.bundle.format == "xlsx",
+                is_jsonl=self.bundle.format == "jsonl",
             )
             for table, mapping in self.source.tables.items()
         ]

@@ -80,6 +80,9 @@ BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 
+NESTED_TYPES = ("STRUCT(", "MAP(", "UNION(", "VARIANT")
+"""How DuckDB's names of such types begin; those of lists and arrays end in a bracket."""
+
 BROKEN = ("file_index", "row_number", "reason", "raw", "is_duplicate")
 
 BLANKS = " \t\u00a0\u3000\u200b\ufeff"
@@ -222,6 +225,12 @@ def parquet_types(path: Path, connection: duckdb.DuckDBPyConnection) -> tuple[st
     first has whole numbers alone, and '007' would be 7.
     """
     return tuple(type_ for _, type_ in _described(connection, path))
+
+
+def nested(path: Path, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the columns of a Parquet file that hold lists or structs, with their types."""
+    described = _described(connection, path)
+    return {name: type_ for name, type_ in described if type_.endswith("]") or type_.startswith(NESTED_TYPES)}
 
 
 def old_times(path: Path, connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
@@ -938,6 +947,16 @@ def row_text(bundle: Bundle) -> str:
     if bundle.format == "jsonl":
         return raw_field("c0")
     return f"to_json([{', '.join(map(raw_field, bundle.names))}])::varchar"
+
+
+def is_nested_json(name: str) -> str:
+    """Return SQL over ``named`` for whether a value of jsonl is an object or a list, and no text of one.
+
+    Only what begins like one is looked at again.
+    """
+    pointer = _json_pointer(name).replace("'", "''")
+    is_nested = f"json_type({raw_field('c0')}, '{pointer}') in ('OBJECT', 'ARRAY')"
+    return f"(left({quoted(name)}, 1) in ('{{', '[') and {is_nested})"
 
 
 def _json_pointer(name: str) -> str:

@@ -288,7 +288,9 @@ class Call:
             return None
         refusal = None if file.format == "jsonl" else file.source.refusal(header)
         if refusal is None and file.format == "parquet":
-            refusal = file.source.refusal_of_clocks(readers.old_times(file.path, self.place.connection))
+            refusal = file.source.refusal_of_clocks(
+                readers.old_times(file.path, self.place.connection)
+            ) or file.source.refusal_of_nested(readers.nested(file.path, self.place.connection))
         if refusal is not None:
             self._refuse(file, refusal)
             return None

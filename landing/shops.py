@@ -318,6 +318,18 @@ class Source(_Frozen):
             "shop's clock"
         )
 
+    def refusal_of_nested(self, nested: dict[str, str]) -> str | None:
+        """Say why files with these columns of lists or structs cannot be taken, where they are mapped."""
+        copied = sorted({str(column.source) for _, _, column in self.mapped() if column.source in nested})
+        if not copied:
+            return None
+        told = " and ".join(f"{name!r} ({nested[name]})" for name in copied)
+        as_text = json.dumps(quoted(copied[0]))
+        return (
+            f"no single value stands in {told}: deliver texts or numbers, or, to take what DuckDB writes for "
+            f"it, write {{sql: {as_text}}} in the mapping of source {self.name!r}"
+        )
+
     @cached_property
     def version(self) -> str:
         """A short digest of the mapping."""

@@ -23,7 +23,7 @@ from typing import Any
 from landing import civil_time, pseudonyms
 from landing.contracts import DUCKDB_TYPES, Column, Contract, landed_name
 from landing.masks import MASKS
-from landing.readers import BLANKS
+from landing.readers import BLANKS, is_nested_json
 from landing.shops import ColumnMapping, Formats, TableMapping, quoted
 
 TIME_PATTERN = (
@@ -78,6 +78,7 @@ class Translation:
     is_all_text: bool
     """Whether the file knows text alone, as csv does, and no numbers."""
     is_workbook: bool = False
+    is_jsonl: bool = False
     has_blank_ends: bool = True
     """Whether a field of the source may begin or end with a blank."""
 
@@ -160,6 +161,8 @@ class Translation:
         text = f"cast({source} as varchar)"
         if self.has_blank_ends or mapping.sql is not None:
             text = _trimmed(text)
+        if self.is_jsonl and mapping.source is not None:
+            text = f"case when {is_nested_json(mapping.source)} then chr(0) else {text} end"
         if self.formats.missing:
             is_missing = f"list_contains({query.bind(list(self.formats.missing))}, {text})"
             text = f"case when not {is_missing} then {text} end"
@@ -260,6 +263,8 @@ class Translation:
             yield f"{text} is null", f"missing:{name}"
         if column.type != "text":
             yield f"{text} is not null and {value} is null", f"unreadable:{name}"
+        elif self.is_jsonl:
+            yield f"{text} = chr(0)", f"unreadable:{name}"  # an object or a list; no text has this character
         elif self.is_workbook:
             yield f"list_contains({query.bind(list(ERROR_CELLS))}, {text})", f"unreadable:{name}"
         if column.type == "timestamp":

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -915,6 +916,40 @@ def test_a_required_column_of_another_type_refuses_the_file(write_csv, land, pat
             "'occurred_at' has another type: none of its 5 values can be read as timestamp" in file.reasons[0]
         )
         assert ledger.accepted(paths) == [] and list(quarantine.rows(paths)) == []
+
+
+@pytest.mark.parametrize("nested", ["['a', 'b']", "{'id': 'p1'}", "map {'id': 'p1'}"])
+def test_parquet_with_a_list_or_struct_where_a_text_is_mapped_is_refused(drops, land, landed, nested):
+    duckdb.execute(
+        "copy (select 'e1' as event_id, 'view' as event_type, "
+        "timestamp '2024-03-01 10:00:00' as occurred_at, "
+        f"'c1' as customer_id, {nested} as product_id, [1, 2] as unread) "
+        f"to '{drops / f'events_{DAY}.parquet'}' (format parquet)"
+    )
+    (refused,) = land().refused
+    assert re.match(
+        r"no single value stands in 'product_id' \((VARCHAR\[\]|STRUCT\(.*\)|MAP\(.*\))\): deliver texts or "
+        r"numbers, or, .* write {sql: .*product_id.*} in the mapping of source 'events'",
+        refused.reasons[0],
+    )
+    assert landed("events") == []
+
+
+def test_rows_of_jsonl_with_a_list_or_object_where_a_text_is_mapped_are_quarantined(
+    drops, land, landed, view, paths
+):
+    found = [["a", "b"], {"id": "p1"}, "[new] lamp", '{"id": "as text"}', "p1", 7]
+    lines = [view | {"event_id": f"e{number}", "product_id": each} for number, each in enumerate(found)]
+    lines.append(view | {"event_id": "e9", "customer_id": ["c1", "c2"]})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (drops / f"events_{DAY}.jsonl").write_text(text, encoding="utf-8")
+    land()
+    assert [row["product_id"] for row in landed("events")] == ["[new] lamp", '{"id": "as text"}', "p1", "7"]
+    assert [(row["row_number"], row["reasons"]) for row in quarantine.rows(paths)] == [
+        (1, ["unreadable:product_id"]),
+        (2, ["unreadable:product_id"]),
+        (7, ["unreadable:customer_id"]),
+    ]
 
 
 def test_columns_that_nothing_reads_are_told_and_kept_for_their_owner(drops, land, view, paths):
