@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,6 +34,8 @@ CONTENT_KEY = "content_key"
 ROW_GROUP = 4_096
 """Rows are written as they lie. A new day's lists lie together behind the older ones, so its scoring finds
 those that it reads in few row groups; to sort all lists costs as much as to write them."""
+REPLACED_KEPT_SECONDS = 7 * 86_400
+"""For so long a replaced snapshot stays: a training that began with it ends within hours, retries too."""
 NEWEST = 8
 """So many snapshots are looked through for a date that is written already."""
 
@@ -188,7 +191,15 @@ def _fill(
 
 
 def _sweep(paths: ShopPaths) -> None:
-    """Remove what killed builds left aside; whoever builds holds the lock, so nobody is at it."""
+    """Remove what killed builds left aside, and snapshots that no date has pointed at for a week.
+
+    Whoever builds holds the lock, so nobody is at the former. A training may still read the latter.
+    """
+    pointed_at = {link.resolve() for link in paths.snapshots.glob("[!.]*") if link.is_symlink()}
+    for folder in paths.snapshots.glob("[!.]*"):
+        is_replaced = folder.is_dir() and not folder.is_symlink() and folder.resolve() not in pointed_at
+        if is_replaced and time.time() - folder.stat().st_mtime > REPLACED_KEPT_SECONDS:
+            shutil.rmtree(folder)
     for left in paths.snapshots.glob(".*.*"):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
@@ -217,6 +228,8 @@ def _link(written: Path, part: Path) -> None:
 
 
 def _point(link: Path, folder: Path) -> None:
+    if link.exists() and link.resolve() != folder.resolve():
+        os.utime(link)  # follows the link: since now the old snapshot is replaced
     aside = link.with_name(f".{link.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     aside.symlink_to(folder.name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from datetime import date
 from pathlib import Path
 
@@ -89,6 +91,37 @@ def test_what_broke_off_leaves_nothing_aside(tmp_path: Path, monkeypatch: pytest
         assert list(paths.snapshots.iterdir()) == []
         written = snapshot.export(connection, paths, Split(date(2026, 4, 30)))
     assert {path.name for path in paths.snapshots.iterdir()} == {"latest-2026-04-30", written.folder.name}
+
+
+def test_replaced_snapshot_is_removed_a_week_later_and_what_a_date_points_at_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two dates the older is built twice, with other rows; a training may still read the first ones."""
+    monkeypatch.setenv("SHOAL_DATA", str(tmp_path))
+    paths, kept = ShopPaths("world"), snapshot.REPLACED_KEPT_SECONDS
+
+    def export(day: date, users: int) -> Path:
+        with duckdb.connect() as connection:
+            plant(
+                connection, f"select date '{day}' as as_of_date, n as user_key from range({users}) as r (n)"
+            )
+            return snapshot.export(connection, paths, Split(day)).folder
+
+    def age(folder: Path, seconds: float) -> None:
+        os.utime(folder, (time.time() - seconds,) * 2)
+
+    replaced, other = export(date(2026, 4, 29), users=1), export(date(2026, 4, 30), users=1)
+    age(replaced, 2 * kept)
+    age(other, 2 * kept)
+    standing = export(date(2026, 4, 29), users=2)
+    export(date(2026, 4, 29), users=2)
+    assert replaced.exists(), "it was written two weeks ago, and replaced now"
+    age(replaced, kept + 60)
+    age(standing, 2 * kept)
+    export(date(2026, 5, 1), users=1)
+    assert not replaced.exists()
+    assert snapshot.read(paths, date(2026, 4, 29)).folder == standing
+    assert snapshot.read(paths, date(2026, 4, 30)).folder == other
 
 
 def test_date_that_is_written_already_is_no_second_file(
