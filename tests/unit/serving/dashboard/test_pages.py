@@ -35,9 +35,9 @@ def test_quarantined_rows_of_no_table_are_counted_together() -> None:
 def test_bars_are_drawn_beside_the_longest_and_name_each_segment_as_it_is() -> None:
     """The second brings less than nothing: what it bought, and more, came back."""
     told = [("<Tea> lovers", 1.25, 0.5), ("Returners", -0.25, 0.5)]
+    columns = ("segment_name", "revenue_share", "user_share")
     profile = duckdb.execute(
-        "select unnest($1, recursive := true)",
-        [[{"segment_name": name, "revenue_share": money, "user_share": users} for name, money, users in told]],
+        "select unnest($1, recursive := true)", [[dict(zip(columns, row, strict=True)) for row in told]]
     ).df()
     view: Any = SimpleNamespace(name="segment_name", say=str)
     drawn = segments.bars(view, profile)
