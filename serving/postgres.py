@@ -42,6 +42,9 @@ TYPES = {
 LOCK = 0x5EA1
 """Two exports into one database wait for each other."""
 
+PATIENCE_SECONDS = 30
+"""Dropping a table waits for who reads it, and whoever comes later waits behind: no longer than this."""
+
 
 def replace_schema(source: Source, tables: list[Table], paths: ShopPaths) -> str:
     """Let schema ``bi`` hold these tables and no others; return where it is, without what is secret.
@@ -51,7 +54,8 @@ def replace_schema(source: Source, tables: list[Table], paths: ShopPaths) -> str
     Raises
     ------
     ShoalError
-        When no address is given, Postgres refuses it, the schema is not Shoal's, or something depends on it.
+        When no address is given, Postgres refuses it, the schema is not Shoal's, something depends on it, or
+        somebody goes on reading it for longer than :data:`PATIENCE_SECONDS`.
     """
     import psycopg
 
@@ -63,7 +67,7 @@ def replace_schema(source: Source, tables: list[Table], paths: ShopPaths) -> str
             connection.execute(f"create schema {ASIDE}")
             for table in tables:
                 _copy(connection, source, table)
-            _swap(connection, source)
+            _swap_soon(connection, source)
             _grant(connection, grants, {table.name for table in tables})
             info = connection.info
             return f"postgres {info.host}:{info.port}/{info.dbname}"
@@ -184,6 +188,40 @@ def _describe(connection: psycopg.Connection, source: Source, table: Table, name
         connection.execute(
             sql.SQL("comment on column {}.{} is {}").format(name, sql.Identifier(column), sql.Literal(told))
         )
+
+
+def _swap_soon(connection: psycopg.Connection, source: Source) -> None:
+    """Let the new schema take the old one's place, unless its readers let nobody in."""
+    import psycopg
+
+    connection.execute(f"set local lock_timeout = '{PATIENCE_SECONDS}s'")
+    try:
+        _swap(connection, source)
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
+        readers = ", ".join(_readers(connection)) or "somebody who has finished since"
+        raise ShoalError(
+            f"schema {SCHEMA} was being read for {PATIENCE_SECONDS} seconds by {readers}: let them finish (a "
+            "tool that keeps its transaction open reads on), or end their session with "
+            "select pg_terminate_backend(<pid>), and export again; nothing was changed"
+        ) from None
+
+
+def _readers(connection: psycopg.Connection) -> list[str]:
+    """Return who holds a lock on a table of the schema: role, process and program."""
+    rows = connection.execute(
+        """
+        select distinct usename, pid, application_name
+        from pg_locks
+        inner join pg_class on pg_locks.relation = pg_class.oid
+        inner join pg_stat_activity using (pid)
+        where relnamespace = %s::regnamespace and pg_locks.granted
+            and pg_locks.database = (select oid from pg_database where datname = current_database())
+        order by pid
+        """,
+        [SCHEMA],
+    ).fetchall()
+    return [f"{role} (pid {pid}{program and f', {program}'})" for role, pid, program in rows]
 
 
 def _swap(connection: psycopg.Connection, source: Source) -> None:

@@ -170,6 +170,27 @@ def test_somebodys_view_is_never_dropped(published: ShopPaths, database: str) ->
     assert len(ask(database, "select * from public.mine")) == 3 * 2
 
 
+def test_a_reader_that_never_ends_is_named_and_not_waited_for(
+    published: ShopPaths, database: str, working: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(published, "postgres")
+    working.build(SECOND)
+    publish(published, SECOND)
+    monkeypatch.setattr(postgres, "PATIENCE_SECONDS", 1)
+    # An export that waits all the same is cancelled, not this test.
+    monkeypatch.setenv("SHOAL_POSTGRES", f"{database}?options=-c%20statement_timeout%3D20s")
+    with psycopg.connect(database, application_name="slow tool") as reader:
+        reader.execute("select from bi.user_segment_daily")
+        pid = reader.info.backend_pid
+        with pytest.raises(ShoalError, match=rf"by writer \(pid {pid}, slow tool\): .*nothing was changed"):
+            export(published, "postgres")
+        days = reader.execute("select distinct as_of_date from bi.user_segment_daily").fetchall()
+        assert days == [(FIRST,)]
+        assert ask(database, "select nspname from pg_namespace where nspname like 'bi%'") == [("bi",)]
+    export(published, "postgres")
+    assert ask(database, "select max(as_of_date) from bi.user_segment_daily") == [(SECOND,)]
+
+
 def test_a_schema_that_shoal_did_not_make_is_left_alone(published: ShopPaths, database: str) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("create schema bi")
