@@ -360,6 +360,26 @@ def test_a_name_that_a_person_gave_holds_from_its_day_and_leaves_published_days_
         chain.paths.warehouse.write_bytes(before)
 
 
+def test_a_name_that_a_person_gave_dies_with_its_segment(chain):
+    """Both were named on the first day; searchers is another segment since the second, of the same code."""
+    before = chain.paths.warehouse.read_bytes()
+    columns = "renamed_at, scheme, segment_code, segment_name_en, segment_name_zh, valid_from"
+    try:
+        for code in ("loyal_regulars", "searchers"):
+            chain.execute(
+                f"insert into ops.segment_rename ({columns}) "
+                f"values ('2026-03-31', 'behaviour', '{code}', 'Old {code}', '老', '{DAY_1}')"
+            )
+        assert chain.run(*LEG_2, day=DAY_2)
+        names = chain.ask(f"""
+            select segment_code, segment_name_en from intermediate.int_segment_definitions_gathered
+            where scheme = 'behaviour' and as_of_date = '{DAY_2}' order by all
+        """)
+        assert names == [("loyal_regulars", "Old loyal_regulars"), ("searchers", "Searchers")]
+    finally:
+        chain.paths.warehouse.write_bytes(before)
+
+
 def test_a_rule_segment_is_defined_once_even_without_users(chain):
     rows = chain.ask(
         "select segment_code, valid_from, valid_to, event from bi.dim_segment where scheme = 'rfm'"

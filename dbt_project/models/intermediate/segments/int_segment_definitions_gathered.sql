@@ -59,16 +59,41 @@ unite_definitions as (
     select * from define_models
 ),
 
--- A person's word stands until the next one, whatever is trained in between.
-find_renames as (
+-- A code that was given up may come back for somebody else, with the model that first says so.
+date_births as (
     select
         scheme,
         segment_code,
-        segment_name_en,
-        segment_name_zh
-    from {{ source('ops', 'segment_rename') }}
-    where valid_from <= {{ as_of_date() }}
-    qualify row_number() over (partition by scheme, segment_code order by renamed_at desc) = 1
+        model_version,
+        min(as_of_date) as born_on
+    from {{ source('ml', 'segment_definitions') }}
+    where event <> 'kept' and as_of_date <= {{ as_of_date() }}
+    group by scheme, segment_code, model_version
+),
+
+find_births as (
+    select
+        scheme,
+        segment_code,
+        max(born_on) as born_on
+    from date_births
+    group by scheme, segment_code
+),
+
+-- A person's word stands until the next one, whatever is trained in between, as long as it is the same segment.
+find_renames as (
+    select
+        renames.scheme,
+        renames.segment_code,
+        renames.segment_name_en,
+        renames.segment_name_zh
+    from {{ source('ops', 'segment_rename') }} as renames
+    left join find_births as births
+        on renames.scheme = births.scheme and renames.segment_code = births.segment_code
+    where
+        renames.valid_from <= {{ as_of_date() }}
+        and (births.born_on is null or renames.valid_from >= births.born_on)
+    qualify row_number() over (partition by renames.scheme, renames.segment_code order by renames.renamed_at desc) = 1
 ),
 
 -- A code outside the vocabulary stays, without a name, so that the tests see it.
