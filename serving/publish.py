@@ -163,6 +163,7 @@ def _copy_from_warehouse(
             _require_tables(connection)
             steps.require(connection, paths, "build bi", as_of, "working.ops")
             _require_published(connection, paths, as_of, restated_because is not None)
+            _require_newest_published(paths, as_of)
             for table in BI_TABLES:
                 is_wanted = table.kind not in (FACTS, CURRENT, VERSIONS)
                 name = quoted(table.name)
@@ -225,11 +226,28 @@ def _require_published(
         told = f"tells {day} otherwise than it is published, by a restatement that was given up"
     else:
         return
-    of_day = f"--shop {paths.shop} --as-of {as_of}"
+    raise ShoalError(f"the warehouse {told}, and so do its histories: run {_both_legs(paths, as_of)}")
+
+
+def _require_newest_published(paths: ShopPaths, as_of: date) -> None:
+    """Refuse tables without an as_of_date that were told by a day which is not published.
+
+    A build of an older day leaves them as they are, whoever told them.
+    """
+    told = steps.last(paths, "tell newest")
+    published = facts.days(paths)
+    if told is None or date.fromisoformat(told["as_of_date"]) in (as_of, *published):
+        return
+    again = dict.fromkeys([*published[-1:], as_of])
     raise ShoalError(
-        f"the warehouse {told}, and so do its histories: run python -m warehouse build core {of_day}, "
-        f"then python -m warehouse build bi {of_day}"
+        f"funnel, cohorts and journeys in the warehouse tell of {told['as_of_date']}, which was never "
+        f"published: run {', then '.join(_both_legs(paths, day) for day in again)}"
     )
+
+
+def _both_legs(paths: ShopPaths, as_of: date) -> str:
+    of_day = f"--shop {paths.shop} --as-of {as_of}"
+    return f"python -m warehouse build core {of_day}, then python -m warehouse build bi {of_day}"
 
 
 def _copy_snapshot(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:

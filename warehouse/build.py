@@ -134,6 +134,8 @@ def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) 
         ops.create(connection)
         ops.load_journals(connection, paths)
         steps.note(connection, paths, "begin bi", split.as_of_date, is_restating=is_restating)
+        if _is_newest(connection, paths, split.as_of_date):
+            steps.note(connection, paths, "tell newest", split.as_of_date)
     with console.status("building what BI reads"):
         dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
     with warehouse.open_locked(paths) as connection:
@@ -148,6 +150,13 @@ def _is_overtaken(connection: duckdb.DuckDBPyConnection, as_of: date) -> bool:
         [as_of, as_of],
     ).fetchall()
     return bool(found[0])
+
+
+def _is_newest(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, as_of: date) -> bool:
+    """Return whether leg 2 will write the tables without an as_of_date: `is_newest_snapshot` in dbt."""
+    query = "select exists (select 1 from intermediate.int_users_eligible where as_of_date = ?)"
+    (found,) = connection.execute(query, [as_of]).fetchall()
+    return bool(found[0]) and as_of >= (paths.last_published or as_of)
 
 
 def _invocation_id(paths: ShopPaths) -> str | None:

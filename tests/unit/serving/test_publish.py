@@ -101,6 +101,21 @@ def test_histories_that_tell_of_a_day_that_nobody_published_are_refused(working,
     assert not publish(paths, FIRST).is_new
 
 
+def test_a_funnel_that_a_stopped_day_told_is_not_published_with_an_older_day(working, paths):
+    """The gate stopped the third day, and a backfill of the first leaves the funnel as that told it."""
+    working.build(NEXT)
+    publish(paths, NEXT)
+    working.build(FIRST)
+    with duckdb.connect(str(paths.warehouse)) as connection:
+        steps.note(connection, paths, "tell newest", NEXT + timedelta(days=1))
+        steps.note(connection, paths, "begin bi", FIRST, is_restating=False)
+    with pytest.raises(ShoalError, match=rf"journeys .* build bi .* {NEXT}, then .* build bi .* {FIRST}"):
+        publish(paths, FIRST)
+    with duckdb.connect(str(paths.warehouse)) as connection:
+        steps.note(connection, paths, "tell newest", NEXT)
+    assert publish(paths, FIRST).is_new
+
+
 def test_histories_of_a_restatement_that_was_given_up_are_refused(working, paths):
     working.build(FIRST, score=1.0)
     publish(paths, FIRST)

@@ -79,6 +79,7 @@ def test_build_bi_notes_its_own_dbt_run(paths: ShopPaths, monkeypatch: pytest.Mo
         steps.note(connection, paths, "build core", FIRST)
     monkeypatch.setattr(dbt, "build", lambda *_: run("leg-2"))
     monkeypatch.setattr(build, "_is_overtaken", lambda *_: False)  # dbt has made no tables
+    monkeypatch.setattr(build, "_is_newest", lambda *_: False)
     build.build_bi(paths, FIRST)
     run("leg-1-of-another-day")
     noted = steps.last(paths, "build bi", FIRST)
@@ -142,6 +143,28 @@ def test_build_bi_after_a_killed_rebuild_asks_for_the_rebuild_again(
         ShoalError, match=r"was broken off, .*: run python -m warehouse rebuild --shop world again"
     ):
         build.build_bi(paths, FIRST)
+
+
+def test_build_bi_notes_who_tells_the_tables_without_a_date(
+    paths: ShopPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a day that leg 1 lays out, none before the last published one."""
+    for day in (FIRST, LAST):
+        deliver(paths, day)
+    monkeypatch.setattr(dbt, "build", lambda *_: None)
+    monkeypatch.setattr(build, "_invocation_id", lambda *_: None)
+    monkeypatch.setattr(build, "_is_overtaken", lambda *_: False)
+    with warehouse.connect(paths, "a test") as connection:
+        connection.execute("create schema intermediate")
+        connection.execute("create table intermediate.int_users_eligible (as_of_date date)")
+        connection.execute("insert into intermediate.int_users_eligible values (?), (?)", [FIRST, LAST])
+        for day in (LAST, LAST - DAY, FIRST):
+            steps.note(connection, paths, "build core", day)
+    (paths.history / "bi" / str(FIRST + DAY)).mkdir(parents=True)
+    for day in (LAST, LAST - DAY, FIRST):
+        build.build_bi(paths, day)
+    told = [len(steps.done(paths, "tell newest", day)) for day in (LAST, LAST - DAY, FIRST)]
+    assert told == [1, 0, 0]
 
 
 def test_build_core_notes_when_it_had_read_the_ledger(
