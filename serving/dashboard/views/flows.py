@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from serving.dashboard import looks
-from serving.dashboard.folds import NOWHERE, PLACED, fold
+from serving.dashboard.folds import ENDS, NOWHERE, PLACED, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
 
@@ -131,6 +131,26 @@ def count(flows: pd.DataFrame) -> Counts:
     return Counts(*(int(flows.loc[group, "users"].sum()) for group in groups))
 
 
+def by_model(flows: pd.DataFrame, moved: pd.DataFrame) -> int:
+    """Count those whom the model moved of all that the flows, as they are told, count as moved."""
+    caused = moved.groupby(ENDS, as_index=False)["by_model"].sum()
+    told = flows.merge(caused, on=ENDS, how="left").fillna({"by_model": 0})
+    return count(told.assign(users=told["by_model"])).moved
+
+
+def _beside(some: int, all_of_them: int) -> str:
+    """Return a count of some users as it may stand beside that of all: never of few, nor of all but few.
+
+    >>> [_beside(some, 100) for some in (0, 3, 40, 95, 100)]
+    ['0', '< 10', '40', '> 90', '100']
+    """
+    if 0 < some < LEAST:
+        return f"< {LEAST}"
+    if 0 < all_of_them - some < LEAST:
+        return f"> {looks.number(all_of_them - LEAST)}"
+    return looks.number(some)
+
+
 def _figures(view: View, flows: pd.DataFrame, moved: pd.DataFrame) -> None:
     counts = count(flows)
     known = counts.stayed + counts.moved
@@ -139,8 +159,7 @@ def _figures(view: View, flows: pd.DataFrame, moved: pd.DataFrame) -> None:
         "moved": looks.number(counts.moved),
     }
     if "by_model" in moved:
-        by_model = count(moved.assign(users=moved["by_model"])).moved
-        figures["by_model"] = looks.number(by_model) if by_model == 0 or by_model >= LEAST else f"< {LEAST}"
+        figures["by_model"] = _beside(by_model(flows, moved), counts.moved)
     figures |= {name: looks.number(getattr(counts, name)) for name in ("untold", "came", "gone")}
     with st.container(horizontal=True):
         for name, figure in figures.items():

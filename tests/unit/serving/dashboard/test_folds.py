@@ -101,6 +101,19 @@ def test_nobody_is_said_to_have_stayed_or_moved_of_whom_that_is_not_known() -> N
     )
 
 
+def test_the_model_moved_none_but_those_who_are_told_to_have_moved() -> None:
+    moved = moves(
+        *(("a", "a", 50), ("a", "b", 12), ("a", "c", 3), ("b", "b", 40), ("b", "c", 30), ("c", "c", 60)),
+        ("c", "a", 30),
+    )
+    moved["by_model"] = [0, 12, 3, 0, 25, 0, 25]
+    told = fold(moved[["from_code", "to_code", "users"]])
+    assert ("a", "b") not in as_dict(told), "hidden with the three who went from a to c"
+    assert flows.count(told).moved == 30
+    assert flows.by_model(told, moved) == 25
+    assert flows._beside(25, 30) == "> 20", "five whom their behaviour moved would be known by subtraction"
+
+
 CODES = st.sampled_from("abcd")
 
 
