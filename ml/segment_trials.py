@@ -39,8 +39,8 @@ from ml.encoder.text_controls import text_source
 from ml.encoder.tokens import Sequences
 from ml.evaluation.rivals import RFM, GradientTrees
 from ml.evaluation.segments import Ints, Later, Partition, intervals, place, stability
-from ml.segments import clusters, memory
-from ml.segments.behaviour import TOLD_APART, fit_classes
+from ml.segments import clusters, memory, naming
+from ml.segments.behaviour import TOLD_APART, fit_classes, narrowed
 from ml.warehouse import Cut, Inputs
 from settings import TrialPaths
 from warehouse import trials
@@ -170,10 +170,19 @@ class _Month:
             yield row
 
     def _chosen(self, learners: Ints) -> int:
-        """Return how many segments the served way makes of some users."""
-        some = self.cut.only(learners)
-        _, tried = fit_classes(some.sequences, self.config.clusters, some.features)
-        return next(one.k for one in tried if one.is_chosen)
+        """Return how many segments the served way makes of some users: no more than it has names for."""
+        some, config, rules = self.cut.only(learners), self.config.clusters, naming.Rules.load()
+        while True:
+            classes, tried = fit_classes(some.sequences, config, some.features)
+            k = next(one.k for one in tried if one.is_chosen)
+            labels = classes.labels(memory.recalled(classes, some.sequences))
+            profile, means = naming.profile(some.features, labels), naming.means(some.features, labels)
+            try:
+                naming.name_clusters(profile, means, rules)
+            except naming.NamesRanOutError as short:
+                config = narrowed(config, k, short)
+            else:
+                return k
 
     def _row(
         self,

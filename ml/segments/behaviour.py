@@ -85,12 +85,8 @@ class BehaviourSegments:
             else:
                 codes, lineage = _identify(labels, profile, means, rules, before, known_through, how)
         except naming.NamesRanOutError as short:
-            most = len(profile) - short.lacking
-            if most < FEWEST or not config.offers_choice:
-                raise
+            fewer = narrowed(config, len(profile), short)
             console.print(f"{len(profile)} segments would need more names than this shop's features allow")
-            smallest = max(FEWEST, min(config.smallest_k, most - 1))
-            fewer = config.model_copy(update={"smallest_k": smallest, "largest_k": most})
             return cls.make(classifier, cut, embeddings, known_through, fewer, rules, before, how, champion)
         told = zip(codes, naming.describe(profile, "en"), naming.describe(profile, "zh"), strict=True)
         descriptions = {code: {"en": english, "zh": chinese} for code, english, chinese in told}
@@ -184,6 +180,21 @@ class BehaviourSegments:
             known_through=date.fromisoformat(content["known_through"]),
             lineage=identity.Lineage.from_json(content.get("lineage", {})),
         )
+
+
+def narrowed(config: ClusterConfig, k: int, short: naming.NamesRanOutError) -> ClusterConfig:
+    """Return the choice among as many groups as there are names for.
+
+    Raises
+    ------
+    NamesRanOutError
+        When the number is not to be chosen, or not even two groups can be named.
+    """
+    most = k - short.lacking
+    if most < FEWEST or not config.offers_choice:
+        raise short
+    smallest = max(FEWEST, min(config.smallest_k, most - 1))
+    return config.model_copy(update={"smallest_k": smallest, "largest_k": most})
 
 
 def fit_classes(

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from ml import segment_trials
+from ml.configs import ClusterConfig
 from ml.evaluation.segments import Ints, Later, explained, intervals, place, stability, taste, taste_by_chance
 from ml.segment_trials import COLUMNS, Row, _Month
+from ml.segments import naming
 from ml.trials import as_csv
 from ml.warehouse import Inputs
 from tests.unit.ml import synthetic
@@ -86,6 +90,33 @@ def test_stability_is_one_for_a_rule_and_low_for_a_whim() -> None:
     rows = np.arange(USERS)
     assert stability(by(GROUP), rows, 3, 0) == 1.0
     assert abs(stability(whim, rows, 3, 0)) < 0.05
+
+
+def test_no_more_segments_are_judged_than_the_served_way_has_names_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five classes are found, and what the shop tells is enough for three names."""
+    features = pd.DataFrame({"order_count": np.arange(600) % 5, "event_count": np.arange(600) % 3})
+    table = pd.DataFrame(
+        [
+            (code, "order_count", direction, 1)
+            for code, direction in (("a", "high"), ("b", "low"), ("c", "average"))
+        ],
+        columns=["segment_code", "feature", "direction", "weight"],
+    )
+
+    def find(_: object, config: ClusterConfig, features: pd.DataFrame) -> tuple[SimpleNamespace, list]:
+        k = config.largest_k
+        classes = SimpleNamespace(labels=lambda _: features["order_count"].to_numpy() % k)
+        return classes, [SimpleNamespace(k=k, is_chosen=True)]
+
+    monkeypatch.setattr(segment_trials, "fit_classes", find)
+    monkeypatch.setattr(segment_trials.memory, "recalled", lambda *_: None)
+    monkeypatch.setattr(naming.Rules, "load", classmethod(lambda cls: cls(table)))
+    cut = SimpleNamespace(only=lambda _: SimpleNamespace(sequences=None, features=features))
+    config = SimpleNamespace(clusters=ClusterConfig(smallest_k=4, largest_k=5))
+    month = _Month(None, config, None, cut, None, None)  # type: ignore[arg-type]
+    assert month._chosen(np.arange(600)) == 3
 
 
 @pytest.mark.slow
