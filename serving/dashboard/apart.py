@@ -37,7 +37,8 @@ NOTABLE = math.log(1.15)
 def measured(profile: pd.DataFrame) -> pd.DataFrame:
     """Return one row per segment and measure: its value, the average over all users, and the index.
 
-    An index of 100 is the average; a measure that a segment or the shop lacks has no row.
+    An index of 100 is the average: the mean of the segments' values, weighed by their users, for want of a
+    profile's orders also that of an order's amount. What a segment or the shop lacks has no row.
 
     Parameters
     ----------
