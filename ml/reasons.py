@@ -33,6 +33,12 @@ DIGITS = 6
 LEAST = 10.0**-DIGITS
 """What moved less is no difference, and no reason."""
 
+FLAGS = {
+    "is_identified": ("known as a customer", "known by a device alone"),
+    "is_outlier": ("far above others in events or revenue", "not far above others in events and revenue"),
+}
+"""What a flag says when it is up, and when not."""
+
 
 @dataclass(frozen=True)
 class Contributions:
@@ -99,9 +105,13 @@ def told(name: str, amount: float, known: Mapping[str, str]) -> str:
     'days since last order unknown'
     >>> told("net_revenue_amount", 12345.6, {"net_revenue_amount": "net revenue"})
     'net revenue 12,346'
+    >>> told("is_identified", 0.0, {})
+    'known by a device alone'
     """
     if name == HISTORY:
         return "what was done, in its order"
+    if name in FLAGS and not np.isnan(amount):
+        return FLAGS[name][0 if amount else 1]
     digits = ",.0f" if abs(amount) >= 1000 else ".4g"  # of large numbers .4g makes powers of ten
     value = "unknown" if np.isnan(amount) else f"{amount:{digits}}"
     return f"{known.get(name, name.replace('_', ' '))} {value}"

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+import settings
 from ml import attribution, explain, reasons
 from ml.encoder.classifier import Classifier
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
@@ -36,6 +38,16 @@ def cuts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cut, Cut]]:
 def classifier(cuts: tuple[Cut, Cut]) -> Classifier:
     train, _ = cuts
     return Classifier.fit(train.users, train.sequences, train.features, train.outcomes, QUICK, None)[0]
+
+
+def test_every_flag_among_the_features_has_words() -> None:
+    """A number tells nobody which way a flag stands."""
+    described = settings.ROOT / "dbt_project" / "models" / "marts" / "ml_inputs" / "_ml_inputs.yml"
+    models = {
+        model["name"]: model for model in yaml.safe_load(described.read_text(encoding="utf-8"))["models"]
+    }
+    columns = models["fct_user_features"]["columns"]
+    assert {column["name"] for column in columns if column["data_type"] == "boolean"} == set(reasons.FLAGS)
 
 
 @pytest.fixture(scope="module")
