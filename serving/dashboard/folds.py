@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from serving.groups import LEAST, OTHER
+from serving.small_groups import EVERY_SIDE, few, side_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,51 +25,6 @@ PLACED = """(
             and users.segment_code = told.segment_code
 )"""
 """Where each user stands, small segments folded as in their profiles."""
-
-
-NOWHERE = ("NEW", "ABSENT", "IDENTIFIED", "ERASED")
-"""Ends of users whom only one of two days knows, under that key at least."""
-NEVER_ORDERED = ("not_bought", "aware", "interested")
-"""Segments of those who have never ordered: how many these are is told by every scheme of rules."""
-
-
-EVERY_SIDE = ("never ordered", "ordered", "both", "elsewhere")
-
-
-def side_of(code: str) -> str:
-    """Return on which side of what every scheme of rules tells a segment is, as ``fold_small.sql`` does.
-
-    >>> [side_of(code) for code in ("aware", "loyal", "_other", "NEW")]
-    ['never ordered', 'ordered', 'both', 'elsewhere']
-    """
-    if code in NEVER_ORDERED:
-        return "never ordered"
-    return "both" if code == OTHER else "elsewhere" if code in NOWHERE else "ordered"
-
-
-def few(sizes: pd.Series, k: int = LEAST) -> pd.Series:
-    """Return which groups to tell together: those of fewer than k users, with the next smallest if need be.
-
-    Among those who have never ordered and among those who have, unless all of a side are few.
-
-    Examples
-    --------
-    >>> import pandas
-    >>> few(pandas.Series({"a": 100, "b": 20, "c": 5})).tolist()
-    [False, True, True]
-    >>> few(pandas.Series({"a": 100, "b": 20, "c": 5, "d": 5})).tolist()
-    [False, False, True, True]
-    >>> few(pandas.Series({"loyal": 100, "purchased": 50, "aware": 20, "interested": 5})).tolist()
-    [False, False, True, True]
-    """
-    chosen = sizes < k
-    for _, of_side in sizes.groupby(side_of):
-        large = of_side[of_side >= k]
-        if 0 < of_side[of_side < k].sum() < k and not large.empty:
-            chosen[large.idxmin()] = True
-    if chosen.any() and not chosen.all() and sizes[chosen].sum() < k:
-        chosen[sizes[~chosen].idxmin()] = True
-    return chosen
 
 
 def cross(cells: pd.DataFrame, is_turned: bool, k: int = LEAST) -> pd.DataFrame:

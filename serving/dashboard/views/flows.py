@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from serving.dashboard import looks
-from serving.dashboard.folds import ENDS, NOWHERE, PLACED, fold
+from serving.dashboard.folds import ENDS, PLACED, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
+from serving.small_groups import NOWHERE
 
 if TYPE_CHECKING:
     import pandas as pd

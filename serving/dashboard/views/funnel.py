@@ -10,7 +10,7 @@ import streamlit as st
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
-from serving.small_groups import STEPS
+from serving.small_groups import STEPS, few
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,10 @@ WINDOWS = (7, 28, 90)
 
 ALL = "all"
 PAIRS = tuple(pairwise(STEPS))
+AMOUNTS = {"cart": "abandoned_amount", "pay": "net_revenue_amount"}
+
+FUNNEL = f"(from bi.funnel_daily where users >= {LEAST})"
+"""Days whole: a step that few took on each day is told where its window's days together are not few."""
 
 SUMMED = """
     select
@@ -67,8 +71,7 @@ def render(view: View) -> None:
         scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
     with middle:
         window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
-    funnel = view.published.groups("funnel_daily")
-    found = view.published.ask(CHANNELS.format(funnel=funnel), scheme=scheme, window=window)
+    found = view.published.ask(CHANNELS.format(funnel=FUNNEL), scheme=scheme, window=window)
     channels = found["channel"].tolist()
     names = {ALL: view.say("all"), OTHER: view.say("small_channels")}
     with right:
@@ -78,8 +81,8 @@ def render(view: View) -> None:
             [ALL, *channels],
             lambda one: names.get(one, one),
         )
-    query = SUMMED.format(name=view.name, funnel=funnel)
-    rows = view.published.ask(query, scheme=scheme, window=window, channel=channel)
+    query = SUMMED.format(name=view.name, funnel=FUNNEL)
+    rows = told_steps(view.published.ask(query, scheme=scheme, window=window, channel=channel))
     if rows.empty:
         nothing(view, view.say("too_few_users", k=LEAST))
         return
@@ -99,6 +102,28 @@ def render(view: View) -> None:
         table(view, rows.assign(channel=channel), f"funnel_{scheme}_{window}_{channel}", columns)
 
 
+def told_steps(rows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
+    """Return the rows with what few users did left empty, and the next smallest where they are few together.
+
+    A step of one to nine days of a user is one of fewer than ten users.
+    """
+    found = rows.copy()
+    for step in STEPS:
+        taken = rows.set_index("segment_code")[step]
+        is_few = few(taken[taken > 0], k)
+        places = rows["segment_code"].isin(is_few.index[is_few])
+        beside = [f"{first}_{then}" for first, then in PAIRS if step in (first, then)]
+        found[[step, *beside]] = found[[step, *beside]].astype("float64")
+        found.loc[places, [step, *beside]] = None
+        if step in AMOUNTS:
+            found[AMOUNTS[step]] = found[AMOUNTS[step]].astype("float64")
+            found.loc[found[step].isna() | (rows[step] == 0), AMOUNTS[step]] = None
+    for first, then in PAIRS:
+        part = found[f"{first}_{then}"].round()
+        found.loc[(part > 0) & (part < k), f"{first}_{then}"] = None
+    return found
+
+
 def _figures(view: View, rows: pd.DataFrame) -> None:
     total = rows[[*STEPS, *(f"{first}_{then}" for first, then in PAIRS)]].sum()
     with st.container(horizontal=True):
@@ -111,7 +136,7 @@ def _figures(view: View, rows: pd.DataFrame) -> None:
 
 
 def _share(part: float, whole: float) -> float | None:
-    return float(part) / float(whole) if whole else None
+    return None if looks.is_missing(part) or not whole else float(part) / float(whole)
 
 
 def _steps(view: View, rows: pd.DataFrame) -> go.Figure:

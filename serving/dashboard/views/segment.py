@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from serving.dashboard import apart, looks
-from serving.dashboard.folds import PLACED, cross, few, fold
+from serving.dashboard.folds import PLACED, cross, fold
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.dashboard.views import segments
 from serving.groups import LEAST, OTHER
+from serving.small_groups import few
 
 if TYPE_CHECKING:
     import pandas as pd

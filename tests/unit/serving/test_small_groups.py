@@ -34,12 +34,57 @@ def seen(table: str, columns: dict[str, str], values: str) -> list[tuple]:
 def test_a_month_in_which_one_to_nine_customers_bought_or_did_not_is_hidden(
     buyers: int, is_hidden: bool
 ) -> None:
-    values = f"('2026-03-01', 1, 50, {buyers}, {buyers}, 5, 0, {buyers} / 50)"
+    values = f"('2026-03-01', 1, 50, {buyers}, {buyers}, {5 if buyers else 0}, 0, {buyers} / 50)"
     ((_, _, users, *told),) = seen("customer_cohort_monthly", COHORT, values)
     assert users == 50
     assert [value is None for value in told] == [is_hidden] * 5
 
 
+def test_what_is_refunded_in_a_month_in_which_nobody_bought_is_hidden() -> None:
+    ((_, _, _, *told),) = seen("customer_cohort_monthly", COHORT, "('2026-03-01', 1, 50, 0, 0, -5, 0, 0)")
+    assert told == [0, 0, None, 0, 0]
+
+
 def test_a_row_of_fewer_than_ten_users_is_not_shown() -> None:
     columns = {"segment_code": "VARCHAR", "users": "BIGINT"}
     assert seen("segment_profile_daily", columns, "('_other', 9), ('loyal', 10)") == [("loyal", 10)]
+
+
+FUNNEL = {
+    "date": "DATE",
+    "scheme": "VARCHAR",
+    "segment_code": "VARCHAR",
+    "channel": "VARCHAR",
+    "users": "BIGINT",
+    "checkout_users": "BIGINT",
+    "pay_users": "BIGINT",
+    "checkout_to_pay_share": "DOUBLE",
+    "net_revenue_amount": "DECIMAL(18,2)",
+}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([(40, 12, 0.2, 90), (40, 30, 0.5, 200)], [(12, None, 90), (30, 0.5, 200)]),
+        # Four paid: they, what they paid, and the next smallest, lest another scheme's total tells them.
+        (
+            [(40, 4, 0.1, 90), (40, 12, 0.25, 90), (40, 30, 0.5, 200)],
+            [(None,) * 3, (None,) * 3, (30, 0.5, 200)],
+        ),
+        # Together they are ten.
+        ([(40, 4, 0.1, 90), (40, 6, 0.1, 9), (40, 30, 0.5, 200)], [(None,) * 3, (None,) * 3, (30, 0.5, 200)]),
+        # Where nobody paid, a refund is somebody's.
+        ([(40, 0, 0.0, -35), (40, 0, 0.0, 0)], [(0, 0.0, None), (0, 0.0, 0)]),
+    ],
+)
+def test_what_few_of_a_day_paid_is_hidden(rows: list[tuple], told: list[tuple]) -> None:
+    values = ", ".join(
+        f"('2026-03-01', 'rfm', 'segment_{place}', 'web', 80, {', '.join(map(str, row))})"
+        for place, row in enumerate(rows)
+    )
+    # Of another channel, whose total is another.
+    values += ", ('2026-03-01', 'rfm', 'segment_0', 'app', 80, 40, 20, 0.5, 70)"
+    found = {(row[2], row[3]): row[6:] for row in seen("funnel_daily", FUNNEL, values)}
+    assert found[("segment_0", "app")] == (20, 0.5, 70)
+    assert [found[(f"segment_{place}", "web")] for place in range(len(rows))] == told

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from serving.dashboard.folds import NEVER_ORDERED, cross, few, fold
+from serving.dashboard.folds import cross, fold
 from serving.dashboard.views import flows, segment
 from serving.groups import LEAST, OTHER
+from serving.small_groups import NEVER_ORDERED, few
 from warehouse import dbt
 
 

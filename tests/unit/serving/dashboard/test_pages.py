@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import pandas as pd
 
-from serving.dashboard.views import runs, segment, segments
+from serving.dashboard.views import funnel, runs, segment, segments
 
 
 def test_a_segment_of_which_no_category_is_known_tells_its_channel_alone() -> None:
@@ -49,3 +50,31 @@ def test_bars_are_drawn_beside_the_longest_and_name_each_segment_as_it_is() -> N
     ]
     assert "&lt;Tea&gt; lovers" in drawn
     assert "<Tea>" not in drawn
+
+
+def test_a_funnel_leaves_out_what_few_did_and_the_next_smallest_where_these_are_few_together() -> None:
+    """Four paid in one segment: beside the total of another scheme the next segment hides them."""
+    told = {"browse": 90, "click": 80, "cart": 60, "checkout": 40, "pay": 30, "review": 0}
+    parts = {f"{first}_{then}": float(told[then]) for first, then in funnel.PAIRS}
+    row = {**told, **parts, "net_revenue_amount": 500, "abandoned_amount": 70}
+    rows = pd.DataFrame(
+        [
+            {**row, "segment_code": "loyal"},
+            {**row, "segment_code": "purchased", "pay": 12, "checkout_pay": 11.0},
+            {**row, "segment_code": "aware", "pay": 4, "checkout_pay": 4.0},
+            {**row, "segment_code": "interested", "pay": 0, "checkout_pay": 0.0, "click_cart": 7.0},
+        ]
+    )
+    found = funnel.told_steps(rows).set_index("segment_code")
+    assert found["pay"].isna().to_dict() == {
+        "loyal": False,
+        "purchased": True,
+        "aware": True,
+        "interested": False,
+    }
+    for column in ("checkout_pay", "pay_review"):
+        assert found[column].isna().tolist()[1:3] == [True, True], column
+    # Refunds alone are some few's, too.
+    assert found["net_revenue_amount"].isna().tolist() == [False, True, True, True]
+    assert found["click_cart"].isna().tolist() == [False, False, False, True]
+    assert found[["browse", "click", "cart", "checkout", "abandoned_amount"]].notna().all(axis=None)
