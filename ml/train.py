@@ -577,6 +577,7 @@ def _remember_stability(
         for code, event in sorted(events.items())
     ]
     journal.append(material.paths.ops / "segment_stability.jsonl", rows)
+    run.log_table("segment_stability.csv", pd.DataFrame(rows))
 
 
 def _metrics(verdict: Verdict, name: str) -> dict[str, float]:

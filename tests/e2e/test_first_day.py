@@ -176,15 +176,26 @@ def test_5_history_has_no_gap_and_rebuilds_both_days(chain: Chain) -> None:
 
 
 def test_6_every_code_is_defined_on_its_date(chain: Chain) -> None:
-    for table in ("user_segment_daily", "segment_profile_daily", "segment_feature_index"):
+    """Where a row has no as_of_date its code is of the date that the row tells of."""
+    dated = [
+        ("user_segment_daily", "segment_code", "as_of_date"),
+        ("segment_profile_daily", "segment_code", "as_of_date"),
+        ("segment_feature_index", "segment_code", "as_of_date"),
+        ("segment_journey", "segment_code", "as_of_date"),
+        ("user_segment_history", "segment_code", "valid_from"),
+        ("segment_migration", "from_code", "from_date"),
+        ("segment_migration", "to_code", "to_date"),
+    ]
+    nowhere = "('_other', 'NEW', 'ABSENT', 'IDENTIFIED', 'ERASED')"
+    for table, code, day in dated:
         undefined = chain.query(
-            f"select distinct scheme, segment_code from bi.{table} as told "
-            "where segment_code <> '_other' and not exists (select 1 from bi.dim_segment as defined "
-            "where defined.scheme = told.scheme and defined.segment_code = told.segment_code "
-            "and defined.valid_from <= told.as_of_date "
-            "and (defined.valid_to is null or told.as_of_date < defined.valid_to))"
+            f"select distinct scheme, {code}, {day} from bi.{table} as told "
+            f"where {code} not in {nowhere} and not exists (select 1 from bi.dim_segment as defined "
+            f"where defined.scheme = told.scheme and defined.segment_code = told.{code} "
+            f"and defined.valid_from <= told.{day} "
+            f"and (defined.valid_to is null or told.{day} < defined.valid_to))"
         )
-        assert undefined == [], table
+        assert undefined == [], f"{table}.{code}"
 
 
 def test_7_a_date_told_again_says_the_same(chain: Chain) -> None:

@@ -330,6 +330,9 @@ def _stays(view: View, asked: dict[str, Any]) -> None:
     st.subheader(view.say("stays"))
     told(view.say("stays_told", k=LEAST))
     rows = stays_told(view.published.ask(STAYS, **asked))
+    if rows.empty:
+        nothing(view, view.say("nobody_stayed", k=LEAST))
+        return
     names = {OTHER: view.say("untold")}
     rows["is_folded"] = rows["reason"] == OTHER
     rows["reason"] = rows["reason"].map(lambda reason: names.get(reason) or view.say(f"exit_{reason}"))
@@ -353,10 +356,10 @@ def stays_told(rows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
 
 def _journeys(view: View, asked: dict[str, Any]) -> None:
     st.subheader(view.say("journeys"))
-    if not view.published.has("segment_journey"):
-        nothing(view, view.say("no_journeys"))
-        return
     rows = view.published.ask(JOURNEYS, k=LEAST, **asked)
+    if rows.empty:
+        nothing(view, view.say("no_journeys", k=LEAST))
+        return
     for column in ("first_step", "middle_step", "last_step"):
         rows[column] = rows[column].map(lambda step: _step(view, step))
     for column in ("first_gap", "last_gap"):
