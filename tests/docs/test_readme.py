@@ -14,6 +14,7 @@ from landing import shops
 from tests.chain import Chain
 
 READMES = ("README.md", "README.zh-CN.md")
+NAMED = re.compile(r"python -m [^`\n]+")
 BLOCK = re.compile(r"<!-- run -->\n```console\n(.*?)```", re.DOTALL)
 
 
@@ -26,6 +27,15 @@ def test_both_languages_mark_the_same_commands_to_be_run() -> None:
     english, chinese = (commands(readme) for readme in READMES)
     assert len(english) >= 5
     assert [each.replace("_zh", "_en") for each in chinese] == english
+
+
+def test_both_languages_name_the_same_commands() -> None:
+    """Figures stand with the command that remakes them, so a section that one language lacks shows here."""
+    english, chinese = ((settings.ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
+    named = NAMED.findall(english)
+    for module in ("benchmarks.", "landing ", "ml ", "serving ", "warehouse "):
+        assert any(each.startswith(f"python -m {module}") for each in named)
+    assert [each.replace("_zh", "_en") for each in NAMED.findall(chinese)] == named
 
 
 @pytest.mark.parametrize("command", [each for readme in READMES for each in commands(readme)])
