@@ -219,9 +219,11 @@ def test_segments_are_judged_by_what_users_still_do(
 
 
 def test_as_many_segments_are_judged_as_can_be_told_apart() -> None:
-    """Who goes either way in turn lies between the others in the only feature there is."""
+    """Who goes either way in turn lies between the others in what sets them apart; the rest lends names."""
     told = sequences(*[[0] * 9] * 100, *[[1] * 9] * 100, *[[0, 1] * 4] * 100)
     features = pd.DataFrame({"order_count": np.repeat([0.0, 2.0, 1.0], 100)})
+    drawn = np.random.default_rng(7).random((300, 2))
+    features = features.assign(night_share=drawn[:, 0], weekend_share=drawn[:, 1])
     for least, k in ((0.1, 3), (0.3, 2)):
         how = {"largest_k": 3, "stability_slack": 1.0, "min_difference": least}
         assert _month(told, features, CONFIG.model_copy(update=how))._chosen(np.arange(300)) == k
