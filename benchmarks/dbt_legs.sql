@@ -108,7 +108,7 @@ group by all;
 create table device_users as
 with
 links as (
-    select dates.as_of_date, device_key, user_key, min(occurred_at) as linked_at
+    select dates.as_of_date, device_key, user_key, unnest([min(occurred_at), max(occurred_at)]) as linked_at
     from fct_events
     inner join (
         select unnest(getvariable('as_of_dates')) as as_of_date union all select date '9999-12-31'

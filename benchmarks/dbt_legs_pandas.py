@@ -127,7 +127,8 @@ def stitch(log: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Return whom each row belongs to by what the log itself tells, and whether that is a customer."""
     links = log.loc[log["user_key"].notna(), ["visitor", "user_key", "event_date", "occurred_at"]]
     days = links.groupby(["visitor", "user_key", "event_date"], sort=False)
-    links = days["occurred_at"].min().reset_index()
+    moments = days["occurred_at"]
+    links = pd.concat([moments.min(), moments.max()]).reset_index().drop_duplicates()
     customers = links.drop_duplicates(["visitor", "user_key"]).groupby("visitor").size()
     links = links[links["visitor"].isin(customers.index[customers <= 2])]
     links = links.sort_values(["visitor", "occurred_at"])

@@ -1,4 +1,5 @@
--- Every day on which a customer was seen on a device: said by the shop, or in an event that carries both.
+-- Every day on which a customer was seen on a device, by its first and its last moment: said by the shop, or in an
+-- event that carries both. Who comes back to a device on the day on which another had it has it from then on.
 with
 gather_evidence as (
     select
@@ -23,6 +24,16 @@ gather_evidence as (
     select
         device_key,
         user_key,
+        last_event_at as linked_at,
+        event_date,
+        delivered_on,
+        superseded_on
+    from {{ ref('int_visitor_days') }}
+    where device_key is not null and user_key is not null
+    union all
+    select
+        device_key,
+        user_key,
         occurred_at as linked_at,
         event_date,
         delivered_on,
@@ -31,7 +42,7 @@ gather_evidence as (
     where device_key is not null and user_key is not null
 ),
 
-keep_first_of_each_day as (
+keep_ends_of_each_day as (
     select
         device_key,
         user_key,
@@ -41,6 +52,16 @@ keep_first_of_each_day as (
         min(linked_at) as linked_at
     from gather_evidence
     group by device_key, user_key, event_date, delivered_on, superseded_on
+    union
+    select
+        device_key,
+        user_key,
+        event_date,
+        delivered_on,
+        superseded_on,
+        max(linked_at) as linked_at
+    from gather_evidence
+    group by device_key, user_key, event_date, delivered_on, superseded_on
 )
 
-select * from keep_first_of_each_day
+select * from keep_ends_of_each_day
