@@ -1,4 +1,4 @@
-"""The funnel by segment: how far users of each go on a day, and what is left in carts."""
+"""The funnel by segment: how far users of each go on a day, and what was carted and not bought."""
 
 from __future__ import annotations
 
