@@ -1,4 +1,4 @@
-"""What tables and columns of schema ``bi`` mean, as comments in a version: as dbt's own files say it."""
+"""What tables and columns mean, as comments in a version: as the files say it that declare them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import yaml
 
 import settings
 from serving.tables import BI_TABLES, quoted
+from warehouse import ops
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +26,20 @@ def write(connection: duckdb.DuckDBPyConnection, database: str) -> None:
         for column, *_ in connection.execute(f"describe {name}").fetchall():
             if column in told:
                 connection.execute(f"comment on column {name}.{quoted(column)} is {_literal(told[column])}")
+
+
+def write_operations(connection: duckdb.DuckDBPyConnection, database: str) -> None:
+    """Comment on the tables of ``ops`` in an attached version, and on their columns."""
+    said = ops.described()
+    for table, column in connection.execute(
+        "select table_name, column_name from duckdb_columns() "
+        "where database_name = ? and schema_name = 'ops'",
+        [database],
+    ).fetchall():
+        of_table, of_columns = said[table]
+        name = f"{database}.ops.{quoted(table)}"
+        connection.execute(f"comment on table {name} is {_literal(of_table)}")
+        connection.execute(f"comment on column {name}.{quoted(column)} is {_literal(of_columns[column])}")
 
 
 def read(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str | None, dict[str, str]]:

@@ -146,6 +146,12 @@ def release(
     return _keep(paths, week, rows)
 
 
+MEANINGS = {
+    "segment_weekly": "What may leave the company of segments: one row per week, scheme and segment_code.",
+    "segment_meaning": "What each segment means: one row per scheme and segment_code.",
+}
+
+
 def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, folder: Path) -> None:
     """Write ``groups.duckdb`` with the newest :data:`KEPT_WEEKS` weeks, without what stays inside."""
     rows = pa.Table.from_pylist(_rows(_files(paths)[-KEPT_WEEKS:]), schema=SCHEMA).drop_columns(list(INSIDE))
@@ -170,6 +176,8 @@ def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, fold
     ).fetchall():
         said = DESCRIPTIONS[column].replace("'", "''")
         connection.execute(f"comment on column groups.bi.{table}.{column} is '{said}'")
+    for table, meaning in MEANINGS.items():
+        connection.execute(f"comment on table groups.bi.{table} is '{meaning}'")
     connection.execute("detach groups")
 
 

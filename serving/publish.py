@@ -117,6 +117,7 @@ def publish(
             run = _run_record(connection, paths, outcome, started_at, hashes)
             notes = _notes(paths, outcome, run, restated_because)
             _add_operations(connection, paths, outcome, run, notes, building)
+            descriptions.write_operations(connection, "published")
             _check(connection, as_of)
             _keep_facts(connection, paths, as_of, notes)
             groups.release(connection, paths, as_of, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ from settings import ROOT, ShopPaths
 Record = dict[str, Any]
 
 DECLARATION = ROOT / "dbt_project" / "models" / "staging" / "_sources_ops.yml"
+PUBLISHED = Path(__file__).with_name("ops_tables.yml")
 
 
 @cache
@@ -65,6 +67,24 @@ def load_journals(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> No
     """Load what others wrote into ``ops/*.jsonl``, as far as the models read it."""
     for table in journals():
         replace(connection, table, journal.read(paths.ops / f"{table}.jsonl"))
+
+
+def published() -> dict[str, tuple[str, dict[str, str]]]:
+    """Return what the tables of ``ops`` mean that only a published version has, and their columns."""
+    told = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    return {name: (table["description"], table["columns"]) for name, table in told.items()}
+
+
+def described() -> dict[str, tuple[str, dict[str, str]]]:
+    """Return what all tables of ``ops`` mean, and their columns."""
+    found = {
+        table["name"]: (
+            table["description"],
+            {column["name"]: column["description"] for column in table.get("columns", [])},
+        )
+        for table in _declared_tables()
+    }
+    return found | published()
 
 
 def _declared_tables() -> list[dict[str, Any]]:

@@ -243,8 +243,9 @@ def test_9_one_query_tells_freshness_and_version(chain: Chain) -> None:
 
 def test_10_every_table_and_column_is_described_where_analysts_look(chain: Chain) -> None:
     undescribed = chain.query(
-        "select table_name as name from duckdb_tables() where schema_name = 'bi' and comment is null "
+        "select table_name as name from duckdb_tables() "
+        "where schema_name in ('bi', 'ops') and comment is null "
         "union all select table_name || '.' || column_name from duckdb_columns() "
-        "where schema_name = 'bi' and comment is null"
+        "where schema_name in ('bi', 'ops') and comment is null"
     )
     assert undescribed == []

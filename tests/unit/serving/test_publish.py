@@ -369,6 +369,16 @@ def test_ops_tables_publish_declared_columns_only(working, paths):
     assert names == []
 
 
+def test_every_table_of_ops_and_its_columns_are_described(working, paths):
+    working.build(FIRST)
+    publish(paths, FIRST)
+    tables = "select table_name, null, comment from duckdb_tables() where schema_name = 'ops'"
+    columns = "select table_name, column_name, comment from duckdb_columns() where schema_name = 'ops'"
+    told = ask(paths, f"{tables} union all {columns}")
+    assert len({table for table, *_ in told}) == 9
+    assert [(table, column) for table, column, said in told if not said] == []
+
+
 def test_run_manifest_ties_the_rows_to_what_made_them(working, paths):
     working.build(FIRST, run_id="run-7")
     journal.append(
