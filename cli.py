@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import cache
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -161,6 +164,19 @@ def _require_shop(arguments: argparse.Namespace) -> None:
     if not (paths.config.exists() or paths.root.exists()):
         known = ", ".join(sorted(found.stem for found in settings.shops_dir().glob("*.yml")))
         raise UsageError(f"no shop {name!r}: write {paths.config}, or use one of {known}")
+
+
+@contextmanager
+def one_at_a_time(lock: Path, told: str) -> Iterator[None]:
+    """Let one process at a time go on, and tell the others; the kernel frees the lock of the dead."""
+    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _console(stderr=True).print(told)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:

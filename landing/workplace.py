@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from cli import console
+from cli import one_at_a_time
 from landing import empty, ledger
 from landing.chunk import connect
 from landing.shops import Shop
@@ -42,21 +40,13 @@ def workplace(shop: Shop, folder: Path) -> Iterator[Workplace]:
         shutil.rmtree(scratch)
 
 
-@contextmanager
-def alone(paths: ShopPaths) -> Iterator[None]:
-    """Let one process at a time land, or decide, for a shop; the kernel frees the lock when its holder dies.
+def alone(paths: ShopPaths) -> AbstractContextManager[None]:
+    """Let one process at a time land, or decide, for a shop.
 
     What lands writes further lines about files that it read before: a decision in between would be lost.
     """
-    paths.landing.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(paths.landing / "receive.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"waiting: another process is landing files for {paths.shop}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    told = f"waiting: another process is landing files for {paths.shop}"
+    return one_at_a_time(paths.landing / "receive.lock", told)
 
 
 def _clear_scratch(paths: ShopPaths) -> Path:

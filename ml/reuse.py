@@ -5,15 +5,12 @@ Imports nothing heavy: finding out that there is nothing to do costs a second or
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 
-from cli import console
+from cli import one_at_a_time
 from ml import packages, tracking
 from ml.configs import Config
 from ml.encoder.checkpoints import checkpoint_hash, checkpoint_path
@@ -22,20 +19,13 @@ from settings import ShopPaths
 from warehouse import snapshot
 
 
-@contextmanager
-def alone(paths: ShopPaths) -> Iterator[None]:
-    """Let one process at a time train for a shop; the kernel frees the lock when its holder dies.
+def alone(paths: ShopPaths) -> AbstractContextManager[None]:
+    """Let one process at a time train for a shop.
 
     Another takes what this one has registered so far for the rest of a training that died, and deletes it.
     """
-    paths.models.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with os.fdopen(os.open(paths.models / "training.lock", os.O_RDWR | os.O_CREAT, 0o600)) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"waiting: another process is training for {paths.shop}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    told = f"waiting: another process is training for {paths.shop}"
+    return one_at_a_time(paths.models / "training.lock", told)
 
 
 def find(paths: ShopPaths, as_of: date, config: Config) -> tracking.Version | None:

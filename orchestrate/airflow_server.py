@@ -24,7 +24,7 @@ import httpx
 import psutil
 
 import settings
-from cli import ShoalError, console
+from cli import ShoalError, console, one_at_a_time
 from orchestrate import login, processes
 
 FAMILY = "airflow"
@@ -169,7 +169,8 @@ def start() -> Address:
     Of several at once the first starts them; the others wait, and take its address.
     """
     home = _home()
-    with _one_at_a_time(home / "start.lock"):
+    told = f"Airflow: another command starts it on {settings.data_dir()}; waiting …"
+    with one_at_a_time(home / "start.lock", told):
         if address := found():
             return address
         end()
@@ -353,17 +354,6 @@ def _migrate(home: Path, environ: dict[str, str]) -> None:
 def _make_keys(home: Path) -> None:
     for name in ("fernet.key", "api.key", "jwt.key"):
         login.key(home / name, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
-
-
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"Airflow: another command starts it on {settings.data_dir()}; waiting …")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
