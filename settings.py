@@ -51,6 +51,9 @@ class SettingError(ValueError):
     """A variable of the environment has a value of no use: names it, its value and the remedy."""
 
 
+KEY_BORDER = "|"
+"""Stands between day and shop in the partition key of an asset event."""
+
 SHOP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 

@@ -153,7 +153,7 @@ def _successor(client: Client, chain: Chain, run: Run) -> Run:
         if not events:
             raise ShoalError(f"{run.dag_id} handed nothing over: {_why_skipped(client, chain, run)}")
         for event in events:
-            chain.as_of_date, _, _ = event["partition_key"].partition("|")
+            chain.as_of_date, _, _ = event["partition_key"].partition(settings.KEY_BORDER)
             for created in event["created_dagruns"]:
                 return Run(created["dag_id"], created["run_id"])
         time.sleep(POLL_SECONDS)

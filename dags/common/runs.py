@@ -56,12 +56,12 @@ def partition_key(day: date, shop: str) -> str:
 
     Airflow joins the events of one asset and key into one run: keys of their own keep shops apart.
     """
-    return f"{day}|{shop}"
+    return f"{day}{settings.KEY_BORDER}{shop}"
 
 
 def _key_parts(context: Context) -> tuple[str, str]:
     """Return day and shop of the run's partition key, empty where it does not name them."""
-    day, _, shop = (context["dag_run"].partition_key or "").partition("|")
+    day, _, shop = (context["dag_run"].partition_key or "").partition(settings.KEY_BORDER)
     return day, shop
 
 
