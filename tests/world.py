@@ -169,9 +169,9 @@ _event("2026-02-20", "e3", "view", "2026-02-20 12:00:00", device_id="d-tablet", 
 
 # On one day emil signs on the sofa, then fay, then emil again: what nobody signs on the next day is emil's.
 for _number, _who in enumerate(["emil", "fay", "emil"], start=4):
-    _at = f"2026-02-25 {_number + 5:02}:00:00"
-    _event("2026-02-25", f"e{_number}", "view", _at, device_id="d-sofa", customer_id=_who, product_id="mug")
-_event("2026-02-26", "e7", "view", "2026-02-26 12:00:00", device_id="d-sofa", product_id="lamp")
+    _at = f"2026-04-15 {_number + 5:02}:00:00"
+    _event("2026-04-15", f"e{_number}", "view", _at, device_id="d-sofa", customer_id=_who, product_id="mug")
+_event("2026-04-16", "e7", "view", "2026-04-16 12:00:00", device_id="d-sofa", product_id="lamp")
 
 # gus, hal and ida log in at the kiosk in the shop: three customers, so it tells nobody, and is a user of
 # its own.

@@ -82,14 +82,14 @@ def test_honest_models_pass_and_nothing_of_the_shop_changes(paths: ShopPaths) ->
 
 
 def test_models_that_know_later_links_stop_the_run(paths: ShopPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whom a device alone tells is told apart no more, where it turns out to be a stranger's, too.
+    """The stranger is told apart no more, and the tablet of emil and fay is everybody's.
 
     The world's own late link tells of a later day: the snapshot is what such models make, too.
     """
     known = "{{ is_known_as_of('links', 'list_as_of_dates.as_of_date') }}"
     _say(monkeypatch, "int_devices_stitched", known, "true")
     inputs, cuts = _cuts(paths)
-    told = r"is_eligible of 2026-03-01 differs for 1 of 7 sampled users once \d+ rows are laid beside theirs "
+    told = r"is_eligible of 2026-03-01 differs for 3 of 7 sampled users once \d+ rows are laid beside theirs "
     told += r"that happened or were delivered after 2026-03-31: it knows the future, so nothing was trained"
     with pytest.raises(ShoalError, match=told):
         leaks.sing(paths, inputs, *cuts, seed=7)

@@ -5,7 +5,7 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        linked_at,
+        [linked_at] as moments,
         event_date,
         delivered_on,
         superseded_on
@@ -14,7 +14,7 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        first_event_at as linked_at,
+        [first_event_at, last_event_at] as moments,
         event_date,
         delivered_on,
         superseded_on
@@ -24,17 +24,7 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        last_event_at as linked_at,
-        event_date,
-        delivered_on,
-        superseded_on
-    from {{ ref('int_visitor_days') }}
-    where device_key is not null and user_key is not null
-    union all
-    select
-        device_key,
-        user_key,
-        occurred_at as linked_at,
+        [occurred_at] as moments,
         event_date,
         delivered_on,
         superseded_on
@@ -42,26 +32,28 @@ gather_evidence as (
     where device_key is not null and user_key is not null
 ),
 
-keep_ends_of_each_day as (
+find_ends_of_each_day as (
     select
         device_key,
         user_key,
         event_date,
         delivered_on,
         superseded_on,
-        min(linked_at) as linked_at
+        min(list_min(moments)) as first_linked_at,
+        max(list_max(moments)) as last_linked_at
     from gather_evidence
     group by device_key, user_key, event_date, delivered_on, superseded_on
-    union
+),
+
+keep_each_once as (
     select
         device_key,
         user_key,
         event_date,
         delivered_on,
         superseded_on,
-        max(linked_at) as linked_at
-    from gather_evidence
-    group by device_key, user_key, event_date, delivered_on, superseded_on
+        unnest(list_distinct([first_linked_at, last_linked_at])) as linked_at
+    from find_ends_of_each_day
 )
 
-select * from keep_ends_of_each_day
+select * from keep_each_once
