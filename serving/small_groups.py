@@ -22,12 +22,14 @@ GROUP_TABLES = ("segment_profile_daily", "funnel_daily", "customer_cohort_monthl
 """The tables with a row per group of ``users``."""
 
 STEPS = ("browse", "click", "cart", "checkout", "pay", "review")
+PAIRS = tuple(pairwise(STEPS))
+AMOUNTS = {"cart": "abandoned_amount", "pay": "net_revenue_amount"}
+"""The funnel: its steps, those that follow one another, and the money that tells of a step."""
 
 NOWHERE = ("NEW", "ABSENT", "IDENTIFIED", "ERASED")
 """Ends of users whom only one of two days knows, under that key at least."""
 NEVER_ORDERED = ("not_bought", "aware", "interested")
 """Segments of those who have never ordered: how many these are is told by every scheme of rules."""
-
 
 EVERY_SIDE = ("never ordered", "ordered", "both", "elsewhere")
 
@@ -94,9 +96,9 @@ class Parts:
     of_others: bool = False
 
 
-def _step(name: str, *amounts: str) -> Part:
-    shares = tuple(f"{first}_to_{then}_share" for first, then in pairwise(STEPS) if name in (first, then))
-    return Part(f"{name}_users", shares, amounts)
+def _step(name: str) -> Part:
+    shares = tuple(f"{first}_to_{then}_share" for first, then in PAIRS if name in (first, then))
+    return Part(f"{name}_users", shares, tuple(AMOUNTS[step] for step in AMOUNTS if step == name))
 
 
 HIDDEN = {
@@ -110,14 +112,7 @@ HIDDEN = {
         ),
         of_others=True,
     ),
-    "funnel_daily": Parts(
-        (
-            *map(_step, ("browse", "click", "checkout", "review")),
-            _step("cart", "abandoned_amount"),
-            _step("pay", "net_revenue_amount"),
-        ),
-        beside=("date", "scheme", "channel"),
-    ),
+    "funnel_daily": Parts(tuple(map(_step, STEPS)), beside=("date", "scheme", "channel")),
 }
 """What is empty where a part is of one to nine users, or what is left of a total would be."""
 
@@ -125,7 +120,12 @@ HIDDEN = {
 def shown(table: str, columns: Iterable[str]) -> str:
     """Return a query for the rows and values of a group-level table that may be shown, in these columns."""
     told = ", ".join(f"{_value(table, name)} as {quoted(name)}" for name in columns)
-    return f"select {told} from bi.{quoted(table)} where users >= {LEAST}"  # noqa: S608 - names of ours
+    return f"select {told} {large(table)}"
+
+
+def large(table: str) -> str:
+    """Return what to select from for the rows of enough users, whatever is told of parts of them."""
+    return f"from bi.{quoted(table)} where users >= {LEAST}"
 
 
 def _value(table: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,7 +9,7 @@ import streamlit as st
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
-from serving.small_groups import STEPS, few
+from serving.small_groups import AMOUNTS, PAIRS, STEPS, few, large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +19,8 @@ WINDOWS = (7, 28, 90)
 """Days; fixed, so that two windows never differ by one day of a few users."""
 
 ALL = "all"
-PAIRS = tuple(pairwise(STEPS))
-AMOUNTS = {"cart": "abandoned_amount", "pay": "net_revenue_amount"}
 
-FUNNEL = f"(from bi.funnel_daily where users >= {LEAST})"
+FUNNEL = f"({large('funnel_daily')})"
 """Days whole: a step that few took on each day is told where its window's days together are not few."""
 
 SUMMED = """
@@ -131,8 +128,8 @@ def _figures(view: View, rows: pd.DataFrame) -> None:
         for first, then in PAIRS[1:4]:
             share = looks.percent(_share(total[f"{first}_{then}"], total[first]))
             st.metric(view.say(f"{first}_to_{then}"), share, border=True)
-        st.metric(view.say("net_revenue"), view.money(rows["net_revenue_amount"].sum()), border=True)
-        st.metric(view.say("left_in_carts"), view.money(rows["abandoned_amount"].sum()), border=True)
+        for key, amount in (("net_revenue", "net_revenue_amount"), ("left_in_carts", "abandoned_amount")):
+            st.metric(view.say(key), view.money(rows[amount].sum(min_count=1)), border=True)
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -106,12 +106,12 @@ def bars(view: View, profile: pd.DataFrame) -> str:
     legend = "".join(f'<i class="{kind}"></i>{escape(view.say(key))}' for _, key, kind in shares)
     rows = []
     for segment in profile.to_dict("records"):
-        bars = "".join(
+        drawn = "".join(
             f'<div><i class="{kind}" style="width:{looks.width(segment[column], longest):.1f}%"></i>'
             f"{looks.percent(segment[column], 0)}</div>"
             for column, _, kind in shares
         )
-        rows.append(f"<dt>{escape(segment[view.name])}</dt><dd>{bars}</dd>")
+        rows.append(f"<dt>{escape(segment[view.name])}</dt><dd>{drawn}</dd>")
     return f'<p class="shoal-legend">{legend}</p><dl class="shoal-shares">{"".join(rows)}</dl>'
 
 
