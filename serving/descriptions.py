@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 import settings
-from serving.tables import BI_TABLES, quoted
+from serving.tables import quoted
 from warehouse import ops
 
 if TYPE_CHECKING:
@@ -18,28 +18,25 @@ FILE = settings.ROOT / "dbt_project" / "models" / "marts" / "bi" / "_bi.yml"
 
 def write(connection: duckdb.DuckDBPyConnection, database: str) -> None:
     """Comment on every table of an attached version, and on its columns."""
-    described = {model["name"]: model for model in yaml.safe_load(FILE.read_text(encoding="utf-8"))["models"]}
-    for table in BI_TABLES:
-        model, name = described[table.name], f"{database}.bi.{quoted(table.name)}"
-        connection.execute(f"comment on table {name} is {_literal(model['description'])}")
-        told = {column["name"]: column["description"] for column in model["columns"]}
-        for column, *_ in connection.execute(f"describe {name}").fetchall():
-            if column in told:
-                connection.execute(f"comment on column {name}.{quoted(column)} is {_literal(told[column])}")
-
-
-def write_operations(connection: duckdb.DuckDBPyConnection, database: str) -> None:
-    """Comment on the tables of ``ops`` in an attached version, and on their columns."""
-    said = ops.described()
-    for table, column in connection.execute(
-        "select table_name, column_name from duckdb_columns() "
-        "where database_name = ? and schema_name = 'ops'",
+    held: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in connection.execute(
+        "select schema_name, table_name, column_name from duckdb_columns() where database_name = ?",
         [database],
     ).fetchall():
-        of_table, of_columns = said[table]
-        name = f"{database}.ops.{quoted(table)}"
+        held.setdefault((schema, table), []).append(column)
+    said = {"bi": _of_bi(), "ops": ops.described()}
+    for (schema, table), columns in held.items():
+        of_table, of_columns = said[schema][table]
+        name = f"{database}.{schema}.{quoted(table)}"
         connection.execute(f"comment on table {name} is {_literal(of_table)}")
-        connection.execute(f"comment on column {name}.{quoted(column)} is {_literal(of_columns[column])}")
+        for column in columns:
+            if column in of_columns:
+                of_column = _literal(of_columns[column])
+                connection.execute(f"comment on column {name}.{quoted(column)} is {of_column}")
+
+
+def _of_bi() -> ops.Described:
+    return ops.descriptions(yaml.safe_load(FILE.read_text(encoding="utf-8"))["models"])
 
 
 def read(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str | None, dict[str, str]]:

@@ -45,6 +45,10 @@ TABLES = {
     "segment_weekly": ("week", "scheme", "segment_code"),
 }
 """With their keys."""
+MEANINGS = {
+    "segment_meaning": "What each segment means: one row per scheme and segment_code.",
+    "segment_weekly": "What may leave the company of segments: one row per week, scheme and segment_code.",
+}
 OTHER = "_other"
 KEPT_WEEKS = 104
 
@@ -144,12 +148,6 @@ def release(
             row |= {name: last[name] for name in kept}
         rows.append(row)
     return _keep(paths, week, rows)
-
-
-MEANINGS = {
-    "segment_weekly": "What may leave the company of segments: one row per week, scheme and segment_code.",
-    "segment_meaning": "What each segment means: one row per scheme and segment_code.",
-}
 
 
 def write_database(connection: duckdb.DuckDBPyConnection, paths: ShopPaths, folder: Path) -> None:

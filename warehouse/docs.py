@@ -57,9 +57,8 @@ def data_model(manifest: Any) -> str:
     for schema, title in SCHEMAS.items():
         parts.append(f"## `{schema}`: {title}")
         parts += [_table(node) for node in sorted(tables[schema], key=lambda node: node.name)]
-        if schema == "bi":
-            parts.append("## `ops`: How it came about")
-            parts += [_section(f"ops.{name}", *said) for name, said in sorted(ops.published().items())]
+    parts.append("## `ops`: How it came about")
+    parts += [_section(f"ops.{name}", *said) for name, said in sorted(ops.described().items())]
     return "\n\n".join(parts) + "\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import journal
 from settings import ROOT, ShopPaths
 
 Record = dict[str, Any]
+Described = dict[str, tuple[str, dict[str, str]]]
+"""What tables mean, and their columns."""
 
 DECLARATION = ROOT / "dbt_project" / "models" / "staging" / "_sources_ops.yml"
 PUBLISHED = Path(__file__).with_name("ops_tables.yml")
@@ -69,22 +71,22 @@ def load_journals(connection: duckdb.DuckDBPyConnection, paths: ShopPaths) -> No
         replace(connection, table, journal.read(paths.ops / f"{table}.jsonl"))
 
 
-def published() -> dict[str, tuple[str, dict[str, str]]]:
-    """Return what the tables of ``ops`` mean that only a published version has, and their columns."""
-    told = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-    return {name: (table["description"], table["columns"]) for name, table in told.items()}
+def described() -> Described:
+    """Return what the tables of ``ops`` mean, also those that only a version has, and their columns."""
+    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    only_there = {name: (table["description"], table["columns"]) for name, table in published.items()}
+    return descriptions(_declared_tables()) | only_there
 
 
-def described() -> dict[str, tuple[str, dict[str, str]]]:
-    """Return what all tables of ``ops`` mean, and their columns."""
-    found = {
+def descriptions(declared: Iterable[Mapping[str, Any]]) -> Described:
+    """Return what tables mean, and their columns, as dbt's files declare them."""
+    return {
         table["name"]: (
             table["description"],
             {column["name"]: column["description"] for column in table.get("columns", [])},
         )
-        for table in _declared_tables()
+        for table in declared
     }
-    return found | published()
 
 
 def _declared_tables() -> list[dict[str, Any]]:

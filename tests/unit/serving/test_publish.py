@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import duckdb
 import pytest
+import yaml
 
 import journal
 from cli import GateStoppedError, ShoalError, UsageError
@@ -14,7 +15,7 @@ from serving.query import connect
 from serving.tables import BI_TABLES
 from settings import ShopPaths
 from tests.unit.serving.conftest import Warehouse
-from warehouse import steps
+from warehouse import ops, steps
 
 FIRST = date(2026, 3, 1)
 NEXT = FIRST + timedelta(days=1)
@@ -377,6 +378,10 @@ def test_every_table_of_ops_and_its_columns_are_described(working, paths):
     told = ask(paths, f"{tables} union all {columns}")
     assert len({table for table, *_ in told}) == 9
     assert [(table, column) for table, column, said in told if not said] == []
+    # Nor is a column described that no version has.
+    held = {(table, column) for table, column, _ in told}
+    only_there = yaml.safe_load(ops.PUBLISHED.read_text(encoding="utf-8"))
+    assert {(name, column) for name, table in only_there.items() for column in table["columns"]} <= held
 
 
 def test_run_manifest_ties_the_rows_to_what_made_them(working, paths):
