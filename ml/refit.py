@@ -65,8 +65,11 @@ def refit(judged: HighValue, newest: Cut, now: Cut, config: Config, folder: Path
     said, before = (high_value.score(one, now) for one in (model, judged.model))
     agreement = _rank_correlation(said, before)
     drift = float(calibration.of(said).mean() / max(before.mean(), 1e-9))
+    told = f"refitted on {newest.as_of_date}: rank correlation {agreement:.2f} with the judged model, "
+    told += f"{drift:.2f} times as many foretold"
     why = _refusal(agreement, drift, config.gate)
     if why is not None:  # the judged model has learned from no outcome of the newest cut
+        told = f"the judged model serves: refitted, {why}"
         model, said = judged.model, before
         scores, rows = high_value.score(model, newest), np.arange(len(newest))
         calibration = Calibration.fit(scores, newest.outcomes.is_high_value)
@@ -78,10 +81,7 @@ def refit(judged: HighValue, newest: Cut, now: Cut, config: Config, folder: Path
         tiers=value.Tiers.freeze(calibration.of(said), config.gate.high_share, config.gate.medium_share),
         curve=value.ValueCurve.fit(calibration.of(scores), newest.outcomes.net_revenue[rows]),
     )
-    if why is not None:
-        return Refit(served, agreement, drift, f"the judged model serves: refitted, {why}")
-    told = f"rank correlation {agreement:.2f} with the judged model, {drift:.2f} times as many foretold"
-    return Refit(served, agreement, drift, f"refitted on {newest.as_of_date}: {told}")
+    return Refit(served, agreement, drift, told)
 
 
 def _rfm_logistic(cut: Cut, config: Config, folder: Path | None) -> Model:
