@@ -14,7 +14,8 @@ see_what_was_known as (
         list_as_of_dates.as_of_date,
         links.device_key,
         links.user_key,
-        links.linked_at
+        links.first_linked_at,
+        links.last_linked_at
     from {{ ref('int_identities') }} as links
     inner join list_as_of_dates
         on
@@ -38,13 +39,20 @@ keep_private_devices as (
         see_what_was_known.as_of_date,
         see_what_was_known.device_key,
         see_what_was_known.user_key,
-        see_what_was_known.linked_at
+        see_what_was_known.first_linked_at,
+        see_what_was_known.last_linked_at
     from see_what_was_known
     inner join count_customers
         on
             see_what_was_known.as_of_date = count_customers.as_of_date
             and see_what_was_known.device_key = count_customers.device_key
     where count_customers.customer_count between 2 and {{ var('max_customers_per_device') }}
+),
+
+list_moments as (
+    select as_of_date, device_key, user_key, first_linked_at as linked_at from keep_private_devices
+    union all
+    select as_of_date, device_key, user_key, last_linked_at as linked_at from keep_private_devices
 ),
 
 -- Two customers at the very same moment: the smaller key, since something must decide, always the same way.
@@ -54,7 +62,7 @@ settle_ties as (
         device_key,
         linked_at,
         min(user_key) as user_key
-    from keep_private_devices
+    from list_moments
     group by as_of_date, device_key, linked_at
 ),
 

@@ -5,7 +5,8 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        [linked_at] as moments,
+        linked_at as first_linked_at,
+        linked_at as last_linked_at,
         event_date,
         delivered_on,
         superseded_on
@@ -14,7 +15,8 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        [first_event_at, last_event_at] as moments,
+        first_event_at as first_linked_at,
+        last_event_at as last_linked_at,
         event_date,
         delivered_on,
         superseded_on
@@ -24,7 +26,8 @@ gather_evidence as (
     select
         device_key,
         user_key,
-        [occurred_at] as moments,
+        occurred_at as first_linked_at,
+        occurred_at as last_linked_at,
         event_date,
         delivered_on,
         superseded_on
@@ -39,21 +42,10 @@ find_ends_of_each_day as (
         event_date,
         delivered_on,
         superseded_on,
-        min(list_min(moments)) as first_linked_at,
-        max(list_max(moments)) as last_linked_at
+        min(first_linked_at) as first_linked_at,
+        max(last_linked_at) as last_linked_at
     from gather_evidence
     group by device_key, user_key, event_date, delivered_on, superseded_on
-),
-
-keep_each_once as (
-    select
-        device_key,
-        user_key,
-        event_date,
-        delivered_on,
-        superseded_on,
-        unnest(list_distinct([first_linked_at, last_linked_at])) as linked_at
-    from find_ends_of_each_day
 )
 
-select * from keep_each_once
+select * from find_ends_of_each_day
