@@ -230,18 +230,24 @@ def _require_published(
 
 
 def _require_newest_published(paths: ShopPaths, as_of: date) -> None:
-    """Refuse tables without an as_of_date that were told by a day which is not published.
+    """Refuse tables without an as_of_date that were told by a day, or a restatement, which is not published.
 
     A build of an older day leaves them as they are, whoever told them.
     """
     told = steps.last(paths, "tell newest")
+    if told is None or (day := date.fromisoformat(told["as_of_date"])) == as_of:
+        return
     published = facts.days(paths)
-    if told is None or date.fromisoformat(told["as_of_date"]) in (as_of, *published):
+    if day not in published:
+        reason = "which was never published"
+    elif told.get("is_restating"):
+        reason = "by a restatement that was given up"
+    else:
         return
     again = dict.fromkeys([*published[-1:], as_of])
     raise ShoalError(
-        f"funnel, cohorts and journeys in the warehouse tell of {told['as_of_date']}, which was never "
-        f"published: run {', then '.join(_both_legs(paths, day) for day in again)}"
+        f"funnel, cohorts and journeys in the warehouse tell of {day}, {reason}: "
+        f"run {', then '.join(_both_legs(paths, day) for day in again)}"
     )
 
 

@@ -15,6 +15,7 @@ from expectations import gates
 from serving import facts
 from serving.publish import Outcome, publish
 from settings import ShopPaths
+from warehouse import steps
 from warehouse.build import build_bi
 
 
@@ -41,11 +42,21 @@ def restate(paths: ShopPaths, as_of: date, reason: str) -> Outcome:
     build_bi(paths, as_of, is_restating=True)
     try:
         gates.bi(paths, as_of)
-        return publish(paths, as_of, restated_because=reason.strip())
+        outcome = publish(paths, as_of, restated_because=reason.strip())
     except GateStoppedError:
         # The warehouse's histories were told with the refused rows: tell them again with the published ones.
         build_bi(paths, as_of)
         raise
+    _settle(paths, as_of)
+    return outcome
+
+
+def _settle(paths: ShopPaths, as_of: date) -> None:
+    """Note that what the restatement told, where it told the newest day, is published now."""
+    told = steps.last(paths, "tell newest")
+    if told is not None and told["as_of_date"] == as_of.isoformat():
+        with warehouse.connect(paths, "serving restate") as connection:
+            steps.note(connection, paths, "tell newest", as_of)
 
 
 def _require_laid_out(paths: ShopPaths, as_of: date) -> None:

@@ -135,7 +135,7 @@ def build_bi_locked(paths: ShopPaths, split: Split, is_restating: bool = False) 
         ops.load_journals(connection, paths)
         steps.note(connection, paths, "begin bi", split.as_of_date, is_restating=is_restating)
         if _is_newest(connection, paths, split.as_of_date):
-            steps.note(connection, paths, "tell newest", split.as_of_date)
+            steps.note(connection, paths, "tell newest", split.as_of_date, is_restating=is_restating)
     with console.status("building what BI reads"):
         dbt.build(paths, "bi", variables(paths, split) | {"is_restating": is_restating})
     with warehouse.open_locked(paths) as connection:

@@ -223,6 +223,17 @@ def test_restated_day_is_what_a_first_publish_would_have_said(forward: ShopPaths
     assert restate_again(forward) == []
 
 
+def test_restatement_of_the_newest_day_is_settled_once_it_is_published(forward: ShopPaths) -> None:
+    """Only one that was given up keeps what older days are published with from being so."""
+    days.tell(forward, FIFTH, run_id="again")
+    restate_again(forward, FIFTH)
+    told = [record for record in steps.done(forward, "tell newest", FIFTH) if "is_restating" in record]
+    assert [record["is_restating"] for record in told][-1], "the restatement told the newest day"
+    last = steps.last(forward, "tell newest")
+    assert last is not None
+    assert not last.get("is_restating")
+
+
 def changed_users(paths: ShopPaths, version: str) -> int:
     """Count the rows that a restatement changed, but for the columns that follow the days before."""
     folders = (facts.folder(paths, THIRD), facts.earlier_folder(paths, THIRD, version))
@@ -231,10 +242,10 @@ def changed_users(paths: ShopPaths, version: str) -> int:
     return len(duckdb.execute(f"{rows} except {rows}", [now, then]).fetchall())
 
 
-def restate_again(paths: ShopPaths) -> list[str]:
+def restate_again(paths: ShopPaths, day: date = THIRD) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gates, "bi", lambda *_: None)
-        return restate(paths, THIRD, "once more").restated
+        return restate(paths, day, "once more").restated
 
 
 def test_day_that_is_being_written_is_not_read(forward: ShopPaths) -> None:

@@ -113,6 +113,10 @@ def test_a_funnel_that_a_stopped_day_told_is_not_published_with_an_older_day(wor
     with pytest.raises(ShoalError, match=rf"journeys .* build bi .* {NEXT}, then .* build bi .* {FIRST}"):
         publish(paths, FIRST)
     with duckdb.connect(str(paths.warehouse)) as connection:
+        steps.note(connection, paths, "tell newest", NEXT, is_restating=True)
+    with pytest.raises(ShoalError, match=rf"tell of {NEXT}, by a restatement that was given up: run "):
+        publish(paths, FIRST)
+    with duckdb.connect(str(paths.warehouse)) as connection:
         steps.note(connection, paths, "tell newest", NEXT)
     assert publish(paths, FIRST).is_new
 
