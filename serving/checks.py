@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from serving import release
 from serving.groups import OTHER
 from serving.tables import BI_TABLES, FACT_TABLES, Table, quoted
 
@@ -40,6 +41,7 @@ def failures(connection: duckdb.DuckDBPyConnection, database: str, as_of: date) 
         for table in ("user_segment_daily", "segment_profile_daily", "user_segment_current")
     ]
     found.append(_unequal_profiles(connection, database))
+    found += release.betrayed(connection, "segment_profile_daily", f"{database}.bi")
     found += _identifying_columns(connection, database)
     found += _identifying_values(connection, database, as_of)
     return [sentence for sentence in found if sentence]

@@ -12,16 +12,17 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import journal
 import settings
 from cli import ShoalError, UsageError
-from serving import groups, versions
+from serving import groups, release, versions
 from serving.groups import OTHER
 from serving.query import connect, defused
-from serving.small_groups import GROUP_TABLES, shown
+from serving.small_groups import EMPTY, GROUP_TABLES, Total, shown
 from serving.tables import BI_TABLES, quoted
 from settings import ShopPaths
 
@@ -112,9 +113,14 @@ class Source:
         while batch := cursor.fetchmany(BATCH):
             yield batch
 
+    @cached_property
+    def _withheld(self) -> dict[str, set[Total]]:
+        return release.withheld(self.connection)
+
     def _read(self, table: Table) -> str:
         if table.name in GROUP_TABLES:
-            return f"({shown(table.name, table.columns)})"
+            withheld = self._withheld if table.name == "funnel_daily" else EMPTY
+            return f"({shown(table.name, table.columns, withheld=withheld)})"
         return f"bi.{quoted(table.name)}"
 
 

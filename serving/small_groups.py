@@ -7,7 +7,8 @@ the company is coarser still: :mod:`serving.groups`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -70,13 +71,29 @@ def few(sizes: pd.Series, k: int = LEAST) -> pd.Series:
     return chosen
 
 
+Total = tuple[object, ...]
+"""Values of the columns that the rows of one total share."""
+
+EMPTY: Mapping[str, Collection[Total]] = {}
+
+SQL = ("and", "case", "else", "end", "round", "then", "when")
+
+
 @dataclass(frozen=True)
 class Part:
-    """A count of some of a row's users, what else tells of them, and the money that they paid."""
+    """Some of a row's users: how many they are, in SQL, and the columns that tell of them."""
 
-    count: str
-    shares: tuple[str, ...] = ()
-    amounts: tuple[str, ...] = ()
+    users: str
+    columns: tuple[str, ...]
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is not counted how many they are, but how many at least."""
+        return self.users.startswith("case ")
+
+    def is_in(self, columns: Iterable[str]) -> bool:
+        """Return whether a table with these columns has what the part is counted by."""
+        return {*re.findall(r"[a-z]\w*", self.users)} <= {*columns, *SQL}
 
 
 @dataclass(frozen=True)
@@ -85,73 +102,133 @@ class Parts:
 
     Parameters
     ----------
-    beside
+    within
         Columns whose equals mark rows that add up to a total told elsewhere, such as by another scheme.
-    of_others
-        Whether a row tells as much of the users who are no such part.
     """
 
     parts: tuple[Part, ...]
-    beside: tuple[str, ...] = ()
-    of_others: bool = False
+    within: tuple[str, ...] = ()
 
 
-def _step(name: str) -> Part:
-    shares = tuple(f"{first}_to_{then}_share" for first, then in PAIRS if name in (first, then))
-    return Part(f"{name}_users", shares, tuple(AMOUNTS[step] for step in AMOUNTS if step == name))
+def _some(users: str, *columns: str) -> tuple[Part, Part]:
+    """Return some users of a row and all others, of whom the same columns tell."""
+    return Part(users, columns), Part(f"users - {users}", columns)
 
+
+def _money(users: str, amount: str) -> Part:
+    """Return those of whom money tells: where nobody paid, at least one whom something was refunded."""
+    return Part(f"case when {users} = 0 and {amount} <> 0 then 1 else {users} end", (amount,))
+
+
+def _step(name: str) -> tuple[Part, ...]:
+    users = f"{name}_users"
+    shares = (f"{first}_to_{then}_share" for first, then in PAIRS if name in (first, then))
+    money = (_money(users, AMOUNTS[name]),) if name in AMOUNTS else ()
+    return (Part(users, (users, *shares)), *money)
+
+
+def pair(first: str, then: str) -> Part:
+    """Return those who took two steps of the funnel that follow one another."""
+    share = f"{first}_to_{then}_share"
+    return Part(f"round({share} * {first}_users)", (share,))
+
+
+ORDERS = "round(orders_last_90_days_avg * users)"
+COHORT_AMOUNTS = ("net_revenue_amount", "non_product_net_revenue_amount")
 
 HIDDEN = {
+    "segment_profile_daily": Parts(
+        (
+            *_some("active_last_7_days", "active_last_7_days"),
+            *_some("buyers_last_30_days", "buyers_last_30_days"),
+            # Nine orders are of nine users at most.
+            Part(ORDERS, ("orders_last_90_days_avg",)),
+            _money(ORDERS, "net_revenue_last_90_days"),
+        ),
+        within=("as_of_date", "scheme"),
+    ),
     "customer_cohort_monthly": Parts(
         (
-            Part(
-                "buyers",
-                ("orders", "retention_share"),
-                ("net_revenue_amount", "non_product_net_revenue_amount"),
-            ),
-        ),
-        of_others=True,
+            *_some("buyers", "buyers", "orders", "retention_share", *COHORT_AMOUNTS),
+            *(_money("buyers", amount) for amount in COHORT_AMOUNTS),
+        )
     ),
-    "funnel_daily": Parts(tuple(map(_step, STEPS)), beside=("date", "scheme", "channel")),
+    "funnel_daily": Parts(
+        (*(part for step in STEPS for part in _step(step)), *(pair(*steps) for steps in PAIRS)),
+        within=("date", "channel", "scheme"),
+    ),
 }
 """What is empty where a part is of one to nine users, or what is left of a total would be."""
 
+SIDE = f"""case
+    when segment_code in {NEVER_ORDERED} and scheme in ('rfm', 'lifecycle') then 'never ordered'
+    when segment_code = '{OTHER}' and count(*) filter (where segment_code in {NEVER_ORDERED}) over {{total}}
+        < if(scheme = 'rfm', 1, 2) then 'both'
+    else 'ordered'
+end"""
+"""In SQL what :func:`side_of` tells; _other is of those who ordered where all others are told beside it."""
 
-def shown(table: str, columns: Iterable[str]) -> str:
-    """Return a query for the rows and values of a group-level table that may be shown, in these columns."""
-    told = ", ".join(f"{_value(table, name)} as {quoted(name)}" for name in columns)
-    return f"select {told} {large(table)}"
+
+def shown(
+    table: str, columns: Iterable[str], schema: str = "bi", withheld: Mapping[str, Collection[Total]] = EMPTY
+) -> str:
+    """Return a query for the rows and values of a group-level table that may be shown, in these columns.
+
+    Parameters
+    ----------
+    withheld
+        By what counts a part, the totals of which none is shown: what :mod:`serving.release` found.
+    """
+    hiding = HIDDEN.get(table, Parts(()))
+    names = [*columns]
+    parts = [part for part in hiding.parts if part.is_in(names)]
+    within = ", ".join(map(quoted, hiding.within))
+    total = f"(partition by {within})" if within else "()"
+    side = f"(partition by {within}, side)" if within else total
+    sides = [f"{SIDE.format(total=total)} as side"] if within and parts else []
+    steps = [
+        [*sides, *(f"{part.users} as users_{at}" for at, part in enumerate(parts))],
+        [f"users_{at} between 1 and {LEAST - 1} as is_few_{at}" for at, _ in enumerate(parts)],
+        [f"{_with_next(at, 'is_few', side)} as is_of_side_{at}" for at, _ in enumerate(parts)],
+        [f"{_with_next(at, 'is_of_side', total)} as is_hidden_{at}" for at, _ in enumerate(parts)],
+    ]
+    query = large(table, schema)
+    for step in steps:
+        query = f"from (select {', '.join(['*', *step])} {query})"
+    why = [f"is_hidden_{at}{_is_among(within, withheld.get(part.users))}" for at, part in enumerate(parts)]
+    told = ", ".join(
+        _value(name, [one for one, part in zip(why, parts, strict=True) if name in part.columns])
+        for name in names
+    )
+    return f"select {told} {query}"
 
 
-def large(table: str) -> str:
+def large(table: str, schema: str = "bi") -> str:
     """Return what to select from for the rows of enough users, whatever is told of parts of them."""
-    return f"from bi.{quoted(table)} where users >= {LEAST}"
+    return f"from {schema}.{quoted(table)} where users >= {LEAST}"
 
 
-def _value(table: str, name: str) -> str:
-    of_table = HIDDEN.get(table, Parts(()))
-    over = f"(partition by {', '.join(map(quoted, of_table.beside))})" if of_table.beside else "()"
-    why = [
-        _is_told_by_few(part, name, over, of_table.of_others)
-        for part in of_table.parts
-        if name in (part.count, *part.shares, *part.amounts)
-    ]
-    return f"case when {' or '.join(why)} then null else {quoted(name)} end" if why else quoted(name)
+def _with_next(at: int, few: str, over: str) -> str:
+    """Return whether a row's part is one of these few or, where they are few together, the next smallest."""
+    users, is_few = f"users_{at}", f"{few}_{at}"
+    return (
+        f"coalesce({is_few} or (sum({users}) filter (where {is_few}) over {over} < {LEAST} and {users} = "
+        f"min({users}) filter (where {users} >= {LEAST} and not {is_few}) over {over}), false)"
+    )
 
 
-def _is_told_by_few(part: Part, name: str, over: str, of_others: bool) -> str:
-    count = quoted(part.count)
-    few = f"{count} between 1 and {LEAST - 1}"
-    why = [
-        few,
-        # With the hidden ones of the same total the next smallest, if they are few together.
-        f"(sum({count}) filter (where {few}) over {over} < {LEAST} "
-        f"and {count} = min({count}) filter (where {count} >= {LEAST}) over {over})",
-    ]
-    if of_others:
-        why.append(f"users - {count} between 1 and {LEAST - 1}")
-    if name.startswith(f"{part.count.removesuffix('_users')}_to_"):
-        why.append(f"round({quoted(name)} * {count}) between 1 and {LEAST - 1}")
-    if name in part.amounts:  # what the day's few refunds were, where nobody paid
-        why.append(f"({count} = 0 and {quoted(name)} <> 0)")
-    return " or ".join(why)
+def _value(name: str, why_not: list[str]) -> str:
+    if not why_not:
+        return quoted(name)
+    return f"case when not ({' or '.join(why_not)}) then {quoted(name)} end as {quoted(name)}"
+
+
+def _is_among(within: str, totals: Collection[Total] | None) -> str:
+    if not totals:
+        return ""
+    listed = ", ".join(f"({', '.join(map(_literal, total))})" for total in totals)
+    return f" or ({within}) in ({listed})"
+
+
+def _literal(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"

@@ -9,6 +9,7 @@ import streamlit as st
 
 from serving.dashboard import apart, looks
 from serving.dashboard.view import View, choose, nothing, table, told
+from serving.groups import LEAST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def render(view: View) -> None:
     told(view.say(f"scheme_{scheme}_means"))
     profile = profile_of(view, scheme, day)
     earlier = [one for one in days if one < day]
-    _figures(view, profile, profile_of(view, scheme, earlier[0]) if earlier else None)
+    _figures(view, total_of(view, scheme, day), total_of(view, scheme, earlier[0]) if earlier else None)
     st.subheader(view.say("size_and_money"))
     st.html(bars(view, profile))
     st.subheader(view.say("what_sets_apart"))
@@ -48,6 +49,32 @@ def profile_of(view: View, scheme: str, day: Any) -> pd.DataFrame:
         scheme=scheme,
         day=day,
     )
+
+
+TOTALS = """
+    with sum_segments as (
+        select
+            sum(users) as users,
+            sum(active_last_7_days) as active,
+            sum(buyers_last_30_days) as buyers,
+            sum(net_revenue_amount) as net_revenue_amount,
+            sum(net_revenue_last_90_days) as net_revenue_last_90_days
+        from bi.segment_profile_daily
+        where scheme = $scheme and as_of_date = $day and users >= $k
+    )
+
+    select
+        users, net_revenue_amount, net_revenue_last_90_days,
+        case when active = 0 or least(active, users - active) >= $k then active end as active_last_7_days,
+        case when buyers = 0 or least(buyers, users - buyers) >= $k then buyers end as buyers_last_30_days
+    from sum_segments
+"""
+"""Of all segments, also of those whose few active users or buyers are not told."""
+
+
+def total_of(view: View, scheme: str, day: Any) -> pd.Series:
+    """Return what all segments of a day come to."""
+    return view.published.ask(TOTALS, scheme=scheme, day=day, k=LEAST).iloc[0]
 
 
 def columns(view: View) -> dict[str, tuple[str, str]]:
@@ -74,25 +101,19 @@ def columns(view: View) -> dict[str, tuple[str, str]]:
     return {column: (view.say(key), kind) for column, (key, kind) in kinds.items()}
 
 
-def _figures(view: View, now: pd.DataFrame, before: pd.DataFrame | None) -> None:
-    def total(column: str, frame: pd.DataFrame | None = now) -> float | None:
-        return None if frame is None or frame.empty else float(frame[column].sum())
-
+def _figures(view: View, now: pd.Series, before: pd.Series | None) -> None:
     def change(column: str) -> str | None:
-        then = total(column, before)
-        return None if then is None else looks.signed((total(column) or 0) - then)
+        return None if before is None else looks.signed(float(now[column]) - float(before[column]))
 
-    users = total("users") or 1
+    def of_all(column: str) -> str:
+        return looks.percent(float(now[column]) / (float(now["users"]) or 1))
+
     figures = (
-        ("users", looks.number(users), change("users")),
-        ("net_revenue", view.money(total("net_revenue_amount")), change("net_revenue_amount")),
-        ("net_revenue_90", view.money(total("net_revenue_last_90_days")), change("net_revenue_last_90_days")),
-        ("active_7", looks.percent((total("active_last_7_days") or 0) / users), change("active_last_7_days")),
-        (
-            "buyers_30",
-            looks.percent((total("buyers_last_30_days") or 0) / users),
-            change("buyers_last_30_days"),
-        ),
+        ("users", looks.number(now["users"]), change("users")),
+        ("net_revenue", view.money(now["net_revenue_amount"]), change("net_revenue_amount")),
+        ("net_revenue_90", view.money(now["net_revenue_last_90_days"]), change("net_revenue_last_90_days")),
+        ("active_7", of_all("active_last_7_days"), change("active_last_7_days")),
+        ("buyers_30", of_all("buyers_last_30_days"), change("buyers_last_30_days")),
     )
     with st.container(horizontal=True):
         for key, value, delta in figures:

@@ -66,14 +66,21 @@ FUNNEL = {
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([(40, 12, 0.2, 90), (40, 30, 0.5, 200)], [(12, None, 90), (30, 0.5, 200)]),
+        # Eight of forty checked out and paid: their share, and the next smallest, lest a total tells them.
+        (
+            [(40, 12, 0.2, 90), (40, 30, 0.5, 200), (40, 40, 1.0, 300)],
+            [(12, None, 90), (30, None, 200), (40, 1.0, 300)],
+        ),
         # Four paid: they, what they paid, and the next smallest, lest another scheme's total tells them.
         (
             [(40, 4, 0.1, 90), (40, 12, 0.25, 90), (40, 30, 0.5, 200)],
             [(None,) * 3, (None,) * 3, (30, 0.5, 200)],
         ),
-        # Together they are ten.
-        ([(40, 4, 0.1, 90), (40, 6, 0.1, 9), (40, 30, 0.5, 200)], [(None,) * 3, (None,) * 3, (30, 0.5, 200)]),
+        # Together they are ten, but who took both steps are not.
+        (
+            [(40, 4, 0.1, 90), (40, 6, 0.1, 9), (40, 30, 0.5, 200), (40, 40, 1.0, 300)],
+            [(None,) * 3, (None,) * 3, (30, None, 200), (40, 1.0, 300)],
+        ),
         # Where nobody paid, a refund is somebody's.
         ([(40, 0, 0.0, -35), (40, 0, 0.0, 0)], [(0, 0.0, None), (0, 0.0, 0)]),
     ],
@@ -88,3 +95,35 @@ def test_what_few_of_a_day_paid_is_hidden(rows: list[tuple], told: list[tuple]) 
     found = {(row[2], row[3]): row[6:] for row in seen("funnel_daily", FUNNEL, values)}
     assert found[("segment_0", "app")] == (20, 0.5, 70)
     assert [found[(f"segment_{place}", "web")] for place in range(len(rows))] == told
+
+
+PROFILE = {
+    "as_of_date": "DATE",
+    "scheme": "VARCHAR",
+    "segment_code": "VARCHAR",
+    "users": "BIGINT",
+    "active_last_7_days": "BIGINT",
+}
+
+
+@pytest.mark.parametrize(
+    ("active", "told"),
+    [
+        ({"loyal": 30, "purchased": 12, "aware": 20}, {"loyal": 30, "purchased": 12, "aware": 20}),
+        # Four of those who purchased, and the next smallest on their side of what rfm tells, too.
+        ({"loyal": 30, "purchased": 4, "aware": 20}, {"aware": 20}),
+        # All but four.
+        ({"loyal": 30, "purchased": 36, "aware": 20}, {"aware": 20}),
+        # Of those who have never ordered nobody else can hide the four.
+        ({"loyal": 30, "purchased": 12, "aware": 4}, {"loyal": 30}),
+        # What _other stands for has ordered, as not_bought is told beside it.
+        ({"champions": 4, "_other": 12, "not_bought": 11}, {"not_bought": 11}),
+    ],
+)
+def test_few_active_users_are_hidden_with_the_next_smallest(
+    active: dict[str, int], told: dict[str, int]
+) -> None:
+    scheme = "rfm" if "not_bought" in active else "lifecycle"
+    rows = (f"('2026-03-01', '{scheme}', '{code}', 40, {count})" for code, count in active.items())
+    found = {row[2]: row[4] for row in seen("segment_profile_daily", PROFILE, ", ".join(rows))}
+    assert {code: count for code, count in found.items() if count is not None} == told

@@ -1,0 +1,162 @@
+"""What the group-level tables of a version tell together of few users: the audit of a release.
+
+Of each table the rows and values that exports and pages show (:func:`serving.small_groups.shown`) are known,
+and what everybody knows of all users: each is in one segment of every scheme, so all schemes add up to the
+same, and the schemes of rules to the same of those who have never ordered.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from cli import ShoalError
+from serving.disclosure import Audit, Sensitive
+from serving.groups import LEAST, OTHER
+from serving.small_groups import EMPTY, HIDDEN, PAIRS, Total, large, pair, shown
+from serving.tables import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+RULES = {"rfm": {"not_bought"}, "lifecycle": {"aware", "interested"}}
+"""The schemes that tell who has never ordered, and by which segments."""
+
+
+class Cell(NamedTuple):
+    """Some users of a segment."""
+
+    total: Total
+    """What is counted, and where: all schemes tell it in parts."""
+    scheme: str
+    code: str
+    users: float
+    """All of the segment: at most so many are counted."""
+    counted: float
+    is_told: bool
+
+    @property
+    def unknown(self) -> Hashable:
+        return self.total, self.scheme, self.code
+
+
+def betrayed(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "bi") -> list[str]:
+    """Return which few users a table betrays that says the same by several schemes, one sentence each."""
+    audit = Audit()
+    found = audit.betrayed([*_add_up(audit, [*_parts(connection, table, schema)])])
+    return [
+        f"{table} tells {users} of {' '.join(map(str, [*total, *codes]))}: they are {least} to {most}"
+        for (users, total, codes), (least, most) in found.items()
+    ]
+
+
+def withheld(connection: duckdb.DuckDBPyConnection, schema: str = "bi") -> dict[str, set[Total]]:
+    """Return what the daily funnel must not tell besides, or few users would be known.
+
+    Who took two steps took each of them, so what is told of one step can betray another, and no rule of sums
+    prevents it. Where it does, no segment of the scheme tells that step on that day and channel.
+
+    Returns
+    -------
+    dict
+        By what counts a part of the users, the totals of which no part may be told.
+    """
+    table = "funnel_daily"
+    hidden: dict[str, set[Total]] = defaultdict(set)
+    while True:
+        audit, found = Audit(), [*_parts(connection, table, schema, hidden)]
+        asked = [*_add_up(audit, found)]
+        _nest(audit, found)
+        more = {(users, total) for users, total, _ in audit.betrayed(asked)}
+        if not more:
+            return hidden
+        if all(total in hidden[users] for users, total in more):
+            raise ShoalError(f"bi.{table} betrays few users whatever it leaves out: {min(map(str, more))}")
+        for users, total in more:
+            hidden[users].add(total)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    schema: str,
+    withheld: Mapping[str, Collection[Total]] = EMPTY,
+) -> Iterator[Cell]:
+    """Yield the parts of the rows that are shown of a table whose schemes add up to the same."""
+    hiding = HIDDEN[table]
+    columns = [name for name, *_ in connection.execute(f"describe {schema}.{quoted(table)}").fetchall()]
+    parts = [part for part in hiding.parts if part.is_in(columns) and not part.is_money]
+    if not parts:
+        return
+    by = ", ".join(map(quoted, [*hiding.within, "segment_code"]))
+    counts = ", ".join(f"{part.users} as count_{at}" for at, part in enumerate(parts))
+    told = ", ".join(f"{quoted(part.columns[0])} is not null as told_{at}" for at, part in enumerate(parts))
+    both = ", ".join(f"count_{at}, told_{at}" for at in range(len(parts)))
+    rows = connection.execute(
+        f"select {by}, users, {both} "  # noqa: S608 - names of ours
+        f"from (select {by}, users, {counts} {large(table, schema)}) "
+        f"inner join (select {by}, {told} from ({shown(table, columns, schema, withheld)})) using ({by})"
+    ).fetchall()
+    for row in rows:
+        *key, scheme, code, users = row[: len(hiding.within) + 2]
+        of_parts = row[len(hiding.within) + 2 :]
+        for part, counted, is_told in zip(parts, of_parts[::2], of_parts[1::2], strict=True):
+            if counted is not None:
+                yield Cell((part.users, *key), scheme, code, users, counted, is_told)
+
+
+def _add_up(audit: Audit, found: Iterable[Cell]) -> Iterator[Sensitive]:
+    """Take in that all schemes tell the same total; return the few whom they don't tell of it."""
+    schemes = defaultdict(list)
+    for cell in found:
+        schemes[cell.total, cell.scheme].append(cell)
+    open_totals = {total for (total, _), parts in schemes.items() if not all(cell.is_told for cell in parts)}
+    for (total, scheme), parts in schemes.items():
+        if total not in open_totals:
+            continue
+        # Days of which not every scheme has the same users add up by themselves.
+        whole = total, sum(cell.counted for cell in parts)
+        _equal(audit, whole, parts)
+        if scheme in RULES:
+            never = [cell for cell in parts if cell.code in RULES[scheme]]
+            mixed = [cell for cell in parts if cell.code == OTHER and len(never) < len(RULES[scheme])]
+            _equal(audit, (whole, "never ordered"), never, mixed)
+        few = [cell for cell in parts if not cell.is_told and 0 < cell.counted < LEAST]
+        together = [few] if len(few) > 1 else []
+        for some in (*([cell] for cell in few), *together):
+            codes = tuple(cell.code for cell in some)
+            yield Sensitive((total[0], (*total[1:], scheme), codes), {cell.unknown: 1 for cell in some})
+
+
+def _equal(audit: Audit, whole: Hashable, parts: list[Cell], mixed: Iterable[Cell] = ()) -> None:
+    """Take in that some cells, with some of the users of others, are as many as other schemes say."""
+    terms: dict[Hashable, float] = {whole: -1}
+    for cell in parts:
+        if not cell.is_told:
+            audit.bound(cell.unknown, cell.users)
+            terms[cell.unknown] = 1
+    for cell in mixed:
+        some = cell.unknown, "some"
+        audit.bound(some, cell.counted if cell.is_told else cell.users)
+        terms[some] = 1
+        if not cell.is_told:
+            audit.know({some: 1, cell.unknown: -1}, -inf, 0)
+    audit.know(terms, -sum(cell.counted for cell in parts if cell.is_told))
+
+
+def _nest(audit: Audit, found: Iterable[Cell]) -> None:
+    """Take in that who took two steps of the funnel took each of them."""
+    steps = {cell.unknown: cell for cell in found}
+    for first, then in PAIRS:
+        both = pair(first, then).users
+        for cell in found:
+            if cell.total[0] == both and not cell.is_told:
+                for step in (first, then):
+                    total = (f"{step}_users", *cell.total[1:])
+                    of_step = steps[total, cell.scheme, cell.code]
+                    if of_step.is_told:
+                        audit.bound(cell.unknown, min(cell.users, of_step.counted))
+                    else:
+                        audit.know({cell.unknown: 1, of_step.unknown: -1}, -inf, 0)
