@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAPPED_USERS = 3000
 """More dots than these hide each other."""
 
+FEWEST = 10
+"""Users of either outcome in a bin that is published: ``smallest_group`` in dbt_project.yml."""
+
 
 def reliability_table(truth: NDArray[np.bool_], scores: Floats, bins: int = 10) -> pd.DataFrame:
     """Return how often users of similar scores were of high value, in bins of equally many users.
@@ -41,9 +44,55 @@ def reliability_table(truth: NDArray[np.bool_], scores: Floats, bins: int = 10) 
     >>> table["mean_score"].round(2).tolist(), table["observed_share"].tolist()
     ([0.2, 0.85], [0.5, 1.0])
     """
+    return _by_bin(_equal_bins(scores, bins), truth, scores)
+
+
+def calibration_told(
+    truth: NDArray[np.bool_], scores: Floats, fewest: int = FEWEST
+) -> list[dict[str, float]]:
+    """Return the reliability table as it is published: no bin tells of few users.
+
+    From the highest scores down, neighbouring bins are told together until ``fewest`` of their users were of
+    high value and as many were not; what is left at the low end goes to the last. Empty where there are not
+    as many at all.
+
+    Returns
+    -------
+    list
+        By falling score, ``users, mean_score, observed_share, share_low, share_high`` of each bin.
+
+    Examples
+    --------
+    Six users; those of the two lower bins are told together, since in the lowest nobody was of high value.
+
+    >>> truth = np.array([0, 0, 0, 1, 0, 1], bool)
+    >>> table = calibration_told(truth, np.array([0.1, 0.1, 0.2, 0.3, 0.8, 0.9]), fewest=1)
+    >>> [(bin["users"], round(bin["mean_score"], 3), bin["observed_share"]) for bin in table]
+    [(2, 0.85, 0.5), (4, 0.175, 0.25)]
+    """
+    bins = _joined(-_equal_bins(scores, 10), truth, fewest)
+    return [] if bins.max() < 0 else _by_bin(bins, truth, scores).to_dict("records")
+
+
+def _equal_bins(scores: Floats, bins: int) -> NDArray[np.int64]:
     ranks = pd.Series(scores).rank(method="average").to_numpy()
-    place = np.minimum(np.ceil(ranks * bins / len(scores)), bins).astype(np.int64)
-    frame = pd.DataFrame({"bin": place, "score": scores, "truth": truth.astype(np.float64)})
+    return np.minimum(np.ceil(ranks * bins / len(scores)), bins).astype(np.int64)
+
+
+def _joined(bins: NDArray[np.int64], truth: NDArray[np.bool_], fewest: int) -> NDArray[np.int64]:
+    """Join neighbouring bins until each has enough of either outcome, and number them; -1 where none has."""
+    places, at, held = np.empty_like(bins), 0, np.zeros(2)
+    for one in np.unique(bins):
+        if held.min() >= fewest:
+            at, held = at + 1, np.zeros(2)
+        is_here = bins == one
+        places[is_here] = at
+        held += [(is_here & truth).sum(), (is_here & ~truth).sum()]
+    return np.minimum(places, at if held.min() >= fewest else at - 1)
+
+
+def _by_bin(bins: NDArray[np.int64], truth: NDArray[np.bool_], scores: Floats) -> pd.DataFrame:
+    frame = pd.DataFrame({"bin": bins, "score": scores, "truth": truth.astype(np.float64)})
     table = frame.groupby("bin").agg(
         users=("score", "size"), mean_score=("score", "mean"), observed_share=("truth", "mean")
     )

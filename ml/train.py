@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import journal
 import settings
 from cli import ShoalError, console
-from ml import high_value, model_card, promote, reuse, run_page, tracking
+from ml import figures, high_value, model_card, promote, reuse, run_page, tracking
 from ml.configs import ClusterConfig, Config
 from ml.costs import Cost, Spent, metered, peak_memory_mb
 from ml.encoder.classifier import Classifier
@@ -330,7 +330,8 @@ def _log_one(
     costs: Mapping[str, Cost],
 ) -> None:
     """Log one model in a nested run of its own; register the chosen one and let the gate act."""
-    assert material.test is not None and material.inputs.horizon_days is not None
+    assert material.test is not None and material.test.outcomes is not None
+    assert material.inputs.horizon_days is not None
     paths, config = material.paths, material.config
     is_choice = name == decision.choice
     registered = tracking.registered_name(paths.shop, tracking.HIGH_VALUE)
@@ -382,7 +383,8 @@ def _log_one(
         run_page.show_model(run, name, verdict, told.en, is_promoted)
         _judged(material, scores).save(paths, run.run_id)
     cost_told = _costs_beside_the_rival(name, verdict, costs)
-    _remember(material, run, name, verdict.metrics[name], told, is_promoted, version, cost_told)
+    calibration = figures.calibration_told(material.test.outcomes.is_high_value, scores)
+    _remember(material, run, name, verdict.metrics[name], told, is_promoted, version, cost_told, calibration)
 
 
 def _judged(material: Material, scores: Floats) -> Judged:
@@ -685,6 +687,7 @@ def _remember(
     is_promoted: bool,
     version: tracking.Version | None,
     costs: Mapping[str, object] | None = None,
+    calibration: list[dict[str, float]] | None = None,
 ) -> None:
     record = {
         "recorded_at": journal.now(),
@@ -701,6 +704,7 @@ def _remember(
         "metrics": {
             name: vars(value) if isinstance(value, Interval) else value for name, value in metrics.items()
         },
+        "calibration": calibration,
         "decision": "promoted" if is_promoted else "registered" if version is not None else "compared",
         **reason.as_record(),
         "cpu_seconds": round(run.cpu_seconds, 3),

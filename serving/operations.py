@@ -67,6 +67,7 @@ JOURNALS: dict[str, dict[str, str]] = {
         "data_digest": "VARCHAR",
         "params_hash": "VARCHAR",
         "metrics": "VARCHAR",
+        "calibration": "VARCHAR",
         "decision": "VARCHAR",
         "decision_reason": "VARCHAR",
         "decision_reason_zh": "VARCHAR",

@@ -9,6 +9,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from ml import figures
+from warehouse import dbt
 
 
 def test_reliability_agrees_with_scikit_learn_where_no_scores_tie() -> None:
@@ -34,6 +35,42 @@ def test_interval_holds_its_share_also_of_nobody_and_of_all() -> None:
 def test_users_with_equal_scores_share_a_bin() -> None:
     table = figures.reliability_table(np.array([1, 0, 0, 0], bool), np.full(4, 0.2))
     assert table[["users", "observed_share"]].to_numpy().tolist() == [[4, 1 / 4]]
+
+
+def test_published_bins_have_ten_users_of_either_outcome_and_add_up() -> None:
+    """The best tenth holds 9 of the 21 users of high value, the next 3: apart both would be of few."""
+    truth = np.zeros(200, bool)
+    truth[[*range(0, 9), *range(20, 23), *range(40, 49)]] = True
+    told = figures.calibration_told(truth, np.linspace(0.9, 0.1, 200))
+    # The third tenth's nine are too few for a bin of their own, whatever is added from the low end.
+    assert [(one["users"], round(one["observed_share"] * one["users"])) for one in told] == [(200, 21)]
+    truth[60] = True
+    told = figures.calibration_told(truth, np.linspace(0.9, 0.1, 200))
+    found = [(one["users"], round(one["observed_share"] * one["users"])) for one in told]
+    assert found == [(20 + 20, 9 + 3), (160, 9 + 1)]
+    assert told[0]["mean_score"] > told[1]["mean_score"]
+    assert all(one["share_low"] <= one["observed_share"] <= one["share_high"] for one in told)
+
+
+@pytest.mark.parametrize("positives", [0, 9, 91, 100])
+def test_nothing_is_published_of_a_test_cut_with_few_of_an_outcome(positives: int) -> None:
+    truth = np.arange(100) < positives
+    assert figures.calibration_told(truth, np.linspace(1, 0, 100)) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_published_bin_tells_of_few_wherever_outcomes_lie(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.choice(np.linspace(0, 1, rng.integers(2, 60)), 400)  # ties, too
+    truth = rng.random(400) < scores ** rng.integers(1, 6)
+    told = figures.calibration_told(truth, scores)
+    positives = [round(one["observed_share"] * one["users"]) for one in told]
+    assert all(10 <= some <= one["users"] - 10 for some, one in zip(positives, told, strict=True))
+    assert not told or (sum(positives), sum(one["users"] for one in told)) == (truth.sum(), 400)
+
+
+def test_bins_are_as_large_as_every_other_group_that_is_told() -> None:
+    assert dbt.declared("smallest_group") == figures.FEWEST
 
 
 def test_gain_of_a_perfect_order_reaches_all_at_the_share_of_positives() -> None:

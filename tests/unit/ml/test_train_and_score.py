@@ -164,6 +164,16 @@ def test_training_journals_the_decision_of_every_model(trained: synthetic.World)
         assert (tags["shoal_run_id"], tags["data_digest"]) == (record["run_id"], record["data_digest"])
 
 
+def test_training_journals_how_well_every_judged_model_was_calibrated(trained: synthetic.World) -> None:
+    *judged, segments = journal.read(trained.paths.ops / "model_run.jsonl")
+    assert segments["calibration"] is None
+    for record in judged:
+        bins = record["calibration"]
+        assert sum(one["users"] for one in bins) == USERS, record["model"]
+        assert all(one["users"] >= 20 for one in bins)
+        assert len(bins) > 1
+
+
 def test_cost_of_a_model_stands_beside_its_rivals(trained: synthetic.World) -> None:
     records = {record["model"]: record for record in journal.read(trained.paths.ops / "model_run.jsonl")}
     bert = records["bert"]
