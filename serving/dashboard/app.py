@@ -10,7 +10,7 @@ import streamlit as st
 import settings
 from cli import ShoalError
 from serving.dashboard import door, looks, navigation, published
-from serving.dashboard.view import View, choose, told
+from serving.dashboard.view import View, choose, tell_missed, the_only, told
 from serving.dashboard.words import Language, say
 
 HERE = settings.ROOT / "serving" / "dashboard"
@@ -25,15 +25,19 @@ def main() -> None:
     place = st.sidebar.container()
     language: Language = _language()
     opened = st.navigation(navigation.pages(language, lambda name: None), position="sidebar")
+    if st.session_state.get("page") != opened.url_path:
+        st.session_state["page"], st.session_state["missed"] = opened.url_path, {}
     with place:
         language = choose("lang", "Language · 语言", list(LANGUAGES), lambda one: LANGUAGES[one])
-        shops = published.shops()
-        shop = choose("shop", say(language, "shop"), shops) if len(shops) > 1 else next(iter(shops), None)
+        shop = _shop(language)
         st.html(f'<a class="shoal-link" href="{door.LOG_OUT}" target="_self">{say(language, "log_out")}</a>')
     name = opened.url_path or next(iter(navigation.ICONS))
     st.title(say(language, f"page_{name}"))
+    above = st.container()
     with st.spinner(say(language, "loading")):
         _show(name, language, shop)
+    with above:
+        tell_missed(language)
     # Tells who waits for the page, such as a test or a printer, that all of it is there.
     st.html(f'<i class="shoal-drawn" data-page="{name}"></i>')
 
@@ -43,6 +47,13 @@ def _language() -> Language:
     remembered = st.session_state.get("remembered", {}).get("lang")
     wanted = told_of or remembered
     return "zh" if wanted == "zh" else "en"
+
+
+def _shop(language: Language) -> str | None:
+    shops = published.shops()
+    if len(shops) > 1:
+        return choose("shop", say(language, "shop"), shops)
+    return the_only("shop", shops[0]) if shops else None
 
 
 def _show(name: str, language: Language, shop: str | None) -> None:

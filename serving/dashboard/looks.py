@@ -42,6 +42,7 @@ STYLE = """
   h3 { font-size: 1.08rem !important; padding: .6rem 0 .35rem !important }
   [data-testid="stMetricValue"] { font-size: 1.55rem; font-variant-numeric: tabular-nums }
   [data-testid="stMetricLabel"] p { color: #5b6f74; white-space: normal }
+  [data-testid="stMetricDelta"] * { white-space: normal; overflow: visible }
   .shoal-told { color: #5b6f74; font-size: .9rem; margin: 0 0 .6rem }
   .shoal-told b { color: #16262b; font-weight: 600 }
   .shoal-link { color: #0b7a75; font-size: .92rem }
@@ -53,7 +54,8 @@ STYLE = """
   .shoal-legend { color: #5b6f74; font-size: .88rem; margin: 0 0 .5rem }
   .shoal-legend > i { display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem }
   .shoal-legend > i:not(:first-child) { margin-left: 1.2rem }
-  .shoal-shares { display: grid; grid-template-columns: max-content 1fr; gap: .55rem .9rem; margin: 0 }
+  .shoal-shares { display: grid; grid-template-columns: max-content 1fr; gap: .55rem .9rem }
+  .shoal-shares { margin: 0; padding: 0 }
   .shoal-shares dt, .shoal-shares dd { margin: 0; padding: 0; font-weight: inherit }
   .shoal-shares dt { align-self: center; font-size: .9rem }
   .shoal-shares dd { white-space: nowrap; font-size: .8rem; font-variant-numeric: tabular-nums }

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
@@ -107,9 +108,34 @@ def choose(
         by_text = {str(option): option for option in options}
         fallback = default if default in options else options[0]
         st.session_state[key] = by_text.get(str(wanted), fallback)
+        _note_missed(name, options, st.session_state[key])
     chosen: Choice = st.selectbox(label, options, format_func=shown, key=key)
     remember(name, str(chosen))
     return chosen
+
+
+def the_only(name: str, option: str) -> str:
+    """Keep the only option in the address all the same: a link means the same when there are more."""
+    _note_missed(name, [option], option)
+    remember(name, option)
+    return option
+
+
+def _note_missed(name: str, options: Sequence[object], instead: object) -> None:
+    """Note what a link asks for that is not there (any more); a choice that no longer fits is no link's."""
+    asked = st.query_params.get(name)
+    is_of_link = name not in st.session_state.get("remembered", {})
+    if asked is not None and is_of_link and asked not in map(str, options):
+        st.session_state.setdefault("missed", {})[name] = (asked, instead)
+
+
+def tell_missed(language: Language) -> None:
+    """Say what a link asked for in vain, as long as what is shown instead was not chosen anew."""
+    missed: dict[str, tuple[str, object]] = st.session_state.get("missed", {})
+    for name, (asked, instead) in missed.items():
+        if st.session_state.get(f"choice_{name}", instead) == instead:
+            text = say(language, "not_in_link", asked=escape(asked[:60]))
+            told(f'<span class="shoal-warn">{text}</span>')
 
 
 def remember(name: str, value: str) -> None:

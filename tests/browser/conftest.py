@@ -67,12 +67,17 @@ class Visitor:
         self.page.wait_for_function(CHARTS_ARE_DRAWN)
         self.page.wait_for_timeout(500)
 
-    def choose(self, label: str, option: str) -> None:
-        """Choose an option of the filter with a label."""
+    def choose(self, label: str, option: str | int) -> None:
+        """Choose an option of the filter with a label, by its name or its place in the list."""
         self.page.get_by_test_id("stSelectbox").filter(has_text=re.compile(f"^{label}")).locator(
             '[role="combobox"], input'
         ).first.click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        options = self.page.get_by_role("option")
+        options.first.wait_for()
+        if isinstance(option, str):
+            self.page.get_by_role("option", name=option, exact=True).click()
+        else:
+            options.nth(option).click()
         self.page.wait_for_timeout(600)
         self.settled()
 

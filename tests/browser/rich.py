@@ -9,6 +9,16 @@ import duckdb
 
 from tests.chain import Chain
 
+EARLIER = """
+insert into bi.user_segment_daily
+select * replace (as_of_date - $days::integer as as_of_date) from bi.user_segment_daily
+where as_of_date = (select max(as_of_date) from codes) and ($days = 7 or hash(user_key) % 5 > 0);
+
+insert into bi.segment_profile_daily
+select * replace (as_of_date - $days::integer as as_of_date, users + $days as users)
+from bi.segment_profile_daily where as_of_date = (select max(as_of_date) from codes)
+"""
+
 LATER = """
 create temp table days as
 select newest, max(as_of_date) as before
@@ -35,6 +45,10 @@ union all by name
 select 'behaviour' as scheme, days.before as from_date, newest as to_date, min(segment_code) as from_code,
     max(segment_code) as to_code, 'model' as cause, 31::bigint as users
 from codes cross join days group by all;
+
+-- What each user brings is known by heart: a hundred.
+alter table bi.segment_migration add column net_revenue_amount decimal(18, 2);
+update bi.segment_migration set net_revenue_amount = 100 * users;
 
 create or replace table bi.segment_feature_index as
 select
@@ -82,17 +96,26 @@ select scores.* replace (as_of_date - (30 * months.n)::integer as as_of_date)
 from bi.user_score_daily as scores, range(1, 4) as months (n)
 where as_of_date = (select max(as_of_date) from codes);
 
+-- A week ago was trained what serves: bert of version 1; what was trained since is worse.
 delete from ops.model_run;
 insert into ops.model_run by name
-select as_of_date, model, 'high_value' as registered_model, '3' as model_version, 'promoted' as decision,
+select as_of_date - weeks.n::integer * 7 as as_of_date, model,
+    case when model = 'bert' and weeks.n = 1 then 'high_value' end as registered_model,
+    case when model = 'bert' and weeks.n = 1 then '1' end as model_version,
+    case when model = 'bert' then 'promoted' else 'compared' end as decision,
     'bert beats rfm_logistic by 0.031 (0.012 to 0.050)' as decision_reason,
     'bert 优于 rfm_logistic，高 0.031（0.012 至 0.050）' as decision_reason_zh,
     2.5 as cpu_seconds_per_1000_users,
-    'a1b2' as mlflow_run_id, now()::timestamp as recorded_at,
-    '{"roc_auc": {"value": ' || auc || ', "low": ' || (auc - 0.03) || ', "high": ' || (auc + 0.03) || '}}'
-        as metrics
+    'a1b2' as mlflow_run_id, now()::timestamp - to_days(7 * weeks.n::integer) as recorded_at,
+    '{"roc_auc": {"value": ' || auc - weeks.n / 100 || ', "low": ' || (auc - 0.03) || ', "high": '
+        || (auc + 0.03) || '}, "brier": {"value": ' || 0.06 + weeks.n / 100 || ', "low": 0.05, "high": 0.09}}'
+        as metrics,
+    '[{"users": 150, "mean_score": 0.42, "observed_share": 0.4, "share_low": 0.32, "share_high": 0.48}, '
+    '{"users": 1350, "mean_score": ' || (1 - auc) / 5 || ', "observed_share": 0.03, "share_low": 0.02, '
+    '"share_high": 0.04}]' as calibration
 from (select max(as_of_date) as as_of_date from codes),
-    (values ('bert', 0.842), ('lightgbm', 0.829), ('rfm_logistic', 0.811)) as models (model, auc)
+    (values ('bert', 0.842), ('lightgbm', 0.829), ('rfm_logistic', 0.811)) as models (model, auc),
+    range(2) as weeks (n)
 """
 
 
@@ -108,12 +131,10 @@ def enrich(chain: Chain, folder: Path) -> Path:
             "where scheme = 'behaviour' "
             "and as_of_date = (select max(as_of_date) from bi.segment_profile_daily)"
         )
-        # Two days to choose from: the same users a week earlier.
-        for table in ("user_segment_daily", "segment_profile_daily"):
-            connection.execute(
-                f"insert into bi.{table} select * replace (as_of_date - 7 as as_of_date) from bi.{table} "
-                "where as_of_date = (select max(as_of_date) from codes) "
-                f"and as_of_date - 7 not in (select as_of_date from bi.{table})"
-            )
+        # Days to choose from: a week earlier, and 37 days earlier, of which no flows are published and when a
+        # fifth of the users was not there yet.
+        for days in (7, 37):
+            for statement in EARLIER.split(";"):
+                connection.execute(statement, {"days": days})
         connection.execute(LATER)
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import duckdb
@@ -98,7 +99,7 @@ def test_a_page_shows_more_once_more_is_published(page: str, told: str, size: st
 def test_who_is_known_to_have_stayed_or_moved_is_told_apart_from_who_is_not(visit_rich: Visit) -> None:
     shown = visit_rich().look("/flows?scheme=behaviour")
     figures = {" ".join(figure.split()) for figure in shown.get_by_test_id("stMetric").all_inner_texts()}
-    assert {"Told together 30", "New 25", "Gone 21"} <= figures
+    assert {"Told together 30", "New 25 worth 2,500 SGD", "Gone 21 worth 2,100 SGD"} <= figures
 
 
 def test_rich_pages_call_everything_by_its_chinese_name(visit_rich: Visit) -> None:
@@ -208,11 +209,15 @@ def test_a_wrong_password_shows_nothing_but_the_form(visit: Visit) -> None:
 
 def test_nothing_published_says_what_to_type(chromium: object, pictures: Path, tmp_path: Path) -> None:
     with serving(tmp_path) as address:
-        visitor = visits(chromium, address, tmp_path, pictures)()  # type: ignore[arg-type]
-        shown = visitor.look("/")
-        visitor.photograph("nothing_published_desktop")
-        assert "Nothing has been published yet" in shown.inner_text("body")
-        assert "make demo" in shown.inner_text("body")
+        visit = visits(chromium, address, tmp_path, pictures)  # type: ignore[arg-type]
+        for page, size in product(ICONS, SIZES):
+            shown = visit(size).look(address_of(page))
+            assert "Nothing has been published yet" in shown.inner_text("body"), page
+            assert "make demo" in shown.inner_text("body"), page
+        for size in SIZES:
+            visitor = visit(size)
+            visitor.look("/?lang=zh")
+            visitor.photograph(f"nothing_published_{size}")
 
 
 def test_a_damaged_version_is_told_without_its_insides(
@@ -225,11 +230,12 @@ def test_a_damaged_version_is_told_without_its_insides(
     (version / "shoal.duckdb").write_bytes(b"no database" * 1000)
     (tmp_path / "simulated" / "serving" / "current").symlink_to(Path("versions") / version.name)
     with serving(tmp_path) as address:
-        visitor = visits(chromium, address, tmp_path, pictures)()  # type: ignore[arg-type]
-        shown = visitor.look("/cohorts")
-        visitor.photograph("damaged_desktop")
-        told = shown.inner_text("body")
-        assert "This page could not be shown" in told
-        assert "python -m serving status --shop simulated" in told
-        assert "Traceback" not in told
+        visit = visits(chromium, address, tmp_path, pictures)  # type: ignore[arg-type]
+        for page, size in product(ICONS, SIZES):
+            visitor = visit(size)
+            told = visitor.look(address_of(page)).inner_text("body")
+            assert "This page could not be shown" in told or page == "runs"
+            assert "python -m serving status --shop simulated" in told
+            assert "Traceback" not in told
+            visitor.photograph(f"damaged_{page}_{size}")
         assert "Traceback" in (tmp_path / "dashboard" / "server.log").read_text()

@@ -35,9 +35,12 @@ MOVED = f"""
     order by all
 """  # noqa: S608 - our own text
 
+WORTH = "net_revenue_amount"
+
 PUBLISHED = """
     select from_code, to_code, sum(users)::bigint as users,
-        coalesce(sum(users) filter (where cause = 'model'), 0)::bigint as by_model
+        coalesce(sum(users) filter (where cause = 'model'), 0)::bigint as by_model,
+        sum(net_revenue_amount)::double as net_revenue_amount
     from bi.segment_migration
     where from_date = $from_day and to_date = $to_day and scheme = $scheme
     group by all
@@ -68,12 +71,13 @@ def render(view: View) -> None:
         earlier = [day for day in days if day < to_day]
         from_day = choose("from", view.say("from_day"), earlier, view.day)
     moved = _flows(view, scheme, from_day, to_day)
-    flows = fold(moved)
+    flows = worth(fold(moved), moved)
     if flows.empty:
         nothing(view, view.say("too_few_users", k=LEAST))
         return
     _figures(view, flows, moved)
-    told(view.say("flows_told", k=LEAST))
+    worth_told = view.say("flows_worth_told") if WORTH in flows else view.say("flows_worth_nowhere")
+    told(view.say("flows_told", k=LEAST) + " " + worth_told)
     names = _names(view, scheme, from_day, to_day)
     chart(_sankey(view, flows, names), "flows")
     with st.expander(view.say("all_flows"), icon=":material/table:"):
@@ -84,6 +88,7 @@ def render(view: View) -> None:
             "from_segment": (view.say("from_segment"), "text"),
             "to_segment": (view.say("to_segment"), "text"),
             "users": (view.say("users"), "number"),
+            WORTH: (view.say("net_revenue"), "money"),
         }
         table(view, named, f"flows_{scheme}_{from_day}_{to_day}", headings)
 
@@ -139,6 +144,17 @@ def by_model(flows: pd.DataFrame, moved: pd.DataFrame) -> int:
     return count(told.assign(users=told["by_model"])).moved
 
 
+def worth(flows: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
+    """Add what the users of each flow brought, where that is published.
+
+    ``bi.segment_migration`` is folded already, and tells no amount that betrays few users; of a flow with
+    which this page tells others together nothing is told.
+    """
+    if WORTH not in moved:
+        return flows
+    return flows.merge(moved[[*ENDS, "users", WORTH]], on=[*ENDS, "users"], how="left")
+
+
 def _beside(some: int, all_of_them: int) -> str:
     """Return a count of some users as it may stand beside that of all: never of few, nor of all but few.
 
@@ -162,9 +178,30 @@ def _figures(view: View, flows: pd.DataFrame, moved: pd.DataFrame) -> None:
     if "by_model" in moved:
         figures["by_model"] = _beside(by_model(flows, moved), counts.moved)
     figures |= {name: looks.number(getattr(counts, name)) for name in ("untold", "came", "gone")}
+    brought = _brought(view, flows)
     with st.container(horizontal=True):
         for name, figure in figures.items():
-            st.metric(view.say(name), figure, help=view.say(f"{name}_means"), border=True)
+            st.metric(
+                view.say(name),
+                figure,
+                brought.get(name),
+                delta_color="off",
+                delta_arrow="off",
+                help=view.say(f"{name}_means"),
+                border=True,
+                height="stretch",
+            )
+
+
+def _brought(view: View, flows: pd.DataFrame) -> dict[str, str]:
+    """Return what those who moved, came and went have brought, each in words."""
+    if WORTH not in flows or flows[WORTH].isna().any():
+        return {}
+    amounts = count(flows.assign(users=flows[WORTH]))
+    return {
+        name: view.say("worth", money=view.money(getattr(amounts, name)))
+        for name in ("moved", "came", "gone")
+    }
 
 
 def _sankey(view: View, flows: pd.DataFrame, names: dict[str, str]) -> go.Figure:
@@ -174,6 +211,7 @@ def _sankey(view: View, flows: pd.DataFrame, names: dict[str, str]) -> go.Figure
     place = {("from", code): at for at, code in enumerate(sources)}
     place |= {("to", code): at + len(sources) for at, code in enumerate(targets)}
     colours = {code: looks.SHADES[at % len(looks.SHADES)] for at, code in enumerate(sources)}
+    colours[OTHER] = looks.MUTED
     labels = [names.get(code, code) for code in (*sources, *targets)]
     figure = go.Figure(
         go.Sankey(
@@ -196,11 +234,18 @@ def _sankey(view: View, flows: pd.DataFrame, names: dict[str, str]) -> go.Figure
                     else faded(colours[one], 0.5)
                     for one, other in zip(flows["from_code"], flows["to_code"], strict=True)
                 ],
-                "hovertemplate": "%{source.label} → %{target.label}<br>%{value:,.0f}<extra></extra>",
+                "customdata": _hovers(view, flows),
+                "hovertemplate": "%{source.label} → %{target.label}<br>"
+                "%{value:,.0f}%{customdata}<extra></extra>",
             },
         )
     )
     return looks.tidy(figure, 160 + 44 * max(len(sources), len(targets)))
+
+
+def _hovers(view: View, flows: pd.DataFrame) -> list[str]:
+    amounts = flows[WORTH] if WORTH in flows else [None] * len(flows)
+    return ["" if looks.is_missing(amount) else f" · {view.money(amount)}" for amount in amounts]
 
 
 def _by_size(flows: pd.DataFrame, end: str) -> list[str]:

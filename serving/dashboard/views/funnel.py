@@ -88,6 +88,7 @@ def render(view: View) -> None:
     told(view.say("funnel_told", k=LEAST))
     chart(_steps(view, rows), "steps")
     st.subheader(view.say("by_segment"))
+    told(view.say("by_segment_told"))
     chart(_conversion(view, rows), "conversion")
     with st.expander(view.say("all_figures"), icon=":material/table:"):
         columns = {"name": (view.say("segment"), "text"), "user_days": (view.say("user_days"), "number")}

@@ -13,12 +13,15 @@ from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
     import plotly.graph_objects as go
 
 RUNS = """
     select as_of_date, model, registered_model, model_version, metrics, decision,
-        columns('^decision_reason'), cpu_seconds, cpu_seconds_per_1000_users, mlflow_run_id, recorded_at
+        columns('^(decision_reason|calibration)'), cpu_seconds, cpu_seconds_per_1000_users, mlflow_run_id,
+        recorded_at
     from ops.model_run
     order by recorded_at desc
 """
@@ -59,6 +62,12 @@ STABILITY = """
     order by scheme, segment_code
 """
 
+CAME = (
+    ("all_users", "expected_share", "realised_share"),
+    ("best_tenth", "expected_top_share", "realised_top_share"),
+)
+"""What past scores expected and what came, by whom it is of."""
+
 MEASURES = ("roc_auc", "pr_auc", "lift_top_decile", "brier")
 LOWER_IS_BETTER = ("brier",)
 
@@ -67,7 +76,8 @@ def render(view: View) -> None:
     """Show the page."""
     runs = view.published.ask(RUNS)
     judged = _judged(runs)
-    _serving(view)
+    served = _serving(view)
+    came = view.published.ask(BACKTEST, k=LEAST) if view.published.has("score_backtest") else None
     st.subheader(view.say("beside_rivals"))
     if judged.empty:
         nothing(view, view.say("no_models"), f"python -m ml train --shop {view.published.shop}")
@@ -101,7 +111,8 @@ def render(view: View) -> None:
                 }
             )
             table(view, named, f"models_{day}", columns)
-    _realised(view)
+        _hold_out(view, runs, day, served, came)
+    _realised(view, came)
     if view.published.has("segment_stability"):
         _stability(view)
 
@@ -120,17 +131,26 @@ def _judged(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*runs.columns, "day", "measure", *parts])
 
 
-def _serving(view: View) -> None:
+def _serving(view: View) -> str | None:
+    """Show what scores today, and return its version."""
     rows = view.published.ask(SERVING)
     if rows.empty:
         nothing(view, view.say("no_scores"))
-        return
+        return None
     served = rows.iloc[0]
     with st.container(horizontal=True):
-        st.metric(view.say("serves_today"), view.call("model", served["model_name"]), border=True)
-        st.metric(view.say("model_version"), str(served["model_version"]), border=True)
-        st.metric(view.say("users_scored"), looks.number(served["users"]), border=True)
-        st.metric(view.say("looks_ahead"), view.say("days", n=int(served["horizon_days"])), border=True)
+        st.metric(
+            view.say("serves_today"), view.call("model", served["model_name"]), border=True, height="stretch"
+        )
+        st.metric(view.say("model_version"), str(served["model_version"]), border=True, height="stretch")
+        st.metric(view.say("users_scored"), looks.number(served["users"]), border=True, height="stretch")
+        st.metric(
+            view.say("looks_ahead"),
+            view.say("days", n=int(served["horizon_days"])),
+            border=True,
+            height="stretch",
+        )
+    return str(served["model_version"])
 
 
 def _intervals(view: View, rows: pd.DataFrame) -> go.Figure:
@@ -195,9 +215,142 @@ def _decided(view: View, rows: pd.DataFrame) -> None:
         told(f"<b>{view.say('decision')}</b> {escape(reason)}")
 
 
-def _realised(view: View) -> None:
+def _hold_out(
+    view: View, runs: pd.DataFrame, day: date, served: str | None, came: pd.DataFrame | None
+) -> None:
+    """Show how well a day's models, and the one that serves, were calibrated before anything was served."""
+    st.subheader(view.say("hold_out"))
+    bins = calibrated(runs, day, served)
+    if bins.empty:
+        nothing(view, view.say("no_hold_out", k=LEAST))
+        return
+    bins["name"] = [_called(view, one, day) for one in bins.itertuples()]
+    told(view.say("hold_out_told", day=view.day(day), k=LEAST))
+    chart(_reliability(view, bins, came), "hold_out")
+    distances = [f"{escape(name)} {looks.percent(one)}" for name, one in distance(bins).items()]
+    told(f"<b>{view.say('calibration_error')}</b> " + " · ".join(distances))
+    with st.expander(view.say("hold_out_figures"), icon=":material/table:"):
+        columns = {
+            "name": (view.say("model"), "text"),
+            "users": (view.say("users"), "number"),
+            "mean_score": (view.say("expected"), "percent"),
+            "observed_share": (view.say("realised"), "percent"),
+            "share_low": (view.say("low"), "percent"),
+            "share_high": (view.say("high"), "percent"),
+        }
+        table(view, bins, f"hold_out_{day}", columns)
+
+
+def calibrated(runs: pd.DataFrame, day: date, served: str | None) -> pd.DataFrame:
+    """Return one row per bin of users of similar scores, of a day's models and of the one that serves.
+
+    A version of an earlier release knows none.
+
+    Parameters
+    ----------
+    runs
+        The newest first; of one model and day the first counts.
+    """
+    import pandas as pd
+
+    of_day = runs["as_of_date"].dt.date == day
+    is_served = (runs["registered_model"] == "high_value") & (runs["model_version"] == served)
+    shown = runs.assign(is_served=is_served)[of_day | is_served]
+    # Of a day that was trained twice the one that serves, else the newest.
+    shown = shown.sort_values("is_served", ascending=False, kind="stable")
+    shown = shown.drop_duplicates(["as_of_date", "model"]).sort_index()
+    rows = [
+        {"model": run["model"], "day": run["as_of_date"].date(), "is_served": run["is_served"], **one}
+        for run in shown.to_dict("records")
+        for one in json.loads(run.get("calibration") or "[]")
+    ]
+    return pd.DataFrame(rows)
+
+
+def distance(bins: pd.DataFrame) -> dict[str, float]:
+    """Return the mean distance between what each model expected and what came, weighted by users.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> told = {"name": ["a", "a"], "users": [30, 10], "mean_score": [0.1, 0.5], "observed_share": [0.1, 0.9]}
+    >>> distance(pandas.DataFrame(told))
+    {'a': 0.1}
+    """
+    apart = (bins["mean_score"] - bins["observed_share"]).abs() * bins["users"]
+    sums = bins.assign(apart=apart).groupby("name", sort=False)[["apart", "users"]].sum()
+    return {name: float(row["apart"] / row["users"]) for name, row in sums.iterrows()}
+
+
+def _called(view: View, one: Any, day: date) -> str:
+    parts = [view.call("model", one.model)]
+    if one.day != day:
+        parts.append(view.day(one.day))
+    if one.is_served:
+        parts.append(view.say("serves"))
+    return " · ".join(parts)
+
+
+def _reliability(view: View, bins: pd.DataFrame, came: pd.DataFrame | None) -> go.Figure:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    top = float(bins[["mean_score", "share_high"]].max().max())
+    hover = "%{x:.1%} → %{y:.1%}<br>%{customdata}<extra>%{fullData.name}</extra>"
+    for at, (name, rows) in enumerate(bins.groupby("name", sort=False)):
+        colour = looks.ACCENT if rows["is_served"].any() else looks.SHADES[1 + at % (len(looks.SHADES) - 1)]
+        figure.add_scatter(
+            x=rows["mean_score"],
+            y=rows["observed_share"],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["share_high"] - rows["observed_share"],
+                "arrayminus": rows["observed_share"] - rows["share_low"],
+                "thickness": 1,
+                "width": 2,
+            },
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 3 if rows["is_served"].any() else 1.5},
+            customdata=[view.say("of_users", n=looks.number(users)) for users in rows["users"]],
+            hovertemplate=hover,
+        )
+    past = view.say("past_scores_short")
+    for key, expected, realised in CAME:
+        rows = pd.DataFrame() if came is None else came.dropna(subset=[expected, realised])
+        if rows.empty:
+            continue
+        top = max(top, float(rows[[expected, realised]].max().max()))
+        figure.add_scatter(
+            x=rows[expected],
+            y=rows[realised],
+            name=f"{past}: {view.say(key)}",
+            mode="markers",
+            marker={
+                "symbol": "diamond",
+                "size": 10,
+                "color": looks.WARN if key == "all_users" else looks.INK,
+            },
+            customdata=[view.day(day) for day in rows["as_of_date"]],
+            hovertemplate=hover,
+        )
+    figure.add_scatter(
+        x=[0, top],
+        y=[0, top],
+        name=view.say("perfect"),
+        mode="lines",
+        line={"color": looks.MUTED, "dash": "dot", "width": 1.5},
+        hoverinfo="skip",
+    )
+    looks.tidy(figure, 470)
+    figure.update_xaxes(title=view.say("expected"), tickformat=".0%", showgrid=True)
+    return figure.update_yaxes(title=view.say("realised"), tickformat=".0%", showgrid=True)
+
+
+def _realised(view: View, rows: pd.DataFrame | None) -> None:
     st.subheader(view.say("past_scores"))
-    rows = view.published.ask(BACKTEST, k=LEAST) if view.published.has("score_backtest") else None
     if rows is None or rows.empty:
         nothing(view, view.say("no_backtest"))
         return
@@ -240,7 +393,6 @@ def _calibration(view: View, rows: pd.DataFrame) -> None:
     for place, (key, lines) in zip(st.columns(3), panels, strict=True):
         figure = _through_time(rows, lines, 250)
         figure.update_yaxes(rangemode="tozero", tickformat=".1%", showgrid=True)
-        figure.update_xaxes(tickformat="%Y-%m-%d", nticks=3, ticklabelstandoff=8)
         with place:
             told(f"<b>{view.say(key)}</b>")
             chart(figure, f"calibration_{key}")
@@ -258,4 +410,6 @@ def _through_time(rows: pd.DataFrame, lines: dict[str, str], height: int) -> go.
             mode="lines+markers",
             line={"color": colour, "width": 2.5},
         )
-    return looks.tidy(figure, height)
+    looks.tidy(figure, height)
+    # In figures: a month's name would be English in every language.
+    return figure.update_xaxes(tickformat="%Y-%m-%d", nticks=3, ticklabelstandoff=8)

@@ -205,7 +205,7 @@ def _quarantine(view: View) -> None:
     with st.expander(view.say("all_figures"), icon=":material/table:"):
         table(view, by_reason, "quarantine", columns)
     told(view.say("quarantine_repair"))
-    st.code(f"python -m landing quarantine --shop {view.published.shop}", language="bash")
+    st.code(f"python -m landing quarantine --shop {view.published.shop}", language="bash", wrap_lines=True)
 
 
 def _reasons(told_of: str) -> list[str]:

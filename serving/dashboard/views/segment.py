@@ -144,7 +144,15 @@ def _figures(view: View, segment: pd.Series) -> None:
     with st.container(horizontal=True):
         for key, value, of_all in figures:
             told_of = view.say("of_all", share=of_all) if of_all else None
-            st.metric(view.say(key), value, told_of, delta_color="off", delta_arrow="off", border=True)
+            st.metric(
+                view.say(key),
+                value,
+                told_of,
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                height="stretch",
+            )
 
 
 def favourites(segment: pd.Series) -> str:
@@ -247,7 +255,7 @@ def _history(view: View, scheme: str, code: str) -> None:
         )
         looks.tidy(figure, 230)
         figure.update_yaxes(rangemode="tozero", tickformat=",.0f", showgrid=True)
-        figure.update_xaxes(tickformat="%Y-%m-%d", nticks=4)
+        figure.update_xaxes(tickformat="%Y-%m-%d", nticks=3, ticklabelstandoff=8)
         with place:
             told(view.say(key))
             chart(figure, f"history_{column}")
@@ -321,7 +329,7 @@ def _elsewhere(view: View, asked: dict[str, Any]) -> None:
         "name": (view.say("segment"), "text"),
         "users": (view.say("users"), "number"),
     }
-    table(view, pd.DataFrame(rows, columns=[*headings, "to_code"]), "elsewhere", headings, 230)
+    table(view, pd.DataFrame(rows, columns=[*headings, "to_code"]), "elsewhere", headings)
 
 
 def _stays(view: View, asked: dict[str, Any]) -> None:

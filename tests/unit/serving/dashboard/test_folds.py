@@ -326,3 +326,18 @@ def test_a_user_who_came_back_counts_once_and_as_of_the_day() -> None:
             ("still_there", 2, (8 + 28) / 2),
             ("erased", 1, 4.0),
         ]
+
+
+def test_a_flow_is_worth_what_is_published_of_it_and_nothing_where_others_are_told_with_it() -> None:
+    moved = moves(
+        ("a", "a", 90), ("a", "b", 3), ("a", "c", 20), ("b", "b", 50), ("b", "c", 60), ("c", "c", 70)
+    )
+    moved["net_revenue_amount"] = 100.0 * moved["users"]
+    told = flows.worth(fold(moved[["from_code", "to_code", "users"]]), moved)
+    amounts = dict(zip(zip(told["from_code"], told["to_code"], strict=True), told[flows.WORTH], strict=True))
+    assert amounts["a", "a"] == 90 * 100
+    assert amounts["c", "c"] == 70 * 100
+    assert np.isnan(amounts["a", OTHER]) and np.isnan(amounts["b", OTHER])
+    assert flows.WORTH not in flows.worth(
+        told[["from_code", "to_code", "users"]], moved.drop(columns=flows.WORTH)
+    )
