@@ -85,7 +85,8 @@ def _told_of(view: View) -> None:
     day = f"<b>{view.day(version.as_of_date)}</b>"
     text = view.say("as_of", shop=escape(version.shop), day=day, age=view.age())
     if version.degraded_because:
-        text += f' <span class="shoal-warn">{view.say("degraded")}: {escape(version.degraded_because)}</span>'
+        lacks = escape(view.recorded(version.degraded_because))
+        text += f' <span class="shoal-warn">{view.say("degraded")}: {lacks}</span>'
     told(text)
 
 

@@ -19,6 +19,7 @@ from serving.dashboard.published import Published
 from serving.dashboard.words import Language, say, texts
 from serving.groups import OTHER
 from serving.query import defused
+from serving.recorded import in_chinese
 from settings import ShopPaths
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class View:
     def called(self, kind: str, names: pd.Series) -> pd.Series:
         """Return what people call each of them; nothing where there is none."""
         return names.map(lambda name: self.call(kind, name), na_action="ignore")
+
+    def recorded(self, text: str) -> str:
+        """Return what a command said or wrote down, in the reader's language."""
+        return in_chinese(text) if self.language == "zh" else text
 
     @property
     def name(self) -> str:

@@ -16,6 +16,7 @@ from serving.dashboard.navigation import ICONS
 from serving.dashboard.words import texts
 from tests.browser.conftest import SIZES, Visit, serving, visits
 from tests.chain import Chain
+from tests.chinese import english_left
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +119,11 @@ def test_a_page_speaks_chinese_where_one_asks_it_to(size: str, visit: Visit) -> 
     for page in ICONS:
         shown = visitor.look(f"{address_of(page)}?lang=zh")
         assert shown.locator("h1").inner_text() == title(page, "zh")
+        # Codes and names of categories are the shop's; a command is typed as it stands.
+        body = shown.inner_text("[data-testid=stMain]")
+        for code in shown.locator("[data-testid=stMain] code").all_inner_texts():
+            body = body.replace(code, "")
+        assert english_left(body) == [], page
         visitor.photograph(f"zh_{page}_{size}")
         assert shown.get_by_test_id("stException").count() == 0
 

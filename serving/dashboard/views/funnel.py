@@ -70,7 +70,7 @@ def render(view: View) -> None:
         window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
     found = view.published.ask(CHANNELS.format(funnel=FUNNEL), scheme=scheme, window=window)
     channels = found["channel"].tolist()
-    names = {ALL: view.say("all"), OTHER: view.say("small_channels")}
+    names = {ALL: view.say("all"), OTHER: view.say("small_channels"), "unknown": view.say("unknown")}
     with right:
         channel = choose(
             "channel",

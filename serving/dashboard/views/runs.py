@@ -53,6 +53,18 @@ RUNS = """
 ON_CALL = {"last complete day": "last_complete_day", "version": "version"}
 """Lines of the on-call page that are always shown."""
 
+RECORDED = {
+    "border",
+    "degraded_because",
+    "expected",
+    "observed",
+    "reason",
+    "severity",
+    "stage",
+    "status",
+}
+"""Columns of the journals that hold words; the others hold codes, names, figures and days."""
+
 OUTCOMES = ("pass", "fail", "could_not_check", "not_applicable")
 
 
@@ -74,7 +86,7 @@ def render(view: View) -> None:
         "rows_quarantined": (view.say("rows_quarantined"), "number"),
         "newest": (view.say("newest"), "moment"),
     }
-    table(view, view.published.ask(FILES), "deliveries", columns)
+    table(view, _told(view, view.published.ask(FILES)), "deliveries", columns)
     st.subheader(view.say("versions"))
     columns = {
         "version": (view.say("version"), "text"),
@@ -83,7 +95,7 @@ def render(view: View) -> None:
         "user_count": (view.say("users"), "number"),
         "degraded_because": (view.say("lacks"), "text"),
     }
-    table(view, view.published.ask(VERSIONS), "versions", columns)
+    table(view, _told(view, view.published.ask(VERSIONS)), "versions", columns)
     with st.expander(view.say("runs"), icon=":material/play_circle:"):
         columns = {
             "stage": (view.say("stage"), "text"),
@@ -92,7 +104,15 @@ def render(view: View) -> None:
             "seconds": (view.say("seconds"), "decimal"),
             "run_id": (view.say("run"), "text"),
         }
-        table(view, view.published.ask(RUNS), "runs", columns)
+        table(view, _told(view, view.published.ask(RUNS)), "runs", columns)
+
+
+def _told(view: View, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with what commands wrote down in the reader's language."""
+    shown = rows.copy()
+    for column in RECORDED & {*rows.columns}:
+        shown[column] = rows[column].map(view.recorded, na_action="ignore")
+    return shown
 
 
 def _freshness(view: View) -> None:
@@ -104,7 +124,7 @@ def _freshness(view: View) -> None:
         lacks = view.say("nothing_lacks" if not published.degraded_because else "see_below")
         st.metric(view.say("lacks"), lacks, border=True)
     if published.degraded_because:
-        st.warning(published.degraded_because, icon=":material/warning:")
+        st.warning(view.recorded(published.degraded_because), icon=":material/warning:")
 
 
 def _on_call(view: View) -> None:
@@ -112,7 +132,7 @@ def _on_call(view: View) -> None:
     try:
         lines = status.lines(ShopPaths(view.published.shop))
     except (ShoalError, OSError) as error:
-        st.warning(str(error), icon=":material/warning:")
+        st.warning(view.recorded(str(error)), icon=":material/warning:")
         return
     told(view.say("on_call_told"))
     # The next day's files can always be received, and what is in quarantine is told below.
@@ -121,14 +141,14 @@ def _on_call(view: View) -> None:
     ]
     for line in lines:
         if line.subject in ON_CALL:
-            told(f"<b>{view.say(ON_CALL[line.subject])}</b> {escape(line.state)}")
+            told(f"<b>{view.say(ON_CALL[line.subject])}</b> {escape(view.recorded(line.state))}")
     if not urgent:
         st.success(view.say("all_is_well"), icon=":material/check_circle:")
     for line in urgent:
         with st.container(border=True):
-            st.markdown(f":material/error: **{line.subject}**")
-            st.text(line.state)
-            st.code(line.repair, language=None, wrap_lines=True)
+            st.markdown(f":material/error: **{view.recorded(line.subject)}**")
+            st.text(view.recorded(line.state))
+            st.code(view.recorded(line.repair or ""), language=None, wrap_lines=True)
 
 
 def _gates(view: View) -> None:
@@ -141,19 +161,21 @@ def _gates(view: View) -> None:
         "border": (view.say("border"), "text"),
         "outcome": (view.say("outcome"), "text"),
         "severity": (view.say("severity"), "text"),
-        "expectation": (view.say("expectation"), "text"),
+        "expected": (view.say("expectation"), "text"),
         "table_name": (view.say("table"), "text"),
         "observed": (view.say("observed"), "text"),
+        "expectation": (view.say("expectation_code"), "text"),
         "checked_at": (view.say("checked_at"), "moment"),
     }
-    bad = rows[rows["outcome"].isin(status.STOPPING)]
+    shown = _told(view, rows.assign(outcome=view.called("outcome", rows["outcome"])))
+    bad = shown[rows["outcome"].isin(status.STOPPING)]
     if bad.empty:
         told(view.say("all_gates_passed"))
     else:
         told(view.say("gates_found", n=len(bad)))
         table(view, bad, "gates_found", columns)
     with st.expander(view.say("all_checks"), icon=":material/checklist:"):
-        table(view, rows, "gates", columns)
+        table(view, shown, "gates", columns)
 
 
 def _outcomes(view: View, rows: pd.DataFrame) -> go.Figure:
@@ -168,7 +190,7 @@ def _outcomes(view: View, rows: pd.DataFrame) -> go.Figure:
         ]
         if any(counts):
             figure.add_bar(
-                y=borders,
+                y=[view.recorded(border) for border in borders],
                 x=counts,
                 name=view.say(f"outcome_{outcome}"),
                 orientation="h",
@@ -194,6 +216,7 @@ def _quarantine(view: View) -> None:
     by_reason = pd.DataFrame(
         [(*key, count) for key, count in counts.most_common()], columns=["reason", "table", "status", "rows"]
     )
+    by_reason = _told(view, by_reason)
     told(view.say("quarantine_told", n=looks.number(rows["rows_count"].sum())))
     chart(_by_reason(by_reason), "quarantine")
     columns = {

@@ -11,7 +11,9 @@ import pytest
 from expectations import validate
 from expectations.rules import BorderExpectation
 from expectations.validate import Finding, Outcome
+from serving.recorded import in_chinese
 from settings import ShopPaths
+from tests.chinese import english_left
 
 Judge = Callable[..., dict[str, list[Finding]]]
 
@@ -61,6 +63,8 @@ def assert_alone_red(connection: duckdb.DuckDBPyConnection, judge: Judge) -> Cal
         told = judge([red], prepare)
         outcomes = {finding.outcome for finding in told.get(red.expectation_type, [])}
         assert Outcome.FAIL in outcomes and Outcome.COULD_NOT_CHECK not in outcomes, told
+        for finding in told[red.expectation_type]:
+            assert english_left(in_chinese(finding.observed)) == [], finding.observed
         others = {one.__name__: validate.unexpected_rows(connection, one) for one in suite if one is not red}
         assert {name for name, rows in others.items() if rows} == {one.__name__ for one in also_red}, others
 

@@ -14,8 +14,10 @@ from ml import waiting
 from serving import versions
 from serving.__main__ import parser
 from serving.publish import publish
+from serving.recorded import in_chinese
 from serving.status import UNPUBLISHED_SHOWN, lines
 from settings import ShopPaths
+from tests.chinese import english_left
 
 FIRST = date(2026, 3, 1)
 NEXT = FIRST + timedelta(days=1)
@@ -66,7 +68,10 @@ def _days(paths: ShopPaths) -> set[date]:
 
 
 def page(paths) -> dict[str, tuple[str, str | None]]:
-    return {line.subject: (line.state, line.repair) for line in lines(paths)}
+    told = lines(paths)
+    for text in {text for line in told for text in (line.subject, line.state, line.repair) if text}:
+        assert english_left(in_chinese(text)) == [], text
+    return {line.subject: (line.state, line.repair) for line in told}
 
 
 def test_an_empty_shop_is_told_how_to_begin(paths, deliver):
@@ -168,10 +173,11 @@ def test_a_pin_is_named_with_what_waits_behind_it(working, paths, deliver):
 
 
 def test_held_batches_and_quarantine_are_counted_by_reason(paths, deliver):
+    few = "3 rows, median of the days before 900"
     deliver(FIRST, quarantined=3)
-    deliver(NEXT, status="held", reasons=("volume: 3 rows, 900 usual",))
+    deliver(NEXT, status="held", reasons=(f"expect_volume: {NEXT}: {few}",))
     found = page(paths)
-    assert found[f"held batch b{NEXT}"][0] == f"1 files (events-{NEXT}.csv): volume: 3 rows, 900 usual"
+    assert found[f"held batch b{NEXT}"][0] == (f"1 files (events-{NEXT}.csv): expect_volume: {NEXT}: {few}")
     assert found["quarantine, open"] == ("3 rows of events: missing:event_id 3", None)
     assert f"python -m landing accept b{NEXT} --shop simulated" in found[f"held batch b{NEXT}"][1]
     assert f"python -m landing withdraw f{NEXT} --shop simulated" in found[f"held batch b{NEXT}"][1]

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from serving.dashboard.view import View
 from serving.dashboard.views import funnel, runs, segment, segments
 
 
@@ -78,3 +79,27 @@ def test_a_funnel_leaves_out_what_few_did_and_the_next_smallest_where_these_are_
     assert found["net_revenue_amount"].isna().tolist() == [False, True, True, True]
     assert found["click_cart"].isna().tolist() == [False, False, False, True]
     assert found[["browse", "click", "cart", "checkout", "abandoned_amount"]].notna().all(axis=None)
+
+
+def test_what_journals_hold_is_told_in_the_readers_language_and_codes_stay() -> None:
+    rows = pd.DataFrame(
+        {
+            "border": ["bi", "incoming"],
+            "severity": ["error", "warning"],
+            "expectation": ["expect_no_small_group", "expect_usual_daily_volume"],
+            "expected": ["no group of under ten users is told, but in a shop that has no more", None],
+            "observed": ["rfm on 2026-05-01: 1 groups under 10 users", "as expected"],
+            "table_name": ["funnel_daily", "events"],
+        }
+    )
+    nobody: Any = None
+    told = runs._told(View(nobody, "zh", ""), rows)
+    assert told.astype(object).where(told.notna(), None).to_dict("list") == {
+        "border": ["BI 数据", "数据接收"],
+        "severity": ["错误", "警告"],
+        "expectation": ["expect_no_small_group", "expect_usual_daily_volume"],
+        "expected": ["不显示少于十个用户的群组，除非店铺总共不足十人", None],
+        "observed": ["rfm（2026-05-01）：1 个群组少于 10 个用户", "符合预期"],
+        "table_name": ["funnel_daily", "events"],
+    }
+    assert runs._told(View(nobody, "en", ""), rows).equals(rows)
