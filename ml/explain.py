@@ -262,7 +262,7 @@ def _in_words(found: Contributions, features: pd.DataFrame, place: int) -> list[
     return [
         (
             float(moved),
-            reasons.told(name, float(reasons.amounts(features, name)[place]), words),
+            str(reasons.told(name, float(reasons.amounts(features, name)[place]), words)),
         )
         for name, moved in zip(found.items, found.moved[place], strict=True)
     ]

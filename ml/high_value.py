@@ -16,7 +16,7 @@ from ml.costs import COST_ORDER
 from ml.encoder.classifier import Classifier
 from ml.evaluation.calibration import Calibration
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
-from ml.reasons import Model
+from ml.reasons import InWords, Model
 from ml.segments import value
 from ml.warehouse import Cut, Day
 
@@ -123,10 +123,10 @@ class HighValue:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores, (users,), and three reasons each, (users, 3)."""
+    """Scores, (users,), and three reasons each."""
 
     scores: Floats
-    reasons: NDArray[np.object_] = field(repr=False)
+    reasons: InWords = field(repr=False)
 
 
 def score(model: Model, day: Day, embeddings: NDArray[np.float32] | None = None) -> Floats:

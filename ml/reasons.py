@@ -20,10 +20,13 @@ from ml.encoder.classifier import Classifier
 from ml.encoder.features import numeric
 from ml.evaluation.metrics import Floats
 from ml.evaluation.rivals import GradientTrees, RfmLogistic, RfmRank
-from ml.segments import WORDS
+from ml.segments import FEATURES
+from ml.words import LANGUAGES, Language, Words
 
 Model = Classifier | GradientTrees | RfmLogistic | RfmRank
 Vectors = NDArray[np.float32]
+InWords = Mapping[Language, NDArray[np.object_]]
+"""Three reasons per user in each language, (users, 3)."""
 
 HISTORY = "history"
 """The item that stands for a user's events in their order, as BERT reads them."""
@@ -34,8 +37,14 @@ LEAST = 10.0**-DIGITS
 """What moved less is no difference, and no reason."""
 
 FLAGS = {
-    "is_identified": ("known as a customer", "known by a device alone"),
-    "is_outlier": ("far above others in events or revenue", "not far above others in events and revenue"),
+    "is_identified": (
+        Words("known as a customer", "已识别为客户"),
+        Words("known by a device alone", "仅凭设备识别"),
+    ),
+    "is_outlier": (
+        Words("far above others in events or revenue", "行为次数或收入远高于他人"),
+        Words("not far above others in events and revenue", "行为次数和收入均未远高于他人"),
+    ),
 }
 """What a flag says when it is up, and when not."""
 
@@ -73,48 +82,55 @@ def contributions(
     return _by_feature(names, moved)
 
 
-def in_words(found: Contributions, features: pd.DataFrame) -> NDArray[np.object_]:
-    """Return three reasons per user, strongest first, (users, 3); empty where fewer items moved the score.
+def in_words(found: Contributions, features: pd.DataFrame) -> InWords:
+    """Return three reasons per user, strongest first; empty where fewer items moved the score.
 
     Such as ``number of orders 12: goes with a higher score``.
     """
     known, columns = words(), {name: amounts(features, name) for name in found.items}
-    said = np.full((len(features), TOP), "", dtype=object)
+    said = {language: np.full((len(features), TOP), "", dtype=object) for language in LANGUAGES}
     places = found.top()
     for rank in range(places.shape[1]):
         for row, place in enumerate(places[:, rank]):
             name, moved = found.items[place], found.moved[row, place]
             if abs(moved) < LEAST:
                 continue
-            direction = "higher" if moved > 0 else "lower"
-            said[row, rank] = f"{told(name, columns[name][row], known)}: goes with a {direction} score"
+            item = told(name, columns[name][row], known)
+            said["en"][row, rank] = f"{item.en}: goes with a {'higher' if moved > 0 else 'lower'} score"
+            said["zh"][row, rank] = f"{item.zh}：与{'较高' if moved > 0 else '较低'}的评分相关"
     return said
 
 
-def words() -> dict[str, str]:
+def words() -> dict[str, Words]:
     """Return what features are called."""
-    return pd.read_csv(WORDS).set_index("feature")["en"].to_dict()
+    known = pd.read_csv(FEATURES)
+    called = zip(known["name_en"], known["name_zh"], strict=True)
+    return dict(zip(known["feature"], (Words(en, zh) for en, zh in called), strict=True))
 
 
-def told(name: str, amount: float, known: Mapping[str, str]) -> str:
+def told(name: str, amount: float, known: Mapping[str, Words]) -> Words:
     """Return an item and its value in words.
 
-    >>> told("order_count", 12.0, {"order_count": "number of orders"})
-    'number of orders 12'
-    >>> told("days_since_last_order", float("nan"), {})
-    'days since last order unknown'
-    >>> told("net_revenue_amount", 12345.6, {"net_revenue_amount": "net revenue"})
-    'net revenue 12,346'
-    >>> told("is_identified", 0.0, {})
-    'known by a device alone'
+    >>> orders = told("order_count", 12.0, {"order_count": Words("number of orders", "订单数")})
+    >>> orders.en, orders.zh
+    ('number of orders 12', '订单数 12')
+    >>> print(told("days_since_last_order", float("nan"), {}))
+    days since last order unknown
+    >>> print(told("net_revenue_amount", 12345.6, {}))
+    net revenue amount 12,346
+    >>> print(told("is_identified", 0.0, {}))
+    known by a device alone
     """
     if name == HISTORY:
-        return "what was done, in its order"
+        return Words("what was done, in its order", "行为及其先后顺序")
     if name in FLAGS and not np.isnan(amount):
         return FLAGS[name][0 if amount else 1]
     digits = ",.0f" if abs(amount) >= 1000 else ".4g"  # of large numbers .4g makes powers of ten
-    value = "unknown" if np.isnan(amount) else f"{amount:{digits}}"
-    return f"{known.get(name, name.replace('_', ' '))} {value}"
+    plain = name.replace("_", " ")
+    called = known.get(name, Words(plain, plain))
+    if np.isnan(amount):
+        return Words(f"{called.en} unknown", f"{called.zh}未知")
+    return Words(f"{called.en} {amount:{digits}}", f"{called.zh} {amount:{digits}}")
 
 
 def amounts(features: pd.DataFrame, name: str) -> Floats:

@@ -15,14 +15,17 @@ import settings
 from cli import ShoalError, console
 from ml import kept, tracking
 from ml.high_value import HighValue
-from ml.reasons import TOP
+from ml.reasons import TOP, InWords
 from ml.segments import value
 from ml.segments.behaviour import BehaviourSegments
 from ml.segments.identity import Origin
 from ml.warehouse import TABLES, Day, Inputs, version_before, write_predictions
+from ml.words import Language
 from settings import ShopPaths
 
 Frames = dict[str, list[pd.DataFrame]]
+
+REASON_ENDINGS: dict[Language, str] = {"en": "", "zh": "_zh"}
 
 TIERS_TOLD = {
     "high": (
@@ -90,7 +93,7 @@ def _place(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "distance": np.round(placed.distance, 6),
                 "runner_up_code": placed.runner_up,
                 "margin": np.round(placed.margin, 6),
-                **_reasons(placed.reasons),
+                **_reasons(model.told(placed)),
                 "code_by_previous_model": by_last,
                 "model_version": version.version,
             }
@@ -136,7 +139,7 @@ def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
                 "scheme": "value",
                 "segment_code": tiers,
                 "score": scored.scores,
-                "distance": None,
+                "distance": np.round(model.tiers.distance(scored.scores), 6),
                 "runner_up_code": model.tiers.runner_up(scored.scores),
                 "margin": np.round(model.tiers.margin(scored.scores), 6),
                 **_reasons(scored.reasons),
@@ -148,9 +151,13 @@ def _value(day: Day, paths: ShopPaths, version: tracking.Version, frames: Frames
     frames["segment_definitions"].append(_definitions("value", TIERS_TOLD, version))
 
 
-def _reasons(told: NDArray[np.object_] | None) -> dict[str, NDArray[np.object_] | None]:
-    """Return reasons, (users, 3), as columns."""
-    return {f"reason_{rank + 1}": None if told is None else told[:, rank] for rank in range(TOP)}
+def _reasons(told: InWords | None) -> dict[str, NDArray[np.object_] | None]:
+    """Return reasons as columns."""
+    return {
+        f"reason_{rank + 1}{ending}": None if told is None else told[language][:, rank]
+        for language, ending in REASON_ENDINGS.items()
+        for rank in range(TOP)
+    }
 
 
 def _by_model_before(

@@ -45,7 +45,7 @@ class Served(PythonModel):
             outcomes=None,
         )
         if isinstance(self.model, HighValue):
-            scores = self.model.score(cut).scores
+            scores = self.model.probabilities(cut)
             return pd.DataFrame({"score": scores, "tier": self.model.tiers.of(scores)})
         placed, _, _ = self.model.place(cut)
         return pd.DataFrame({"segment_code": placed.code, "distance": placed.distance})

@@ -20,7 +20,7 @@ from ml.configs import ClusterConfig, IdentityConfig
 from ml.encoder.classifier import Classifier
 from ml.encoder.kept import PLACED, Kept
 from ml.encoder.tokens import Sequences, Told
-from ml.reasons import TOP
+from ml.reasons import TOP, InWords
 from ml.segments import identity, latent_classes, memory, naming
 from ml.segments.clusters import Clusters, Placement, Trial, fit
 from ml.segments.habits import Habits
@@ -152,7 +152,13 @@ class BehaviourSegments:
             found[rows, k:] = classes.reasons(counts, scores)
         if told.keys is not None:
             kept.add(told.keys[missing], found[missing])
-        return replace(classes.placement(found[:, :k]), reasons=classes.told(found[:, k:]))
+        return replace(classes.placement(found[:, :k]), reasons=found[:, k:].astype(np.int64))
+
+    def told(self, placed: Placement) -> InWords | None:
+        """Return in words why users are where they are; None of clusters, which know no reasons."""
+        if placed.reasons is None or not isinstance(self.clusters, LatentClasses):
+            return None
+        return self.clusters.told(placed.reasons)
 
     def save(self, folder: Path) -> str:
         """Write a sealed package and return its digest."""

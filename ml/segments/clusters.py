@@ -79,8 +79,8 @@ class Placement:
     runner_up: NDArray[np.object_]
     margin: Floats
     """1 − distance / distance to the runner-up: 0 on the border, towards 1 in the middle."""
-    reasons: NDArray[np.object_] | None = None
-    """Three per user, strongest first, (users, 3); empty where there are fewer. None of clusters."""
+    reasons: Ints | None = None
+    """What speaks for the segment, as columns of habits, (users, 3), strongest first. None of clusters."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ visit begin?"), so that a user's answers are a draw from that user's habit, howe
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.encoder.tokens import Sequences
+from ml.segments import EVENTS
+from ml.words import Language, Words
 
 Ints = NDArray[np.int64]
 
@@ -22,7 +25,16 @@ COVERED = 0.99
 OTHER = ""
 """The kind of an event that was unknown when the habits were named."""
 PAUSES, HOURS, DAYS, PIECES, PRICES = 25, 24, 7, 8, 16
-WEEK = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+WEEK = (
+    Words("Mondays", "周一"),
+    Words("Tuesdays", "周二"),
+    Words("Wednesdays", "周三"),
+    Words("Thursdays", "周四"),
+    Words("Fridays", "周五"),
+    Words("Saturdays", "周六"),
+    Words("Sundays", "周日"),
+)
+UNITS = ((86400, Words("days", "天")), (3600, Words("hours", "小时")), (60, Words("minutes", "分钟")))
 LOWEST_PRICE = -2
 """Prices are told apart by doublings, from a quarter of the shop's currency on."""
 
@@ -82,29 +94,45 @@ class Habits:
         weight = 1 / (1 + self.evidence * totals)
         return np.asarray(counts * np.repeat(weight, self.sizes, axis=1), dtype=np.float32)
 
-    def words(self) -> list[str]:
+    def words(self, language: Language = "en") -> list[str]:
         """Return what each column counts, in words.
 
-        >>> words = Habits(("", "cart", "view"), 0.1).words()
-        >>> words[16], words[11], words[19]
-        ('view, then view of another thing', 'cart, then view of the same thing', 'begins with cart')
+        >>> habits = Habits(("", "cart", "view"), 0.1)
+        >>> [habits.words()[column] for column in (16, 11, 19)]
+        ['view, then view of another thing', 'cart, then view of the same thing', 'begins with cart']
+        >>> [habits.words("zh")[column] for column in (16, 11, 19)]
+        ['查看商品，随后查看商品（另一对象）', '加购，随后查看商品（同一对象）', '以加购开始访问']
         """
-        kinds = [kind.replace("_", " ") or "other" for kind in self.kinds]
+        return [said.zh if language == "zh" else said.en for said in self._words()]
+
+    def _words(self) -> list[Words]:
+        known = _events()
+        kinds = [
+            Words(kind.replace("_", " "), known.get(kind, kind)) if kind else Words("other", "其他行为")
+            for kind in self.kinds
+        ]
         told = [
-            f"{before}, then {after} of {which} thing"
+            Words(
+                f"{before.en}, then {after.en} of {which.en} thing",
+                f"{before.zh}，随后{after.zh}（{which.zh}对象）",
+            )
             for before in kinds
             for after in kinds
-            for which in ("another", "the same")
+            for which in (Words("another", "另一"), Words("the same", "同一"))
         ]
-        told += [f"begins with {kind}" for kind in kinds]
-        told += [f"goes on after about {_duration(2.0 ** (step + 0.5))}" for step in range(PAUSES)]
-        told += [f"comes back after about {_duration(2.0 ** (step + 0.5))}" for step in range(PAUSES)]
-        told += [f"comes at {hour}:00" for hour in range(HOURS)]
-        told += [f"comes on {day}" for day in WEEK]
-        told += ["buys 1 piece at once"]
-        told += [f"buys {2**step} to {2 ** (step + 1) - 1} pieces at once" for step in range(1, PIECES)]
+        told += [Words(f"begins with {kind.en}", f"以{kind.zh}开始访问") for kind in kinds]
+        pauses = [_duration(2.0 ** (step + 0.5)) for step in range(PAUSES)]
+        told += [Words(f"goes on after about {pause.en}", f"约{pause.zh}后继续") for pause in pauses]
+        told += [Words(f"comes back after about {pause.en}", f"约{pause.zh}后再来") for pause in pauses]
+        told += [Words(f"comes at {hour}:00", f"{hour}点来访") for hour in range(HOURS)]
+        told += [Words(f"comes on {day.en}", f"{day.zh}来访") for day in WEEK]
+        told += [Words("buys 1 piece at once", "一次购买1件")]
+        pieces = [(2**step, 2 ** (step + 1) - 1) for step in range(1, PIECES)]
+        told += [
+            Words(f"buys {low} to {high} pieces at once", f"一次购买{low}至{high}件") for low, high in pieces
+        ]
         prices = [2.0**step for step in range(LOWEST_PRICE, LOWEST_PRICE + PRICES)]
-        told += [f"pays {price:g} to {2 * price:g} apiece" for price in prices]
+        told += [Words(f"pays {low:g} to {2 * low:g} apiece", f"单价{low:g}至{2 * low:g}") for low in prices]
         return told
 
     def _widths(self) -> list[int]:
@@ -147,16 +175,24 @@ def _is_first(sequences: Sequences) -> NDArray[np.bool_]:
     return found
 
 
-def _duration(seconds: float) -> str:
+def _events() -> dict[str, str]:
+    """Return what kinds of events are called in Chinese; a shop's own are called by their codes."""
+    with EVENTS.open(encoding="utf-8", newline="") as file:
+        return {row["event_type"]: row["name_zh"] for row in csv.DictReader(file)}
+
+
+def _duration(seconds: float) -> Words:
     """Return a length of time in the largest unit of which there is one.
 
-    >>> [_duration(2.0**power) for power in (1.5, 6.5, 12.5, 20.5)]
+    >>> [_duration(2.0**power).en for power in (1.5, 6.5, 12.5, 20.5)]
     ['3 seconds', '1.5 minutes', '1.6 hours', '17 days']
+    >>> _duration(2.0**20.5).zh
+    '17天'
     """
-    for size, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+    for size, name in UNITS:
         if seconds >= size:
-            return f"{seconds / size:.2g} {name}"
-    return f"{seconds:.0f} seconds"
+            return Words(f"{seconds / size:.2g} {name.en}", f"{seconds / size:.2g}{name.zh}")
+    return Words(f"{seconds:.0f} seconds", f"{seconds:.0f}秒")
 
 
 def _doublings(values: NDArray[np.generic], lowest: int, count: int) -> Ints:

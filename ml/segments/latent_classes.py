@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cli import ShoalError
 from ml.configs import ClusterConfig
 from ml.packages import digest_of, load_tensors, read_json, save_tensors, write_json
-from ml.reasons import TOP
+from ml.reasons import TOP, InWords
 from ml.segments.clusters import (
     AT_ONCE,
     Placement,
@@ -34,6 +34,7 @@ from ml.segments.clusters import (
     tried,
 )
 from ml.segments.habits import Habits
+from ml.words import LANGUAGES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -132,10 +133,10 @@ class LatentClasses:
         strongest = np.argsort(-moved, axis=1, kind="stable")[:, :TOP]
         return np.where(np.take_along_axis(moved, strongest, axis=1) > 0, strongest, NOTHING)
 
-    def told(self, reasons: NDArray[Any]) -> NDArray[np.object_]:
-        """Return reasons in words."""
-        words = np.array([*self.habits.words(), ""], dtype=object)  # NOTHING is the last
-        return np.asarray(words[reasons.astype(np.int64)])
+    def told(self, reasons: Ints) -> InWords:
+        """Return reasons in words; empty where there are fewer."""
+        words = {language: [*self.habits.words(language), ""] for language in LANGUAGES}
+        return {language: np.array(said, dtype=object)[reasons] for language, said in words.items()}
 
     def explains(self, points: NDArray[Any]) -> float:
         """Return the log likelihood per answer; 0 where nobody answered anything."""

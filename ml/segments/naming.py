@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cli import ShoalError
 from ml.encoder.features import standard_units
-from ml.segments import LIMITS, NAMES, RULES, WORDS
+from ml.segments import FEATURES, LIMITS, NAMES, RULES
 
 IMPOSSIBLE = -1e6
 """The score of a name whose features this shop doesn't have, or whose limits the cluster breaks."""
@@ -125,7 +125,7 @@ def plainest(features: pd.DataFrame, labels: NDArray[np.int64]) -> float:
     By the feature that tells it best, of those that have words; 0 where none has.
     """
     told = profile(features, labels)
-    named = told[[name for name in told if name in set(pd.read_csv(WORDS)["feature"])]]
+    named = told[[name for name in told if name in set(pd.read_csv(FEATURES)["feature"])]]
     return float(named.abs().max(axis=1).fillna(0.0).min())
 
 
@@ -180,7 +180,7 @@ def name_clusters(
 
 def describe(profile: pd.DataFrame, language: str, top: int = 3) -> list[str]:
     """Say in one sentence per cluster what sets it apart, strongest first."""
-    words = pd.read_csv(WORDS).set_index("feature")
+    words = pd.read_csv(FEATURES).set_index("feature")[f"name_{language}"]
     return [_sentence(row, words, language, top) for _, row in profile.iterrows()]
 
 
@@ -198,12 +198,10 @@ def _fit_of(rules: pd.DataFrame, profile: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray(told @ used["weight"].to_numpy(dtype=np.float64) / used["weight"].sum())
 
 
-def _sentence(row: pd.Series[Any], words: pd.DataFrame, language: str, top: int) -> str:
+def _sentence(row: pd.Series[Any], words: pd.Series[str], language: str, top: int) -> str:
     known = row[[name for name in row.index if name in words.index]]
     strongest = known.reindex(known.abs().sort_values(ascending=False, kind="stable").index)[:top]
-    parts = [
-        _PHRASES[language](str(words.loc[name, language]), float(value)) for name, value in strongest.items()
-    ]
+    parts = [_PHRASES[language](str(words.loc[name]), float(value)) for name, value in strongest.items()]
     return _JOINED[language].format(_COMMAS[language].join(parts)) if parts else ""
 
 

@@ -47,6 +47,16 @@ class Tiers:
         middle = np.where(nearer_high, "high", "low")
         return np.where(self.of(scores) == "medium", middle, "medium").astype(object)
 
+    def distance(self, scores: Floats) -> Floats:
+        """Return how far each score lies from where its tier is surest: 1 of high, 0 of low, else the middle.
+
+        >>> Tiers(high=0.5, medium=0.1).distance(np.array([0.9, 0.35, 0.05])).round(2).tolist()
+        [0.1, 0.05, 0.05]
+        """
+        middle = (self.high + self.medium) / 2
+        surest = np.where(scores >= self.high, 1.0, np.where(scores >= self.medium, middle, 0.0))
+        return np.abs(scores - surest)
+
     def margin(self, scores: Floats) -> Floats:
         """Return how far each score lies from the nearest border."""
         return np.minimum(np.abs(scores - self.high), np.abs(scores - self.medium))

@@ -70,6 +70,9 @@ def predictions(features: pd.DataFrame, day: date, run_id: str) -> dict[str, pd.
             reason_1="a",
             reason_2="b",
             reason_3="c",
+            reason_1_zh="甲",
+            reason_2_zh="乙",
+            reason_3_zh="丙",
         ),
         "user_segments": frame(
             stamp_of_rows,
@@ -83,6 +86,9 @@ def predictions(features: pd.DataFrame, day: date, run_id: str) -> dict[str, pd.
             reason_1="a",
             reason_2="b",
             reason_3=None,
+            reason_1_zh="甲",
+            reason_2_zh="乙",
+            reason_3_zh=None,
             code_by_previous_model=None,
         ),
         "segment_definitions": frame(

@@ -60,7 +60,9 @@ create table staging.stg_shop__campaign_contacts
     (user_key varchar, arm varchar, event_date date, delivered_on date);
 create table intermediate.int_user_rule_segments
     (as_of_date date, user_key varchar, scheme varchar, segment_code varchar, score double,
-    reason_1 varchar, reason_2 varchar, reason_3 varchar);
+    distance double, runner_up_code varchar, margin double,
+    reason_1 varchar, reason_2 varchar, reason_3 varchar,
+    reason_1_zh varchar, reason_2_zh varchar, reason_3_zh varchar);
 create table intermediate.int_users_eligible (as_of_date date, user_key varchar);
 create table intermediate.int_products_known (
     as_of_date date, product_id varchar, is_product boolean, price_amount decimal(18, 4), category varchar
@@ -181,7 +183,8 @@ class Chain:
     def _write_user(self, connection, day, user, code) -> None:
         connection.execute("insert into intermediate.int_users_eligible values (?, ?)", [day, user])
         connection.execute(
-            "insert into intermediate.int_user_rule_segments values (?, ?, 'rfm', ?, 0.5, 'a', 'b', null)",
+            "insert into intermediate.int_user_rule_segments values "
+            "(?, ?, 'rfm', ?, 0.5, 0.2, null, 0.1, 'a', 'b', null, '甲', '乙', null)",
             [day, user, code],
         )
         recency, orders, gross, net, abandoned, category = FEATURES[user]
@@ -219,6 +222,7 @@ class Chain:
                 "searchers",
                 0.3,
                 *("begins with search", "", ""),
+                *("以搜索开始访问", "", ""),
                 None,
                 MODEL_VERSIONS[day],
                 day,
@@ -239,6 +243,7 @@ class Chain:
                 "a",
                 "b",
                 "c",
+                *("甲", "乙", "丙"),
                 day,
                 "ml-run",
             ],
@@ -315,6 +320,19 @@ def test_current_is_the_newest_snapshot_with_names(chain):
     )
     assert rows[1:3] == [("u1", "Champions", "重要价值客户"), ("u2", "Champions", "重要价值客户")]
     assert len(rows) == 4
+
+
+def test_why_a_user_is_in_a_segment_is_told_in_both_languages(chain):
+    rows = chain.ask("""
+        select scheme, reason_1, reason_1_zh, reason_2, reason_2_zh, distance, margin
+        from bi.user_segment_current where user_key = 'u1' order by scheme
+    """)
+    assert rows == [
+        ("behaviour", "begins with search", "以搜索开始访问", "", "", 0.1, 0.3),
+        ("rfm", "a", "甲", "b", "乙", 0.2, 0.1),
+    ]
+    score = "select reason_3, reason_3_zh from bi.user_score_daily where user_key = 'u1' limit 1"
+    assert chain.ask(score) == [("c", "丙")]
 
 
 def test_a_segment_under_a_new_model_version_is_kept_from_that_day(chain):

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 import pytest
 
 import settings
 import warehouse
 from cli import ShoalError
+from serving.publish import publish
 from settings import ShopPaths
 from tests import world
 from tests.dbt import days
@@ -77,6 +79,27 @@ def test_killed_rebuild_keeps_the_old_file_until_one_succeeds(paths: ShopPaths) 
     rebuild(paths)
     assert _content_of_last_build(paths) == before
     assert not list(paths.root.glob("*before_rebuild*"))
+
+
+def test_days_from_before_reasons_were_told_in_chinese_come_back_without_them(paths: ShopPaths) -> None:
+    """As an earlier release left its history: three columns less in predictions, and in what was said."""
+    first, last = ONE_DAY_MORE
+    for pattern in (f"bi/{first}/user_s*_daily.parquet", f"ml/user_s*/{first}/*.parquet"):
+        files = list(paths.history.glob(pattern))
+        assert len(files) >= 2
+        for file in files:
+            file.chmod(0o644)
+            kept = pq.read_table(file)
+            pq.write_table(kept.drop_columns([f"reason_{rank}_zh" for rank in (1, 2, 3)]), file)
+    rebuild(paths)
+    with warehouse.connect(paths, "a test", read_only=True) as connection:
+        for table in ("bi.user_segment_daily", "bi.user_score_daily", "ml.user_segments"):
+            told = connection.execute(
+                f"select as_of_date, count(reason_1) > 0, count(reason_1_zh) > 0 from {table} "
+                "group by 1 order by 1"
+            ).fetchall()
+            assert told == [(first, True, False), (last, True, True)], table
+    assert not publish(paths, last).kept_as_published
 
 
 def _content_of_last_build(paths: ShopPaths) -> dict[str, str]:

@@ -226,21 +226,78 @@ def test_a_shop_without_prices_ranks_by_pieces_and_without_lines_by_orders(
 
 
 @pytest.mark.parametrize(
-    ("user", "scheme", "reasons"),
+    ("user", "scheme", "english", "chinese"),
     [
-        ("nina", "rfm", ("days since the last order 31", "number of orders 1", "net revenue 0.00")),
-        ("dora", "rfm", ("no order yet", None, None)),
-        ("nina", "lifecycle", ("number of orders 1", "interest in the last 90 days 1.0", None)),
+        (
+            "nina",
+            "rfm",
+            ("days since the last order 31", "number of orders 1", "net revenue 0.00"),
+            ("距上次下单天数 31", "订单数 1", "净收入 0.00"),
+        ),
+        ("dora", "rfm", ("no order yet", None, None), ("尚未下单", None, None)),
+        (
+            "nina",
+            "lifecycle",
+            ("number of orders 1", "interest in the last 90 days 1.0", None),
+            ("订单数 1", "近90天兴趣度 1.0", None),
+        ),
     ],
 )
 def test_a_rule_tells_what_it_asked(
-    ask: Query, user: str, scheme: str, reasons: tuple[str | None, ...]
+    ask: Query, user: str, scheme: str, english: tuple[str | None, ...], chinese: tuple[str | None, ...]
 ) -> None:
     query = """
-        select reason_1, reason_2, reason_3 from intermediate.int_user_rule_segments
+        select reason_1, reason_2, reason_3, reason_1_zh, reason_2_zh, reason_3_zh
+        from intermediate.int_user_rule_segments
         where user_key = ? and scheme = ? and as_of_date = ?
     """
-    assert ask(query, user, scheme, LAST) == [reasons]
+    assert ask(query, user, scheme, LAST) == [english + chinese]
+
+
+def test_rfm_names_the_segment_across_the_nearest_border(ask: Query) -> None:
+    """Told again from the ranks: of which one must change least to be of another segment."""
+    told = ask(
+        """
+        with ranks as (
+            select
+                user_key,
+                percent_rank() over (order by last_order_date) as recency,
+                percent_rank() over (order by order_count) as frequency,
+                percent_rank() over (order by net_revenue_amount) as money
+            from intermediate.int_users_measured
+            where as_of_date = $1 and order_count > 0
+                and user_key in (select user_key from intermediate.int_users_eligible where as_of_date = $1)
+        )
+
+        select recency, frequency, money, segment_code, distance, runner_up_code, margin
+        from intermediate.int_user_rule_segments inner join ranks using (user_key)
+        where scheme = 'rfm' and as_of_date = $1
+        """,
+        LAST,
+    )
+    assert len(told) > 5
+    codes = {row[3]: tuple(rank >= 0.5 for rank in row[:3]) for row in told}
+    for *ranks, code, distance, runner_up, margin in told:
+        is_high = [rank >= 0.5 for rank in ranks]
+        borders = [abs(rank - 0.5) for rank in ranks]
+        assert margin == pytest.approx(min(borders), abs=1e-6)
+        assert distance == pytest.approx(
+            sum(abs(rank - high) for rank, high in zip(ranks, is_high, strict=True)) / 3, abs=1e-6
+        )
+        assert runner_up != code
+        if runner_up in codes:
+            changed = [one != other for one, other in zip(codes[runner_up], is_high, strict=True)]
+            assert changed == [place == borders.index(min(borders)) for place in range(3)]
+
+
+def test_rules_without_a_border_in_rank_tell_no_runner_up(ask: Query) -> None:
+    query = """
+        select count(*), count(coalesce(distance, margin)), count(runner_up_code)
+        from intermediate.int_user_rule_segments
+        where (scheme = 'lifecycle' or segment_code = 'not_bought') and as_of_date = ?
+    """
+    ((users, *told),) = ask(query, LAST)
+    assert users > 0 and told == [0, 0]
 
 
 def test_windows_end_where_they_say(ask: Query) -> None:

@@ -1,6 +1,20 @@
 {{ config(materialized='incremental', pre_hook="{{ forget_as_of_dates(made_dates()) }}") }}
 
+{%- set features = {
+    'recency': 'days_since_last_order', 'frequency': 'order_count', 'money': 'net_revenue_amount', 'pieces': 'item_count'
+} -%}
 with
+read_words as (
+    select
+        {%- for language in ['en', 'zh'] %}
+        {%- for word, feature in features.items() %}
+        max(case when feature = '{{ feature }}' then name_{{ language }} || ' ' end) as {{ word }}_{{ language }}
+        {{- ',' if language == 'en' or not loop.last }}
+        {%- endfor %}
+        {%- endfor %}
+    from {{ ref('segment_features') }}
+),
+
 read_measures as (
     select
         users.as_of_date,
@@ -27,11 +41,21 @@ weigh_users as (
             when has_lines then item_count
             else order_count
         end as worth,
+        {%- for language in ['en', 'zh'] %}
         case
-            when has_prices then 'net revenue ' || {{ as_text('cast(net_revenue_amount as decimal(18, 2))') }}
-            when has_lines then 'pieces bought ' || {{ as_text('cast(item_count as bigint)') }}
-        end as worth_told
+            when has_prices then money_{{ language }} || {{ as_text('cast(net_revenue_amount as decimal(18, 2))') }}
+            when has_lines then pieces_{{ language }} || {{ as_text('cast(item_count as bigint)') }}
+        end as worth_{{ language }},
+        {%- endfor %}
+        {%- for language, never in [('en', 'no order yet'), ('zh', '尚未下单')] %}
+        coalesce(recency_{{ language }} || {{ as_text('days_since_last_order') }}, '{{ never }}')
+            as recency_told_{{ language }},
+        {%- endfor %}
+        {%- for language in ['en', 'zh'] %}
+        frequency_{{ language }} || {{ as_text('order_count') }} as frequency_told_{{ language }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from read_measures
+    cross join read_words
 ),
 
 -- Ties rank with their lowest, so that one order is never frequent merely because most have one.
@@ -60,9 +84,32 @@ classify_buyers as (
         rank_buyers.recency_rank >= thresholds.recency_high as is_recent,
         rank_buyers.frequency_rank >= thresholds.frequency_high as is_frequent,
         rank_buyers.monetary_rank >= thresholds.monetary_high as is_big,
-        (rank_buyers.recency_rank + rank_buyers.frequency_rank + rank_buyers.monetary_rank) / 3 as score
+        abs(rank_buyers.recency_rank - thresholds.recency_high) as to_recent,
+        abs(rank_buyers.frequency_rank - thresholds.frequency_high) as to_frequent,
+        abs(rank_buyers.monetary_rank - thresholds.monetary_high) as to_big,
+        rank_buyers.recency_rank,
+        rank_buyers.frequency_rank,
+        rank_buyers.monetary_rank
     from rank_buyers
     cross join read_rfm_thresholds as thresholds
+),
+
+-- Surest of a segment is who ranks first, or last, among buyers in each of the three; the next lies across the nearest
+-- border, of equally near ones that of recency, then of frequency.
+measure_borders as (
+    select
+        *,
+        (recency_rank + frequency_rank + monetary_rank) / 3 as score,
+        (
+            abs(recency_rank - case when is_recent then 1 else 0 end)
+            + abs(frequency_rank - case when is_frequent then 1 else 0 end)
+            + abs(monetary_rank - case when is_big then 1 else 0 end)
+        ) / 3 as distance,
+        least(to_recent, to_frequent, to_big) as margin,
+        is_recent <> (to_recent <= to_frequent and to_recent <= to_big) as would_be_recent,
+        is_frequent <> (to_frequent < to_recent and to_frequent <= to_big) as would_be_frequent,
+        is_big <> (to_big < to_recent and to_big < to_frequent) as would_be_big
+    from classify_buyers
 ),
 
 assign_rfm as (
@@ -72,41 +119,40 @@ assign_rfm as (
         'rfm' as scheme,
         case
             when buyers.user_key is null then 'not_bought'
-            when buyers.is_recent and buyers.is_frequent and buyers.is_big then 'champions'
-            when buyers.is_recent and buyers.is_big then 'promising_big_spenders'
-            when buyers.is_frequent and buyers.is_big then 'big_spenders_to_keep'
-            when buyers.is_big then 'big_spenders_to_win_back'
-            when buyers.is_recent and buyers.is_frequent then 'frequent_small_buyers'
-            when buyers.is_recent then 'new_small_buyers'
-            when buyers.is_frequent then 'small_buyers_to_keep'
-            else 'small_buyers_gone_quiet'
+            else {{ rfm_segment('buyers.is_recent', 'buyers.is_frequent', 'buyers.is_big') }}
         end as segment_code,
         buyers.score,
-        coalesce(
-            'days since the last order ' || {{ as_text('weigh_users.days_since_last_order') }}, 'no order yet'
-        ) as reason_1,
+        round(buyers.distance, 6) as distance,
         case
-            when buyers.user_key is not null then 'number of orders ' || {{ as_text('weigh_users.order_count') }}
-        end as reason_2,
-        case when buyers.user_key is not null then weigh_users.worth_told end as reason_3
+            when buyers.user_key is not null
+                then {{ rfm_segment('buyers.would_be_recent', 'buyers.would_be_frequent', 'buyers.would_be_big') }}
+        end as runner_up_code,
+        round(buyers.margin, 6) as margin,
+        weigh_users.recency_told_en as reason_1,
+        case when buyers.user_key is not null then weigh_users.frequency_told_en end as reason_2,
+        case when buyers.user_key is not null then weigh_users.worth_en end as reason_3,
+        weigh_users.recency_told_zh as reason_1_zh,
+        case when buyers.user_key is not null then weigh_users.frequency_told_zh end as reason_2_zh,
+        case when buyers.user_key is not null then weigh_users.worth_zh end as reason_3_zh
     from weigh_users
-    left join classify_buyers as buyers
+    left join measure_borders as buyers
         on weigh_users.as_of_date = buyers.as_of_date and weigh_users.user_key = buyers.user_key
 ),
 
 match_lifecycle_rules as (
     select
-        read_measures.user_key,
-        read_measures.as_of_date,
-        read_measures.order_count,
-        read_measures.interest_score_last_90_days,
+        weigh_users.user_key,
+        weigh_users.as_of_date,
+        weigh_users.frequency_told_en,
+        weigh_users.frequency_told_zh,
+        {{ as_text('cast(weigh_users.interest_score_last_90_days as decimal(18, 1))') }} as interest_told,
         rules.segment_code,
         rules.stage
-    from read_measures
+    from weigh_users
     inner join {{ ref('lifecycle_rules') }} as rules
         on
-            read_measures.order_count >= rules.min_order_count
-            and read_measures.interest_score_last_90_days >= rules.min_interest_score
+            weigh_users.order_count >= rules.min_order_count
+            and weigh_users.interest_score_last_90_days >= rules.min_interest_score
 ),
 
 assign_lifecycle as (
@@ -116,10 +162,15 @@ assign_lifecycle as (
         'lifecycle' as scheme,
         segment_code,
         cast(stage as double) as score,
-        'number of orders ' || {{ as_text('order_count') }} as reason_1,
-        'interest in the last 90 days '
-        || {{ as_text('cast(interest_score_last_90_days as decimal(18, 1))') }} as reason_2,
-        cast(null as {{ dbt.type_string() }}) as reason_3
+        cast(null as double) as distance,
+        cast(null as {{ dbt.type_string() }}) as runner_up_code,
+        cast(null as double) as margin,
+        frequency_told_en as reason_1,
+        'interest in the last 90 days ' || interest_told as reason_2,
+        cast(null as {{ dbt.type_string() }}) as reason_3,
+        frequency_told_zh as reason_1_zh,
+        '近90天兴趣度 ' || interest_told as reason_2_zh,
+        cast(null as {{ dbt.type_string() }}) as reason_3_zh
     from match_lifecycle_rules
     qualify row_number() over (partition by as_of_date, user_key order by stage desc) = 1
 ),

@@ -182,7 +182,8 @@ def _index_told(view: View, rows: pd.DataFrame) -> None:
     rows["feature"] = view.called("feature", rows["feature"])
     first = rows.head(10)
     told("<br>".join(map(escape, first["sentence"].dropna().head(5))))
-    chart(_index_bars(first["feature"].tolist(), first["index_100"].tolist(), [""] * len(first)), "index")
+    labels = [looks.wrapped(feature, 24) for feature in first["feature"]]
+    chart(_index_bars(labels, first["index_100"].tolist(), [""] * len(first)), "index")
     with st.expander(view.say("all_features"), icon=":material/table:"):
         columns = {
             "feature": (view.say("feature"), "text"),

@@ -17,6 +17,7 @@ from ml.segments import latent_classes
 from ml.segments.habits import DAYS, HOURS, PAUSES, PIECES, PRICES, VISIT_GAP_SECONDS, Habits
 from ml.segments.latent_classes import LatentClasses
 from ml.segments.stability import bootstrap_jaccard, labels_at
+from tests.chinese import english_left
 from warehouse import dbt
 
 CONFIG = ClusterConfig(smallest_k=2, largest_k=4, seeds=(11, 12, 13))
@@ -198,11 +199,21 @@ def test_reasons_are_what_was_done_that_speaks_for_the_class_and_against_the_nex
     counts[0, [begins, evening]] = 1, 10  # ten evenings lead by 5 over c, one beginning by 2
     counts[1, evening] = 1
     told = classes.told(classes.reasons(counts, classes.scores(counts)))
-    assert told.tolist() == [
+    assert told["en"].tolist() == [
         ["comes at 21:00", "begins with view", ""],
         ["comes at 21:00", "", ""],
         ["", "", ""],
     ]
+    assert told["zh"][0].tolist() == ["21点来访", "以查看商品开始访问", ""]
+
+
+def test_every_habit_has_words_in_both_languages_and_a_shops_own_event_its_code() -> None:
+    habits = Habits(("", "cart", "gift_card"), 0.0)
+    english, chinese = habits.words("en"), habits.words("zh")
+    assert len(english) == len(chinese)
+    assert len(set(english)) == len(set(chinese)) == len(set(zip(english, chinese, strict=True)))
+    assert [text for text in chinese if english_left(text)] == []
+    assert "以gift_card开始访问" in chinese
 
 
 def test_saved_classes_place_as_before(

@@ -192,8 +192,12 @@ def test_a_user_who_forgot_is_scored_and_explained_by_the_newer_part_and_found_a
     by_points = made.clusters.place(made.vectors(Day(date(2026, 3, 1), np.arange(USERS), told, None)))
     assert (placed.code == by_points.code).all() and (placed.distance == by_points.distance).all()
     counts = memory.recalled(classes, told)
-    never = {word: ~(counts[:, column] > 0) for column, word in enumerate(classes.habits.words())}
-    assert not any(never[reason][user] for user in range(USERS) for reason in placed.reasons[user] if reason)
+    assert all(
+        counts[user, reason] > 0 for user, row in enumerate(placed.reasons) for reason in row[row >= 0]
+    )
+    told_why = made.told(placed)
+    assert [language for language in told_why if told_why[language].shape == (USERS, 3)] == ["en", "zh"]
+    assert ((told_why["en"] == "") == (placed.reasons < 0)).all()
     again = made._placed(made.clusters, told)
     assert (again.code == placed.code).all() and (again.reasons == placed.reasons).all()
 

@@ -66,7 +66,12 @@ def _served(model: reasons.Model, test: Cut) -> HighValue:
 def test_reasons_say_in_words_what_goes_with_the_score() -> None:
     features = pd.DataFrame({"order_count": [12.0, 0.0], "days_since_last_order": [3.0, np.nan]})
     found = Contributions(["order_count", "days_since_last_order"], np.array([[0.9, 0.1], [-0.2, -0.4]]))
-    assert reasons.in_words(found, features).tolist() == [
+    told = reasons.in_words(found, features)
+    assert told["zh"].tolist() == [
+        ["订单数 12：与较高的评分相关", "距上次下单天数 3：与较高的评分相关", ""],
+        ["距上次下单天数未知：与较低的评分相关", "订单数 0：与较低的评分相关", ""],
+    ]
+    assert told["en"].tolist() == [
         [
             "number of orders 12: goes with a higher score",
             "days since the last order 3: goes with a higher score",
@@ -86,7 +91,7 @@ def test_what_moved_nothing_is_no_reason() -> None:
         {"days_since_last_order": [9.0, 3.0, 40.0], "order_count": [5, 3, 1], "net_revenue_amount": 0.0}
     )
     names, moved = RfmRank().contributions(features)
-    told = reasons.in_words(Contributions(names, moved), features)
+    told = reasons.in_words(Contributions(names, moved), features)["en"]
     assert told[1].tolist() == ["days since the last order 3: goes with a higher score", "", ""]
     assert told[2].tolist() == [
         "days since the last order 40: goes with a lower score",
@@ -132,7 +137,8 @@ def test_history_is_among_the_items_of_bert_and_can_be_the_first(
     assert found.items[-1] == reasons.HISTORY
     assert np.ptp(found.moved[:, -1]) > 0
     told = reasons.in_words(Contributions([reasons.HISTORY], found.moved[:1, -1:]), test.features[:1])
-    assert told[0, 0].startswith("what was done, in its order: goes with a ")
+    assert told["en"][0, 0].startswith("what was done, in its order: goes with a ")
+    assert told["zh"][0, 0].startswith("行为及其先后顺序：与")
 
 
 def test_parts_of_integrated_gradients_add_up_to_the_score(
@@ -168,4 +174,5 @@ def test_other_seeds_name_much_the_same_items(
 def test_score_that_needs_no_training_still_has_reasons(cuts: tuple[Cut, Cut]) -> None:
     _, test = cuts
     scored = _served(RfmRank(), test).score(test)
-    assert all(": goes with a " in reason for reason in scored.reasons[:, 0])
+    assert all(": goes with a " in reason for reason in scored.reasons["en"][:, 0])
+    assert all("的评分相关" in reason for reason in scored.reasons["zh"][:, 0])

@@ -228,7 +228,7 @@ def test_every_behaviour_code_has_a_rule_and_every_rule_a_code() -> None:
 
 
 def test_every_feature_of_a_rule_has_words_in_both_languages() -> None:
-    words = pd.read_csv(naming.WORDS)
+    words = pd.read_csv(naming.FEATURES)
     assert set(naming.Rules.load().table["feature"]) <= set(words["feature"])
     assert words.notna().all().all()
 
@@ -255,6 +255,7 @@ def test_tiers_put_a_score_on_the_border_above_it() -> None:
     assert tiers.of(scores).tolist() == ["high", "medium", "medium", "low"]
     assert tiers.runner_up(scores).tolist() == ["medium", "high", "low", "medium"]
     assert tiers.margin(scores)[0] == 0.0
+    assert tiers.distance(scores) == pytest.approx([1 - 0.8, 0.79 - 0.65, 0.65 - 0.5, 0.49])
 
 
 @pytest.mark.parametrize(

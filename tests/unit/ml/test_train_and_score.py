@@ -268,6 +268,18 @@ def test_every_user_has_one_row_per_scheme_and_three_reasons(trained: synthetic.
             "select count(*) from ml.user_scores where '' in (reason_1, reason_3) or expected_value is null"
         )
         assert silent.fetchall() == [(0,)]
+        for table in ("user_scores", "user_segments"):
+            in_one_language = connection.sql(
+                f"select count(*) from ml.{table} where (reason_1 = '') is distinct from (reason_1_zh = '') "
+                "or (reason_3 = '') is distinct from (reason_3_zh = '') "
+                "or regexp_matches(reason_1_zh, 'goes|comes|begins')"
+            )
+            assert in_one_language.fetchall() == [(0,)], table
+        unplaced = connection.sql(
+            "select count(*) from ml.user_segments where distance is null or runner_up_code is null "
+            "or margin is null or distance not between 0 and 1 and scheme = 'value'"
+        )
+        assert unplaced.fetchall() == [(0,)]
         # Who did little has fewer.
         told = connection.sql(
             "select scheme, count(nullif(reason_1, '')), count(nullif(reason_3, '')) from ml.user_segments "

@@ -14,6 +14,9 @@ receive_scores as (
         reason_1,
         reason_2,
         reason_3,
+        reason_1_zh,
+        reason_2_zh,
+        reason_3_zh,
         model_version,
         scored_at,
         run_id

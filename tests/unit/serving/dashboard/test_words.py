@@ -11,7 +11,7 @@ import yaml
 import settings
 from serving.dashboard.apart import MEASURES
 from serving.dashboard.navigation import ICONS
-from serving.dashboard.words import texts
+from serving.dashboard.words import FILE, texts
 from serving.small_groups import STEPS
 
 FOLDER = settings.ROOT / "serving" / "dashboard"
@@ -89,15 +89,24 @@ def allowed(table: str, column: str) -> set[str]:
     return set(values)
 
 
+def test_features_and_events_are_called_as_their_seeds_say_and_nowhere_else() -> None:
+    for kind, seed, name in (
+        ("feature", "segment_features", "feature"),
+        ("act", "event_types", "event_type"),
+    ):
+        with (SEEDS / f"{seed}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        worded = {key.removeprefix(f"{kind}_") for key in texts() if key.startswith(f"{kind}_")}
+        assert worded - {"on"} == {row[name] for row in rows}
+        assert all(texts()[f"{kind}_{row[name]}"]["zh"] == row["name_zh"] for row in rows)
+    own = FILE.read_text(encoding="utf-8")
+    assert re.findall(r"^(?:feature|act)_\w+", own, re.M) == ["act_on"]
+    assert texts()["feature_order_count"]["en"] == "Number of orders"
+
+
 def test_what_the_tables_name_has_its_words_and_nothing_else_does() -> None:
-    with (SEEDS / "segment_features.csv").open(encoding="utf-8", newline="") as file:
-        features = {row["feature"] for row in csv.DictReader(file)}
-    with (SEEDS / "event_types.csv").open(encoding="utf-8", newline="") as file:
-        events = {row["event_type"] for row in csv.DictReader(file) if row["is_in_sequence"] == "true"}
     gaps = allowed("segment_journey", "first_gap") | allowed("segment_journey", "last_gap")
     for kind, names in (
-        ("feature", features),
-        ("act", events | {"on"}),
         ("gap", gaps),
         ("gate", allowed("segment_stability", "gate")),
     ):
