@@ -10,7 +10,7 @@ import re
 COMMAND = re.compile(r"python -m [^，；。\n]*")
 QUOTED = re.compile(r"`[^`]*`|'[^']*'|\([^)]*\)")
 WORDS = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}(?: [A-Za-z]{2,})*|\d [A-Za-z]{3,}")
-NAMES = re.compile(r"Great Expectations|ROC AUC|PR AUC|UTC")
+NAMES = re.compile(r"Great Expectations|ROC AUC|PR AUC|UTC|SGD")
 
 
 def english_left(text: str) -> list[str]:

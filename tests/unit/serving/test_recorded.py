@@ -15,6 +15,8 @@ from serving.recorded import in_chinese
 from tests.chinese import english_left
 
 ROOMS = ("landing", "expectations", "ml", "serving")
+FAULT = re.compile(r"(?:(?:return|then|else|line\],) |\$table, \[|\[\]\), )[\"']([a-z_]+)[\"']")
+"""How landing names what is wrong with a whole row."""
 JOINED = re.compile(r"\"\s*(?:\n\s*)?f?\"|'\s*\|\|\s*'")
 """Where a long text goes on in the next line."""
 
@@ -88,3 +90,15 @@ def test_outcomes_and_severities_are_told_in_chinese() -> None:
 )
 def test_a_text_is_told_part_by_part_and_what_is_unknown_is_quoted(said: str, told: str) -> None:
     assert in_chinese(said) == told
+
+
+def test_why_landing_sets_a_row_aside_is_told_in_chinese() -> None:
+    translation, *others = (
+        (settings.ROOT / "landing" / f"{name}.py").read_text(encoding="utf-8")
+        for name in ("translation", "chunk", "readers")
+    )
+    kinds = set(re.findall(r'yield .*, f"([a-z_]+:)\{', translation))
+    whole = {fault for source in others for fault in FAULT.findall(source)}
+    assert len(kinds) >= 9 and {"undated", "invalid_json", "ragged_row", "broken_quotes"} <= whole
+    for reason in whole | {f"{kind}column" for kind in kinds}:
+        assert in_chinese(reason) != reason, reason
