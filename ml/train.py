@@ -644,7 +644,7 @@ def _log_trials(run: tracking.Run, trials: list[Trial]) -> None:
             "silhouette": trial.silhouette,
             "smallest_cluster": float(trial.smallest),
         }
-        told = {"bootstrap": trial.bootstrap, "held_out": trial.held_out, "difference": trial.difference}
+        told = {name: getattr(trial, name) for name in ("bootstrap", "held_out", "gain", "difference")}
         found |= {name: value for name, value in told.items() if value is not None}
         run.log_metrics({f"k/{name}": value for name, value in found.items()}, step=trial.k)
         if trial.is_chosen:

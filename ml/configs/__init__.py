@@ -134,9 +134,12 @@ class ClusterConfig(Frozen):
     sample: int = 2000  # silhouette costs the square of this
     min_share: float = 0.02
     min_users: int = 10  # no group that BI would have to fold
-    stability_slack: float = 0.05  # as stable as the best, within this, counts as stable
+    stability_slack: float = 0.05  # as stable on resamples as the best, within this, counts as stable
+    enough_gain: float = Field(
+        default=0.95, ge=0, le=1
+    )  # of the best; fewer groups that tell as much will do
     min_difference: float = 0.1  # deviations: what is nearer to everybody in all named features is no group
-    resamples: int = Field(default=3, ge=1)  # per k, to report; what is chosen is asked more of (stability)
+    resamples: int = Field(default=5, ge=1)  # per k, to choose; what is chosen is asked more of (stability)
 
     @property
     def offers_choice(self) -> bool:

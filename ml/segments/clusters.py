@@ -39,11 +39,13 @@ class Trial:
     smallest: int
     silhouette: float
     bootstrap: float | None = None
-    """Mean adjusted Rand index with fits on resamples, over users that those left out. None, as the next,
-    where one k was asked for."""
+    """Mean adjusted Rand index with fits on resamples, over users that those left out. None, as the next
+    two, where one k was asked for."""
     held_out: float | None = None
     """What those fits explain of the same users: of their variance, or of classes the log likelihood per
     answer."""
+    gain: float | None = None
+    """How much more that is than one group of everybody explains."""
     difference: float | None = None
     """How far the plainest group lies from everybody (:func:`ml.segments.naming.plainest`). None where no
     features are known."""
@@ -67,6 +69,7 @@ class Reported(TypedDict, total=False):
 
     bootstrap: float
     held_out: float
+    gain: float
     difference: float
 
 
@@ -163,9 +166,7 @@ def fit(
 ) -> tuple[Clusters, list[Trial]]:
     """Choose k and cluster.
 
-    The finest division wins that is as stable as the most stable one (within
-    ``stability_slack``), has no cluster under ``min_users`` or ``min_share``, and none that is like
-    everybody. Where no k has clusters of the size, the one with the largest smallest cluster is taken.
+    How is said by :func:`choose`.
 
     Parameters
     ----------
@@ -280,6 +281,7 @@ def _judged(
             points,
             replace(space, centroids=best.centroids),
             lambda drawn, seed: space.again(drawn, k, seed)[0],
+            lambda drawn: replace(space, centroids=np.zeros((1, drawn.shape[1]))),
             config,
             features,
         ),
@@ -290,6 +292,7 @@ def reported(
     points: NDArray[Any],
     best: Division,
     again: Callable[[NDArray[Any], int], Division],
+    whole: Callable[[NDArray[Any]], Division],
     config: ClusterConfig,
     features: pd.DataFrame | None,
 ) -> Reported:
@@ -299,6 +302,8 @@ def reported(
     ----------
     again
         Makes as many groups of other points, from a seed.
+    whole
+        Makes one group of them.
     features
         (users, features): of the same users.
     """
@@ -309,7 +314,7 @@ def reported(
         found["difference"] = naming.plainest(features, best.assign(points))
     if not config.offers_choice:
         return found
-    agreed, explained = [], []
+    agreed, explained, gained = [], [], []
     for number in range(config.resamples):
         seed = config.seeds[number % len(config.seeds)]
         rows = np.random.default_rng([seed, number]).integers(0, len(points), len(points))
@@ -317,13 +322,18 @@ def reported(
         other = again(points[rows], seed)
         agreed.append(adjusted_rand_score(best.assign(left_out), other.assign(left_out)))
         explained.append(other.explains(left_out))
-    return {**found, "bootstrap": float(np.mean(agreed)), "held_out": float(np.mean(explained))}
+        gained.append(explained[-1] - whole(points[rows]).explains(left_out))
+    bootstrap, held_out, gain = (float(np.mean(values)) for values in (agreed, explained, gained))
+    return {**found, "bootstrap": bootstrap, "held_out": held_out, "gain": gain}
 
 
 def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
-    """Return the finest trial that is as stable as the most stable one.
+    """Return the coarsest trial that explains left-out users nearly as well as any that comes back.
 
-    Of those without a tiny group; and without one that is like everybody, where a k has none.
+    A trial comes back where fits on resamples agree with it as with the trial they agree with most, within
+    ``stability_slack``; of these the one with the fewest groups is taken that has ``enough_gain`` of the
+    largest gain. Only trials without a tiny group count; and without one that is like everybody, where a k
+    has none. Where every k has a tiny one, the trial with the largest smallest group is taken.
     """
     floor = least_users(users, config)
     sized = [trial for trial in trials if trial.smallest >= floor]
@@ -331,10 +341,11 @@ def choose(trials: list[Trial], users: int, config: ClusterConfig) -> Trial:
         return max(trials, key=lambda trial: trial.smallest)
     told = [trial for trial in sized if trial.difference is None or trial.difference >= config.min_difference]
     told = told or sized
-    most = max(trial.stability for trial in told)
-    return max(
-        (trial for trial in told if trial.stability >= most - config.stability_slack), key=lambda t: t.k
-    )
+    most = max(trial.bootstrap or 0.0 for trial in told)
+    back = [trial for trial in told if (trial.bootstrap or 0.0) >= most - config.stability_slack]
+    best = max(trial.gain or 0.0 for trial in back)
+    enough = best - (1 - config.enough_gain) * abs(best)
+    return min((trial for trial in back if (trial.gain or 0.0) >= enough), key=lambda trial: trial.k)
 
 
 def least_users(users: int, config: ClusterConfig) -> float:

@@ -205,9 +205,9 @@ def fit(
 ) -> tuple[LatentClasses, list[Trial]]:
     """Choose k and fit; on ``fit_users`` of them where there are more.
 
-    k is chosen as for clusters: the finest division that comes out the same from other starts. Where there
-    were classes before, as many go on from those while none of them is emptied: what another start gains in
-    likelihood is little, and moves people.
+    k is chosen as for clusters (:func:`ml.segments.clusters.choose`). Where there were classes before, as
+    many go on from those while none of them is emptied: what another start gains in likelihood is little,
+    and moves people.
 
     Parameters
     ----------
@@ -230,17 +230,17 @@ def fit(
     with threadpool_limits(limits=1):
         best: dict[int, LatentClasses] = {}
 
+        def fits(some: NDArray[Any], k: int) -> list[tuple[LatentClasses, float]]:
+            return [plain.again(some, k, seed) for seed in config.seeds]
+
+        def likeliest(some: NDArray[Any], k: int) -> LatentClasses:
+            return min(fits(some, k), key=lambda one: one[1])[0]
+
         def judge(k: int) -> Trial:
-            fits = [plain.again(points, k, seed) for seed in config.seeds]
-            best[k] = min(fits, key=lambda one: one[1])[0]
-            return _judged(
-                points,
-                best[k],
-                [one for one, _ in fits],
-                lambda drawn, seed: plain.again(drawn, k, seed)[0],
-                config,
-                known,
-            )
+            found = sorted(fits(points, k), key=lambda one: one[1])
+            best[k] = found[0][0]
+            others = [one for one, _ in found]
+            return _judged(points, best[k], others, lambda drawn, _: likeliest(drawn, k), config, known)
 
         trials = tried(judge, config)
     chosen = choose(trials, len(points), config)
@@ -248,8 +248,8 @@ def fit(
     if before is not None and before.habits == habits and before.codes:
         with threadpool_limits(limits=1):
             moved = before.moved_to(points)
-            fits = [moved, best.get(len(moved.codes), moved)]
-            trial = _judged(points, moved, fits, lambda drawn, _: before.moved_to(drawn), config, known)
+            both = [moved, best.get(len(moved.codes), moved)]
+            trial = _judged(points, moved, both, lambda drawn, _: before.moved_to(drawn), config, known)
         if trial.smallest >= least_users(len(points), config):
             found, chosen = moved, trial
     others = [trial for trial in trials if trial.k != chosen.k]
@@ -275,17 +275,22 @@ def _fitted(
         (k, columns): probabilities that each class had, which count as much as all that is answered now.
     """
     k = belongs.shape[1]
-    points = points.astype(np.float64)
     starts = sizes.cumsum() - sizes
-    total = points.sum(axis=0, dtype=np.float64)
+    is_given = np.asarray(
+        points.any(axis=0)
+    )  # two answers in three nobody gives: they would be multiplied for nothing
+    points = points[:, is_given].astype(np.float64)
+    total = np.zeros(len(is_given))
+    total[is_given] = points.sum(axis=0)
     usual = (total + 1e-3) / np.repeat(np.add.reduceat(total + 1e-3, starts), sizes)
     last = -np.inf
     for _ in range(ROUNDS):
         shares = np.log((belongs.sum(axis=0) + 1) / (len(points) + k))
-        answered = belongs.T @ points + PRIOR * usual
+        answered = np.tile(PRIOR * usual, (k, 1))
+        answered[:, is_given] += belongs.T @ points
         chances = answered / np.repeat(np.add.reduceat(answered, starts, axis=1), sizes, axis=1)
         weights = np.log(chances if before is None else (chances + before) / 2).T
-        belongs, likelihood = _probabilities(points @ weights + shares)
+        belongs, likelihood = _probabilities(points @ weights[is_given] + shares)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
         last = likelihood
@@ -328,7 +333,7 @@ def _judged(
         stability=float(np.mean([adjusted_rand_score(one, other) for one, other in combinations(placed, 2)])),
         smallest=int(np.bincount(labels, minlength=k).min()),
         silhouette=float(silhouette_score(np.sqrt(points[sample]), labels[sample])) if is_divided else 0.0,
-        **reported(points, best, again, config, features),
+        **reported(points, best, again, lambda drawn: best.again(drawn, 1, 0)[0], config, features),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from sklearn.metrics import adjusted_rand_score
 from cli import ShoalError
 from ml.configs import ClusterConfig, StabilityConfig
 from ml.encoder.tokens import Sequences
-from ml.segments import latent_classes
+from ml.segments import latent_classes, memory
+from ml.segments.behaviour import fit_classes
 from ml.segments.habits import DAYS, HOURS, PAUSES, PIECES, PRICES, VISIT_GAP_SECONDS, Habits
 from ml.segments.latent_classes import LatentClasses
 from ml.segments.stability import bootstrap_jaccard, labels_at
@@ -53,6 +55,27 @@ def people(random: np.random.Generator) -> tuple[Sequences, np.ndarray]:
                 (step, 60 if place else 90_000, int(random.integers(168)), 0.0, 0.0)
                 for _ in range(visits)
                 for place, step in enumerate(steps[int(group)])
+            ]
+        )
+    return sequences(*users), truth
+
+
+MOSTLY = 0.9
+FOUR = ClusterConfig(smallest_k=2, largest_k=6)
+
+
+def four_kinds(random: np.random.Generator) -> tuple[Sequences, np.ndarray]:
+    """Return users of four groups, mostly told apart by what follows what and by who comes at night."""
+    truth = random.integers(0, 4, 2 * USERS)
+    steps = (["search", "view", "cart"], ["view", "search", "view"])
+    users = []
+    for group in truth.tolist():
+        hours = (0, 1, 2, 3, 13) if group // 2 else (12, 13, 14, 15, 1)
+        users.append(
+            [
+                (step, 60 if place else 90_000, 24 * int(random.integers(7)) + hour, 0.0, 0.0)
+                for hour in random.choice(hours, int(random.integers(3, 9)))
+                for place, step in enumerate(steps[(group if random.random() < MOSTLY else group + 1) % 2])
             ]
         )
     return sequences(*users), truth
@@ -141,9 +164,11 @@ def test_every_k_tells_how_it_does_on_users_that_it_was_not_fitted_on(
     assert (two.bootstrap, two.difference) == (1.0, pytest.approx(_plainest(truth)))
     # Nearly what classes say of the users that they were fitted on.
     assert two.held_out == pytest.approx(found.explains(counts), abs=0.02)
+    one, _ = found.again(counts, 1, 0)
+    assert two.gain == pytest.approx(found.explains(counts) - one.explains(counts), abs=0.02)
     # Whoever asks for one k compares nothing.
     _, (only,) = latent_classes.fit(habits, counts, CONFIG.model_copy(update={"largest_k": 2}))
-    assert (only.bootstrap, only.held_out, only.difference) == (None, None, None)
+    assert (only.bootstrap, only.held_out, only.gain, only.difference) == (None,) * 4
 
 
 def _plainest(truth: np.ndarray) -> float:
@@ -173,6 +198,34 @@ def test_neither_order_of_users_nor_of_codes_moves_anybody(
     assert set(turned.codes) == set(codes)
     renamed = one.named(codes[::-1]).place(counts).code
     assert dict(zip(one.named(codes).place(counts).code, renamed, strict=True)).keys() == set(renamed)
+
+
+def test_new_keys_of_all_users_change_neither_k_nor_anybodys_segment() -> None:
+    told, truth = four_kinds(np.random.default_rng(5))
+    features = pd.DataFrame({"order_count": truth % 2, "night_share": truth // 2})
+    classes, trials = fit_classes(told, FOUR, features)
+    placed = classes.labels(memory.recalled(classes, told))
+    # Users lie in the order of their keys, and that is all that keys decide.
+    order = np.random.default_rng(6).permutation(len(told))
+    others = told.only(order)
+    again, tried = fit_classes(others, FOUR, features.iloc[order])
+    assert (again.labels(memory.recalled(again, others)) == placed[order]).all()
+    assert again.memory == classes.memory
+    assert [replace(trial, difference=None) for trial in tried] == [
+        replace(trial, difference=None) for trial in trials
+    ]
+
+
+def test_k_is_that_of_the_planted_groups_whoever_is_left_out() -> None:
+    # Two groups can be made of the four in two ways that are as good: which one a start finds is luck.
+    told, truth = four_kinds(np.random.default_rng(5))
+    habits = Habits.fit(told, 0.05)
+    counts = habits.of(told)
+    for seed in range(4):
+        kept = np.random.default_rng(seed).permutation(len(told))[: round(0.95 * len(told))]
+        found, trials = latent_classes.fit(habits, counts[kept], FOUR)
+        assert [trial.k for trial in trials if trial.is_chosen] == [4]
+        assert adjusted_rand_score(truth, found.labels(counts)) > 0.9
 
 
 def test_placement_tells_the_chance_of_being_wrong() -> None:

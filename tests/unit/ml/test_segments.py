@@ -42,8 +42,19 @@ def test_fit_rejects_a_k_with_a_cluster_under_the_floor(planted: tuple[np.ndarra
     assert {trial.k: trial.smallest for trial in trials}[2] == 3 or sizes.min() >= CONFIG.min_users
 
 
-def _sized(k: int, smallest: int, difference: float | None = None) -> clusters.Trial:
-    return clusters.Trial(k=k, stability=0.9, smallest=smallest, silhouette=0.1, difference=difference)
+def _sized(
+    k: int, smallest: int, difference: float | None = None, bootstrap: float = 0.9, gain: float | None = None
+) -> clusters.Trial:
+    gain = float(k) if gain is None else gain
+    return clusters.Trial(
+        k=k,
+        stability=0.9,
+        smallest=smallest,
+        silhouette=0.1,
+        bootstrap=bootstrap,
+        gain=gain,
+        difference=difference,
+    )
 
 
 def test_coarser_clusters_are_tried_only_while_every_finer_division_has_a_tiny_one() -> None:
@@ -79,7 +90,7 @@ def test_a_group_like_everybody_in_all_that_has_a_name_is_not_made_where_another
     plain = [_sized(2, 90, floor), _sized(3, 60, floor - 0.01)]
     assert clusters.choose(plain, 300, CONFIG).k == 2
     assert clusters.choose([_sized(2, 90, floor), _sized(3, 60, floor)], 300, CONFIG).k == 3
-    # Where every k has one, or features are unknown, size and stability alone choose.
+    # Where every k has one, or features are unknown, the other questions alone choose.
     assert clusters.choose([_sized(2, 90, 0.0), _sized(3, 60, 0.0)], 300, CONFIG).k == 3
     assert clusters.choose([_sized(2, 90), _sized(3, 60)], 300, CONFIG).k == 3
 
@@ -94,6 +105,27 @@ def test_plainest_group_is_as_far_from_everybody_as_its_most_telling_named_featu
     assert naming.plainest(features[["size_of_hat"]], np.array([0, 0, 1, 1])) == 0.0
 
 
+def test_of_divisions_that_come_back_the_coarsest_is_chosen_that_tells_nearly_as_much() -> None:
+    slack, enough = CONFIG.stability_slack, CONFIG.enough_gain
+    best = _sized(4, 60, bootstrap=0.8, gain=2.0)
+
+    def chosen(*others: clusters.Trial) -> int:
+        return clusters.choose([*others, best], 300, CONFIG).k
+
+    nearly = [_sized(2, 90, None, 0.8, enough * 2 - 0.01), _sized(3, 60, None, 0.8, enough * 2 + 0.01)]
+    assert chosen(*nearly) == 3
+    # What comes back on no resample is not asked what it tells, and sets no mark for others.
+    assert chosen(_sized(3, 60, bootstrap=0.8 - slack - 0.01, gain=2.0)) == 4
+    assert chosen(_sized(3, 60, bootstrap=0.8 - slack + 0.01, gain=2.0)) == 3
+    assert chosen(_sized(5, 60, bootstrap=0.8 - slack - 0.01, gain=3.0)) == 4
+    assert chosen(_sized(5, 60, bootstrap=0.8 - slack + 0.01, gain=3.0)) == 5
+    # Where groups tell less of others than one group does, the least bad are taken.
+    assert clusters.choose([_sized(2, 90, gain=-2.0), _sized(3, 60, gain=-1.0)], 300, CONFIG).k == 3
+    # Of one k nothing is asked.
+    only = clusters.Trial(k=3, stability=0.9, smallest=60, silhouette=0.1)
+    assert clusters.choose([only], 300, CONFIG) == only
+
+
 def test_every_k_tells_how_it_does_on_users_that_it_was_not_fitted_on(
     planted: tuple[np.ndarray, np.ndarray],
 ) -> None:
@@ -104,6 +136,7 @@ def test_every_k_tells_how_it_does_on_users_that_it_was_not_fitted_on(
     assert trials[0].bootstrap == 1.0 and trials[1].bootstrap < 0.9
     # Groups 8 apart have a variance of 4² between them and of 1 within: 16 / 17, nearly all in the axes.
     assert 0.9 < trials[0].held_out < 1
+    assert trials[0].gain == pytest.approx(trials[0].held_out)  # one cluster explains no variance
     assert trials[0].difference > 0.9
 
 
