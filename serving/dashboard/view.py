@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Choice = TypeVar("Choice")
 
+NOTHING = "–"
+"""What stands in a cell without a figure; Streamlit would write None."""
 NO_TOOLS = {"displayModeBar": False, "responsive": True}
 
 
@@ -186,7 +188,9 @@ def table(
     shown = frame[[column for column in columns if column in frame]]
     shown = shown.fillna({column: "" for column in shown if columns[column][1] == "text"})
     config = {column: _column(view, *columns[column]) for column in shown}
-    st.dataframe(shown, hide_index=True, column_config=config, height=height, width="stretch")
+    st.dataframe(
+        shown, hide_index=True, column_config=config, height=height, width="stretch", placeholder=NOTHING
+    )
     st.download_button(
         view.say("download"),
         csv_of(shown),

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from serving.dashboard import view
 from serving.dashboard.view import View
 from serving.dashboard.views import funnel, runs, segment, segments
 
@@ -103,3 +104,13 @@ def test_what_journals_hold_is_told_in_the_readers_language_and_codes_stay() -> 
         "table_name": ["funnel_daily", "events"],
     }
     assert runs._told(View(nobody, "en", ""), rows).equals(rows)
+
+
+def test_a_cell_without_a_figure_says_so_in_no_language(monkeypatch: Any) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(view.st, "dataframe", lambda frame, **options: drawn.update(options))
+    monkeypatch.setattr(view.st, "download_button", lambda *_, **__: None)
+    version: Any = SimpleNamespace(shop="simulated", as_of_date="2026-05-01")
+    rows = pd.DataFrame({"users": [12, None]})
+    view.table(View(version, "zh", ""), rows, "flows", {"users": ("用户", "number")})
+    assert drawn["placeholder"] == "–"
