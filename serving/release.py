@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cli import ShoalError
 from serving.disclosure import Audit, Sensitive
 from serving.groups import LEAST, OTHER
-from serving.small_groups import EMPTY, HIDDEN, PAIRS, Total, large, pair, shown
+from serving.small_groups import EMPTY, HIDDEN, PAIRS, Total, counted, pair
 from serving.tables import quoted
 
 if TYPE_CHECKING:
@@ -85,26 +85,19 @@ def _parts(
     withheld: Mapping[str, Collection[Total]] = EMPTY,
 ) -> Iterator[Cell]:
     """Yield the parts of the rows that are shown of a table whose schemes add up to the same."""
-    hiding = HIDDEN[table]
-    columns = [name for name, *_ in connection.execute(f"describe {schema}.{quoted(table)}").fetchall()]
-    parts = [part for part in hiding.parts if part.is_in(columns) and not part.is_money]
-    if not parts:
+    names = [name for name, *_ in connection.execute(f"describe {schema}.{quoted(table)}").fetchall()]
+    parts, query = counted(table, names, schema, withheld)
+    asked = [(at, part) for at, part in enumerate(parts) if not part.is_money]
+    if not asked:
         return
-    by = ", ".join(map(quoted, [*hiding.within, "segment_code"]))
-    counts = ", ".join(f"{part.users} as count_{at}" for at, part in enumerate(parts))
-    told = ", ".join(f"{quoted(part.columns[0])} is not null as told_{at}" for at, part in enumerate(parts))
-    both = ", ".join(f"count_{at}, told_{at}" for at in range(len(parts)))
-    rows = connection.execute(
-        f"select {by}, users, {both} "  # noqa: S608 - names of ours
-        f"from (select {by}, users, {counts} {large(table, schema)}) "
-        f"inner join (select {by}, {told} from ({shown(table, columns, schema, withheld)})) using ({by})"
-    ).fetchall()
-    for row in rows:
-        *key, scheme, code, users = row[: len(hiding.within) + 2]
-        of_parts = row[len(hiding.within) + 2 :]
-        for part, counted, is_told in zip(parts, of_parts[::2], of_parts[1::2], strict=True):
-            if counted is not None:
-                yield Cell((part.users, *key), scheme, code, users, counted, is_told)
+    by = [*map(quoted, HIDDEN[table].within), "segment_code", "users"]
+    both = [f"users_{at}, is_told_{at}" for at, _ in asked]
+    for row in connection.execute(f"select {', '.join([*by, *both])} {query}").fetchall():
+        *key, scheme, code, users = row[: len(by)]
+        of_parts = row[len(by) :]
+        for (_, part), some, is_told in zip(asked, of_parts[::2], of_parts[1::2], strict=True):
+            if some is not None:
+                yield Cell((part.users, *key), scheme, code, users, some, is_told)
 
 
 def _add_up(audit: Audit, found: Iterable[Cell]) -> Iterator[Sensitive]:

@@ -27,6 +27,11 @@ PAIRS = tuple(pairwise(STEPS))
 AMOUNTS = {"cart": "abandoned_amount", "pay": "net_revenue_amount"}
 """The funnel: its steps, those that follow one another, and the money that tells of a step."""
 
+WINDOWS = (7, 28, 90)
+"""Days that the page of the funnel adds up; fixed, lest two windows differ by one day of a few users."""
+TENS = 10
+"""What a window tells of days that hide a count: so many tens of users."""
+
 NOWHERE = ("NEW", "ABSENT", "IDENTIFIED", "ERASED")
 """Ends of users whom only one of two days knows, under that key at least."""
 NEVER_ORDERED = ("not_bought", "aware", "interested")
@@ -179,9 +184,40 @@ def shown(
     withheld
         By what counts a part, the totals of which none is shown: what :mod:`serving.release` found.
     """
-    hiding = HIDDEN.get(table, Parts(()))
     names = [*columns]
-    parts = [part for part in hiding.parts if part.is_in(names)]
+    parts, query = _hiding(table, names, schema, withheld)
+    told = ", ".join(_value(name, _why_not(name, parts)) for name in names)
+    return f"select {told} {query}"
+
+
+def counted(
+    table: str, columns: Iterable[str], schema: str = "bi", withheld: Mapping[str, Collection[Total]] = EMPTY
+) -> tuple[tuple[Part, ...], str]:
+    """Return a table's parts, and what to select from for how many of a row they are, told or not.
+
+    Part ``n`` is of ``users_n``; ``is_told_n`` where :func:`shown` tells it.
+    """
+    parts, query = _hiding(table, columns, schema, withheld)
+    told = (f"not ({' or '.join(_why_not(part.columns[0], parts))})" for part in parts)
+    is_told = ", ".join(["*", *(f"{one} as is_told_{at}" for at, one in enumerate(told))])
+    return parts, f"from (select {is_told} {query})"
+
+
+def in_tens(at: int) -> str:
+    """Return how many a part of several rows together are: those that are not told, in tens.
+
+    A day's few are not what a window of days tells beside all other days.
+    """
+    hidden = f"coalesce(sum(users_{at}) filter (where not is_told_{at}), 0)"
+    return f"coalesce(sum(users_{at}) filter (where is_told_{at}), 0) + {TENS} * round({hidden} / {TENS})"
+
+
+def _hiding(
+    table: str, columns: Iterable[str], schema: str, withheld: Mapping[str, Collection[Total]]
+) -> tuple[tuple[Part, ...], str]:
+    """Return the parts, and a query for a row's ``users_n`` of part n and whether it ``is_hidden_n``."""
+    hiding, names = HIDDEN.get(table, Parts(())), [*columns]
+    parts = tuple(part for part in hiding.parts if part.is_in(names))
     within = ", ".join(map(quoted, hiding.within))
     total = f"(partition by {within})" if within else "()"
     side = f"(partition by {within}, side)" if within else total
@@ -190,17 +226,20 @@ def shown(
         [*sides, *(f"{part.users} as users_{at}" for at, part in enumerate(parts))],
         [f"users_{at} between 1 and {LEAST - 1} as is_few_{at}" for at, _ in enumerate(parts)],
         [f"{_with_next(at, 'is_few', side)} as is_of_side_{at}" for at, _ in enumerate(parts)],
-        [f"{_with_next(at, 'is_of_side', total)} as is_hidden_{at}" for at, _ in enumerate(parts)],
+        [f"{_with_next(at, 'is_of_side', total)} as is_small_{at}" for at, _ in enumerate(parts)],
+        [
+            f"is_small_{at}{_is_among(within, withheld.get(part.users))} as is_hidden_{at}"
+            for at, part in enumerate(parts)
+        ],
     ]
     query = large(table, schema)
     for step in steps:
         query = f"from (select {', '.join(['*', *step])} {query})"
-    why = [f"is_hidden_{at}{_is_among(within, withheld.get(part.users))}" for at, part in enumerate(parts)]
-    told = ", ".join(
-        _value(name, [one for one, part in zip(why, parts, strict=True) if name in part.columns])
-        for name in names
-    )
-    return f"select {told} {query}"
+    return parts, query
+
+
+def _why_not(name: str, parts: Iterable[Part]) -> list[str]:
+    return [f"is_hidden_{at}" for at, part in enumerate(parts) if name in part.columns]
 
 
 def large(table: str, schema: str = "bi") -> str:

@@ -9,52 +9,54 @@ import streamlit as st
 from serving.dashboard import looks
 from serving.dashboard.view import View, chart, choose, nothing, table, told
 from serving.groups import LEAST, OTHER
-from serving.small_groups import AMOUNTS, PAIRS, STEPS, few, large
+from serving.small_groups import AMOUNTS, PAIRS, STEPS, WINDOWS, counted, in_tens, large
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-WINDOWS = (7, 28, 90)
-"""Days; fixed, so that two windows never differ by one day of a few users."""
-
 ALL = "all"
 
-FUNNEL = f"({large('funnel_daily')})"
-"""Days whole: a step that few took on each day is told where its window's days together are not few."""
+KEY = ("date", "scheme", "segment_code", "channel")
+COLUMNS = {
+    **{step: f"{step}_users" for step in STEPS},
+    **{f"{first}_{then}": f"{first}_to_{then}_share" for first, then in PAIRS},
+    **{amount: amount for amount in AMOUNTS.values()},
+}
+"""What is shown of a window, and the column of a day that tells it."""
+PARTS, FUNNEL = counted("funnel_daily", [*KEY, *COLUMNS.values()])
 
-SUMMED = """
+
+def _sum(name: str, column: str) -> str:
+    """Return how many took a step in a window, or what as many brought."""
+    at = next(at for at, part in enumerate(PARTS) if part.columns[0] == column)
+    if not PARTS[at].is_money:
+        return f"{in_tens(at)} as {name}"
+    return (
+        f"(sum({column}) * nullif({in_tens(at)}, 0) / nullif(sum(users_{at}), 0))::decimal(18, 2) as {name}"
+    )
+
+
+SUMMED = f"""
     select
         segment_code,
-        max({name}) as name,
+        max({{name}}) as name,
         sum(users)::bigint as user_days,
-        sum(browse_users)::bigint as browse,
-        sum(click_users)::bigint as click,
-        sum(cart_users)::bigint as cart,
-        sum(checkout_users)::bigint as checkout,
-        sum(pay_users)::bigint as pay,
-        sum(review_users)::bigint as review,
-        -- How many of a step's users also took the next one on that day and channel.
-        sum(browse_to_click_share * browse_users) as browse_click,
-        sum(click_to_cart_share * click_users) as click_cart,
-        sum(cart_to_checkout_share * cart_users) as cart_checkout,
-        sum(checkout_to_pay_share * checkout_users) as checkout_pay,
-        sum(pay_to_review_share * pay_users) as pay_review,
-        sum(net_revenue_amount)::decimal(18, 2) as net_revenue_amount,
-        sum(abandoned_amount)::decimal(18, 2) as abandoned_amount
-    from {funnel}
+        {", ".join(_sum(*shown) for shown in COLUMNS.items())}
+    {FUNNEL}
     where scheme = $scheme
         and date > (select max(date) from bi.funnel_daily) - to_days($window)
         and ($channel = 'all' or channel = $channel)
     group by segment_code
     order by user_days desc, segment_code
-"""
+"""  # noqa: S608 - our own text
+"""A window's days that tell a step, and in tens those on which few took it."""
 
-CHANNELS = """
-    select distinct channel from {funnel}
-    where scheme = $scheme and date > (select max(date) from bi.funnel_daily) - to_days($window)
+CHANNELS = f"""
+    select distinct channel {large("funnel_daily")}
+        and scheme = $scheme and date > (select max(date) from bi.funnel_daily) - to_days($window)
     order by channel
-"""
+"""  # noqa: S608 - our own text
 
 
 def render(view: View) -> None:
@@ -68,7 +70,7 @@ def render(view: View) -> None:
         scheme = choose("scheme", view.say("scheme"), schemes, lambda one: view.say(f"scheme_{one}"))
     with middle:
         window = choose("window", view.say("window"), WINDOWS, lambda n: view.say("last_days", n=n), 28)
-    found = view.published.ask(CHANNELS.format(funnel=FUNNEL), scheme=scheme, window=window)
+    found = view.published.ask(CHANNELS, scheme=scheme, window=window)
     channels = found["channel"].tolist()
     names = {ALL: view.say("all"), OTHER: view.say("small_channels"), "unknown": view.say("unknown")}
     with right:
@@ -78,8 +80,8 @@ def render(view: View) -> None:
             [ALL, *channels],
             lambda one: names.get(one, one),
         )
-    query = SUMMED.format(name=view.name, funnel=FUNNEL)
-    rows = told_steps(view.published.ask(query, scheme=scheme, window=window, channel=channel))
+    query = SUMMED.format(name=view.name)
+    rows = view.published.ask(query, scheme=scheme, window=window, channel=channel)
     if rows.empty:
         nothing(view, view.say("too_few_users", k=LEAST))
         return
@@ -100,28 +102,6 @@ def render(view: View) -> None:
         table(view, rows.assign(channel=channel), f"funnel_{scheme}_{window}_{channel}", columns)
 
 
-def told_steps(rows: pd.DataFrame, k: int = LEAST) -> pd.DataFrame:
-    """Return the rows with what few users did left empty, and the next smallest where they are few together.
-
-    A step of one to nine days of a user is one of fewer than ten users.
-    """
-    found = rows.copy()
-    for step in STEPS:
-        taken = rows.set_index("segment_code")[step]
-        is_few = few(taken[taken > 0], k)
-        places = rows["segment_code"].isin(is_few.index[is_few])
-        beside = [f"{first}_{then}" for first, then in PAIRS if step in (first, then)]
-        found[[step, *beside]] = found[[step, *beside]].astype("float64")
-        found.loc[places, [step, *beside]] = None
-        if step in AMOUNTS:
-            found[AMOUNTS[step]] = found[AMOUNTS[step]].astype("float64")
-            found.loc[found[step].isna() | (rows[step] == 0), AMOUNTS[step]] = None
-    for first, then in PAIRS:
-        part = found[f"{first}_{then}"].round()
-        found.loc[(part > 0) & (part < k), f"{first}_{then}"] = None
-    return found
-
-
 def _figures(view: View, rows: pd.DataFrame) -> None:
     total = rows[[*STEPS, *(f"{first}_{then}" for first, then in PAIRS)]].sum()
     with st.container(horizontal=True):
@@ -134,7 +114,8 @@ def _figures(view: View, rows: pd.DataFrame) -> None:
 
 
 def _share(part: float, whole: float) -> float | None:
-    return None if looks.is_missing(part) or not whole else float(part) / float(whole)
+    """Return a share; who took two steps may be rounded to more than who took the first."""
+    return None if looks.is_missing(part) or not whole else min(float(part) / float(whole), 1.0)
 
 
 def _steps(view: View, rows: pd.DataFrame) -> go.Figure:

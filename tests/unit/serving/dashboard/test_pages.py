@@ -54,34 +54,6 @@ def test_bars_are_drawn_beside_the_longest_and_name_each_segment_as_it_is() -> N
     assert "<Tea>" not in drawn
 
 
-def test_a_funnel_leaves_out_what_few_did_and_the_next_smallest_where_these_are_few_together() -> None:
-    """Four paid in one segment: beside the total of another scheme the next segment hides them."""
-    told = {"browse": 90, "click": 80, "cart": 60, "checkout": 40, "pay": 30, "review": 0}
-    parts = {f"{first}_{then}": float(told[then]) for first, then in funnel.PAIRS}
-    row = {**told, **parts, "net_revenue_amount": 500, "abandoned_amount": 70}
-    rows = pd.DataFrame(
-        [
-            {**row, "segment_code": "loyal"},
-            {**row, "segment_code": "purchased", "pay": 12, "checkout_pay": 11.0},
-            {**row, "segment_code": "aware", "pay": 4, "checkout_pay": 4.0},
-            {**row, "segment_code": "interested", "pay": 0, "checkout_pay": 0.0, "click_cart": 7.0},
-        ]
-    )
-    found = funnel.told_steps(rows).set_index("segment_code")
-    assert found["pay"].isna().to_dict() == {
-        "loyal": False,
-        "purchased": True,
-        "aware": True,
-        "interested": False,
-    }
-    for column in ("checkout_pay", "pay_review"):
-        assert found[column].isna().tolist()[1:3] == [True, True], column
-    # Refunds alone are some few's, too.
-    assert found["net_revenue_amount"].isna().tolist() == [False, True, True, True]
-    assert found["click_cart"].isna().tolist() == [False, False, False, True]
-    assert found[["browse", "click", "cart", "checkout", "abandoned_amount"]].notna().all(axis=None)
-
-
 def test_what_journals_hold_is_told_in_the_readers_language_and_codes_stay() -> None:
     rows = pd.DataFrame(
         {
@@ -114,3 +86,31 @@ def test_a_cell_without_a_figure_says_so_in_no_language(monkeypatch: Any) -> Non
     rows = pd.DataFrame({"users": [12, None]})
     view.table(View(version, "zh", ""), rows, "flows", {"users": ("用户", "number")})
     assert drawn["placeholder"] == "–"
+
+
+def test_a_window_of_the_funnel_counts_in_tens_what_few_did_each_day() -> None:
+    """On three days 20, 4 and 3 of the segment paid, on one nobody did: 27, of whom 7 are told as ten."""
+    days = [(20, 0.5, 200), (4, 1.0, 40), (3, 1.0, 30), (0, None, 0)]
+    rows = [
+        {"date": f"2026-03-0{day}", "users": 30, "pay_users": paid, "pay_to_review_share": share, "net": net}
+        for day, (paid, share, net) in enumerate(days, 1)
+    ]
+    steps = ", ".join(f"20 as {step}_users" for step in funnel.STEPS if step != "pay")
+    shares = ", ".join(f"1.0 as {first}_to_{then}_share" for first, then in funnel.PAIRS[:-1])
+    with duckdb.connect() as connection:
+        connection.register("told", pd.DataFrame(rows))
+        connection.execute(f"""
+            create schema bi; create table bi.funnel_daily as
+            select date::date as date, 'rfm' as scheme, 'loyal' as segment_code, 'Loyal' as name,
+                'web' as channel, users, pay_users, pay_to_review_share, net as net_revenue_amount,
+                200 as abandoned_amount, {steps}, {shares}
+            from told
+        """)
+        asked = {"scheme": "rfm", "window": 7, "channel": "all"}
+        (row,) = connection.execute(funnel.SUMMED.format(name="name"), asked).df().to_dict("records")
+    assert (row["user_days"], row["browse"], row["pay"]) == (4 * 30, 4 * 20, 20 + 10)
+    # Half of 20, and of 7 all: those are ten.
+    assert row["pay_review"] == 20 / 2 + 10
+    # What 30 bring where 27 bring 270.
+    assert row["net_revenue_amount"] == 30 * (270 / 27)
+    assert row["abandoned_amount"] == 4 * 200
