@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Terms = Mapping[Hashable, float]
 """A sum of unknowns: how often each of them counts."""
 
+ENDLESS = 1e9
+"""More than any count: what an unknown without a bound is at most, as programs have to end."""
+
 HALF = 0.5
 """Programs are solved in floating point; users are whole."""
 
@@ -164,7 +167,7 @@ class _Program:
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         constraints = [LinearConstraint(self.matrix, self.least, self.most)] if len(self.least) else []
-        found = milp(goal, constraints=constraints, bounds=Bounds(0, self.bounds))
+        found = milp(goal, constraints=constraints, bounds=Bounds(0, np.minimum(self.bounds, ENDLESS)))
         if found.x is None:
             raise ValueError(f"what is told can't be: {found.message}")
         return np.asarray(found.x)

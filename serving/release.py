@@ -32,8 +32,8 @@ class Cell(NamedTuple):
     """What is counted, and where: all schemes tell it in parts."""
     scheme: str
     code: str
-    users: float
-    """All of the segment: at most so many are counted."""
+    most: float
+    """So many are counted at most: all users of the segment, where users are counted."""
     counted: float
     is_told: bool
 
@@ -45,7 +45,10 @@ class Cell(NamedTuple):
 def betrayed(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "bi") -> list[str]:
     """Return which few users a table betrays that says the same by several schemes, one sentence each."""
     audit = Audit()
-    found = audit.betrayed([*_add_up(audit, [*_parts(connection, table, schema)])])
+    try:
+        found = audit.betrayed([*_add_up(audit, [*_parts(connection, table, schema)])])
+    except ValueError as error:
+        return [f"{table}: its schemes contradict each other, so whom it betrays is not known: {error}"]
     return [
         f"{table} tells {users} of {' '.join(map(str, [*total, *codes]))}: they are {least} to {most}"
         for (users, total, codes), (least, most) in found.items()
@@ -97,7 +100,8 @@ def _parts(
         of_parts = row[len(by) :]
         for (_, part), some, is_told in zip(asked, of_parts[::2], of_parts[1::2], strict=True):
             if some is not None:
-                yield Cell((part.users, *key), scheme, code, users, some, is_told)
+                most = users if part.are_users else inf
+                yield Cell((part.users, *key), scheme, code, most, some, is_told)
 
 
 def _add_up(audit: Audit, found: Iterable[Cell]) -> Iterator[Sensitive]:
@@ -128,11 +132,11 @@ def _equal(audit: Audit, whole: Hashable, parts: list[Cell], mixed: Iterable[Cel
     terms: dict[Hashable, float] = {whole: -1}
     for cell in parts:
         if not cell.is_told:
-            audit.bound(cell.unknown, cell.users)
+            audit.bound(cell.unknown, cell.most)
             terms[cell.unknown] = 1
     for cell in mixed:
         some = cell.unknown, "some"
-        audit.bound(some, cell.counted if cell.is_told else cell.users)
+        audit.bound(some, cell.counted if cell.is_told else cell.most)
         terms[some] = 1
         if not cell.is_told:
             audit.know({some: 1, cell.unknown: -1}, -inf, 0)
@@ -150,6 +154,6 @@ def _nest(audit: Audit, found: Iterable[Cell]) -> None:
                     total = (f"{step}_users", *cell.total[1:])
                     of_step = steps[total, cell.scheme, cell.code]
                     if of_step.is_told:
-                        audit.bound(cell.unknown, min(cell.users, of_step.counted))
+                        audit.bound(cell.unknown, min(cell.most, of_step.counted))
                     else:
                         audit.know({cell.unknown: 1, of_step.unknown: -1}, -inf, 0)

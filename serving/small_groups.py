@@ -90,6 +90,8 @@ class Part:
 
     users: str
     columns: tuple[str, ...]
+    are_users: bool = True
+    """Whether users are counted, so that a row has no more of them, and not what they did."""
 
     @property
     def is_money(self) -> bool:
@@ -147,7 +149,7 @@ HIDDEN = {
             *_some("active_last_7_days", "active_last_7_days"),
             *_some("buyers_last_30_days", "buyers_last_30_days"),
             # Nine orders are of nine users at most.
-            Part(ORDERS, ("orders_last_90_days_avg",)),
+            Part(ORDERS, ("orders_last_90_days_avg",), are_users=False),
             _money(ORDERS, "net_revenue_last_90_days"),
         ),
         within=("as_of_date", "scheme"),

@@ -43,6 +43,19 @@ def test_the_few_whom_another_schemes_total_tells_are_found(
     assert release.withheld(version) == {"pay_users": {(DAY, "web", "rfm")}}
 
 
+def test_orders_are_as_many_as_users_make(version: duckdb.DuckDBPyConnection) -> None:
+    """Of the 14 who are high, hidden beside the few orders of the medium, each made more than two."""
+    version.execute("""
+        create table bi.segment_profile_daily as
+        select date '2026-03-01' as as_of_date, *, orders / users as orders_last_90_days_avg from (values
+            ('rfm', 'champions', 25, 65), ('rfm', 'gone', 23, 10), ('rfm', 'big', 10, 6),
+            ('value', 'high', 14, 34), ('value', 'low', 21, 39), ('value', 'medium', 23, 8),
+            ('behaviour', 'mixed_shoppers', 58, 81)
+        ) as told (scheme, segment_code, users, orders)
+    """)
+    assert release.betrayed(version, "segment_profile_daily") == []
+
+
 def test_who_paid_is_not_told_where_their_carts_betray_it(version: duckdb.DuckDBPyConnection) -> None:
     """Twenty of 23 paid in two segments: who left twelve carts and paid for all of them tells of eight."""
     version.execute("""
