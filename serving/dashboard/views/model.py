@@ -244,7 +244,7 @@ def _hold_out(
 def calibrated(runs: pd.DataFrame, day: date, served: str | None) -> pd.DataFrame:
     """Return one row per bin of users of similar scores, of a day's models and of the one that serves.
 
-    A version of an earlier release knows none.
+    A version of an earlier release knows none, and so do models that give no chance, such as a rank.
 
     Parameters
     ----------
@@ -259,10 +259,11 @@ def calibrated(runs: pd.DataFrame, day: date, served: str | None) -> pd.DataFram
     # Of a day that was trained twice the one that serves, else the newest.
     shown = shown.sort_values("is_served", ascending=False, kind="stable")
     shown = shown.drop_duplicates(["as_of_date", "model"]).sort_index()
+    told = shown.dropna(subset=["calibration"]) if "calibration" in shown else shown.iloc[:0]
     rows = [
         {"model": run["model"], "day": run["as_of_date"].date(), "is_served": run["is_served"], **one}
-        for run in shown.to_dict("records")
-        for one in json.loads(run.get("calibration") or "[]")
+        for run in told.to_dict("records")
+        for one in json.loads(run["calibration"])
     ]
     return pd.DataFrame(rows)
 

@@ -63,20 +63,20 @@ def test_decisions_are_told_in_the_language_of_the_reader_where_they_are_told_in
 
 def test_hold_out_shows_the_models_of_a_training_and_the_champion_of_an_earlier_one() -> None:
     bins = '[{"users": 40, "mean_score": 0.2, "observed_share": 0.3, "share_low": 0.2, "share_high": 0.4}]'
-    days = pd.to_datetime(["2026-03-08", "2026-03-08", "2026-03-08", "2026-03-01", "2026-03-01"])
+    days = pd.to_datetime(["2026-03-08"] * 4 + ["2026-03-01"] * 2)
     runs = pd.DataFrame(
         {
             "as_of_date": days,
-            # The newest first; of the eighth lightgbm was fitted twice.
-            "model": ["bert", "lightgbm", "lightgbm", "bert", "lightgbm"],
-            "registered_model": ["high_value", None, None, "high_value", None],
-            "model_version": ["4", None, None, "3", None],
-            "calibration": [bins, bins, "[]", bins, bins],
+            # The newest first; of the eighth lightgbm was fitted twice, and segments are no chance.
+            "model": ["bert", "lightgbm", "segments", "lightgbm", "bert", "lightgbm"],
+            "registered_model": ["high_value", None, None, None, "high_value", None],
+            "model_version": ["4", None, None, None, "3", None],
+            "calibration": [bins, bins, float("nan"), "[]", bins, bins],
         }
     )
     found = model.calibrated(runs, days[0].date(), "3")
     told = list(zip(found["model"], found["day"], found["is_served"], strict=True))
-    eighth, first = days[0].date(), days[3].date()
+    eighth, first = days[0].date(), days[4].date()
     assert told == [("bert", eighth, False), ("lightgbm", eighth, False), ("bert", first, True)]
     # A version that an earlier release published knows none.
     assert model.calibrated(runs.drop(columns="calibration"), eighth, "3").empty
