@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cli import ShoalError
 from serving.disclosure import Audit, Sensitive
 from serving.groups import LEAST, OTHER
-from serving.small_groups import EMPTY, HIDDEN, PAIRS, Total, counted, pair
+from serving.small_groups import EMPTY, HIDDEN, PAIRS, RULES, Total, counted, pair
 from serving.tables import quoted
 
 if TYPE_CHECKING:
     import duckdb
-
-RULES = {"rfm": {"not_bought"}, "lifecycle": {"aware", "interested"}}
-"""The schemes that tell who has never ordered, and by which segments."""
 
 
 class Cell(NamedTuple):
@@ -46,9 +43,9 @@ def betrayed(connection: duckdb.DuckDBPyConnection, table: str, schema: str = "b
     """Return which few users a table betrays that says the same by several schemes, one sentence each."""
     audit = Audit()
     try:
-        found = audit.betrayed([*_add_up(audit, [*_parts(connection, table, schema)])])
-    except ValueError as error:
-        return [f"{table}: its schemes contradict each other, so whom it betrays is not known: {error}"]
+        found = _betrayed(audit, table, _add_up(audit, [*_parts(connection, table, schema)]))
+    except ShoalError as error:
+        return [str(error)]
     return [
         f"{table} tells {users} of {' '.join(map(str, [*total, *codes]))}: they are {least} to {most}"
         for (users, total, codes), (least, most) in found.items()
@@ -72,13 +69,22 @@ def withheld(connection: duckdb.DuckDBPyConnection, schema: str = "bi") -> dict[
         audit, found = Audit(), [*_parts(connection, table, schema, hidden)]
         asked = [*_add_up(audit, found)]
         _nest(audit, found)
-        more = {(users, total) for users, total, _ in audit.betrayed(asked)}
+        more = {(users, total) for users, total, _ in _betrayed(audit, table, asked)}
         if not more:
             return hidden
         if all(total in hidden[users] for users, total in more):
             raise ShoalError(f"bi.{table} betrays few users whatever it leaves out: {min(map(str, more))}")
         for users, total in more:
             hidden[users].add(total)
+
+
+def _betrayed(audit: Audit, table: str, asked: Iterable[Sensitive]) -> dict[Any, tuple[int, int]]:
+    try:
+        return audit.betrayed(asked)
+    except ValueError as error:
+        raise ShoalError(
+            f"{table}: its schemes contradict each other, so whom it betrays is not known: {error}"
+        ) from error
 
 
 def _parts(
@@ -90,7 +96,7 @@ def _parts(
     """Yield the parts of the rows that are shown of a table whose schemes add up to the same."""
     names = [name for name, *_ in connection.execute(f"describe {schema}.{quoted(table)}").fetchall()]
     parts, query = counted(table, names, schema, withheld)
-    asked = [(at, part) for at, part in enumerate(parts) if not part.is_money]
+    asked = [(at, part) for at, part in enumerate(parts) if part.known_by != "money"]
     if not asked:
         return
     by = [*map(quoted, HIDDEN[table].within), "segment_code", "users"]
@@ -100,7 +106,7 @@ def _parts(
         of_parts = row[len(by) :]
         for (_, part), some, is_told in zip(asked, of_parts[::2], of_parts[1::2], strict=True):
             if some is not None:
-                most = users if part.are_users else inf
+                most = users if part.known_by == "users" else inf
                 yield Cell((part.users, *key), scheme, code, most, some, is_told)
 
 

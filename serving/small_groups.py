@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from serving.groups import LEAST, OTHER
 from serving.tables import quoted
@@ -34,8 +34,9 @@ TENS = 10
 
 NOWHERE = ("NEW", "ABSENT", "IDENTIFIED", "ERASED")
 """Ends of users whom only one of two days knows, under that key at least."""
-NEVER_ORDERED = ("not_bought", "aware", "interested")
-"""Segments of those who have never ordered: how many these are is told by every scheme of rules."""
+RULES = {"rfm": ("not_bought",), "lifecycle": ("aware", "interested")}
+"""The schemes of rules, and their segments of those who have never ordered: each tells how many these are."""
+NEVER_ORDERED = tuple(code for codes in RULES.values() for code in codes)
 
 EVERY_SIDE = ("never ordered", "ordered", "both", "elsewhere")
 
@@ -90,13 +91,8 @@ class Part:
 
     users: str
     columns: tuple[str, ...]
-    are_users: bool = True
-    """Whether users are counted, so that a row has no more of them, and not what they did."""
-
-    @property
-    def is_money(self) -> bool:
-        """Whether it is not counted how many they are, but how many at least."""
-        return self.users.startswith("case ")
+    known_by: Literal["users", "orders", "money"] = "users"
+    """By what they are counted: a row can have more orders than users; money says how many at least."""
 
     def is_in(self, columns: Iterable[str]) -> bool:
         """Return whether a table with these columns has what the part is counted by."""
@@ -124,7 +120,7 @@ def _some(users: str, *columns: str) -> tuple[Part, Part]:
 
 def _money(users: str, amount: str) -> Part:
     """Return those of whom money tells: where nobody paid, at least one whom something was refunded."""
-    return Part(f"case when {users} = 0 and {amount} <> 0 then 1 else {users} end", (amount,))
+    return Part(f"case when {users} = 0 and {amount} <> 0 then 1 else {users} end", (amount,), "money")
 
 
 def _step(name: str) -> tuple[Part, ...]:
@@ -149,7 +145,7 @@ HIDDEN = {
             *_some("active_last_7_days", "active_last_7_days"),
             *_some("buyers_last_30_days", "buyers_last_30_days"),
             # Nine orders are of nine users at most.
-            Part(ORDERS, ("orders_last_90_days_avg",), are_users=False),
+            Part(ORDERS, ("orders_last_90_days_avg",), "orders"),
             _money(ORDERS, "net_revenue_last_90_days"),
         ),
         within=("as_of_date", "scheme"),
@@ -167,10 +163,11 @@ HIDDEN = {
 }
 """What is empty where a part is of one to nine users, or what is left of a total would be."""
 
+ALL_TOLD = " ".join(f"when '{scheme}' then {len(codes)}" for scheme, codes in RULES.items())
 SIDE = f"""case
-    when segment_code in {NEVER_ORDERED} and scheme in ('rfm', 'lifecycle') then 'never ordered'
+    when segment_code in {NEVER_ORDERED} and scheme in {tuple(RULES)} then 'never ordered'
     when segment_code = '{OTHER}' and count(*) filter (where segment_code in {NEVER_ORDERED}) over {{total}}
-        < if(scheme = 'rfm', 1, 2) then 'both'
+        < case scheme {ALL_TOLD} else 1 end then 'both'
     else 'ordered'
 end"""
 """In SQL what :func:`side_of` tells; _other is of those who ordered where all others are told beside it."""

@@ -276,9 +276,8 @@ def _fitted(
     """
     k = belongs.shape[1]
     starts = sizes.cumsum() - sizes
-    is_given = np.asarray(
-        points.any(axis=0)
-    )  # two answers in three nobody gives: they would be multiplied for nothing
+    # Two answers in three nobody gives: they would be multiplied for nothing.
+    is_given = np.asarray(points.any(axis=0))
     points = points[:, is_given].astype(np.float64)
     total = np.zeros(len(is_given))
     total[is_given] = points.sum(axis=0)

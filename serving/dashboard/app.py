@@ -9,9 +9,10 @@ import streamlit as st
 
 import settings
 from cli import ShoalError
+from ml.words import Language
 from serving.dashboard import door, looks, navigation, published
 from serving.dashboard.view import View, choose, tell_missed, the_only, told
-from serving.dashboard.words import Language, say
+from serving.dashboard.words import say
 
 HERE = settings.ROOT / "serving" / "dashboard"
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}

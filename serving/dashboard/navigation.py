@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from serving.dashboard.words import Language, say
+from ml.words import Language
+from serving.dashboard.words import say
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage

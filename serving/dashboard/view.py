@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
+from ml.words import Language
 from serving import export
 from serving.dashboard import looks
 from serving.dashboard.published import Published
-from serving.dashboard.words import Language, say, texts
+from serving.dashboard.words import say, texts
 from serving.groups import OTHER
 from serving.query import defused
 from serving.recorded import in_chinese

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import settings
-
-Language = Literal["en", "zh"]
+from ml.words import Language
 
 FILE = settings.ROOT / "serving" / "dashboard" / "words.csv"
 SEEDS = {"feature": "segment_features", "act": "event_types"}

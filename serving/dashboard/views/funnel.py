@@ -30,7 +30,7 @@ PARTS, FUNNEL = counted("funnel_daily", [*KEY, *COLUMNS.values()])
 def _sum(name: str, column: str) -> str:
     """Return how many took a step in a window, or what as many brought."""
     at = next(at for at, part in enumerate(PARTS) if part.columns[0] == column)
-    if not PARTS[at].is_money:
+    if PARTS[at].known_by != "money":
         return f"{in_tens(at)} as {name}"
     return (
         f"(sum({column}) * nullif({in_tens(at)}, 0) / nullif(sum(users_{at}), 0))::decimal(18, 2) as {name}"

@@ -138,18 +138,15 @@ def _serving(view: View) -> str | None:
         nothing(view, view.say("no_scores"))
         return None
     served = rows.iloc[0]
+    figures = {
+        "serves_today": view.call("model", served["model_name"]),
+        "model_version": str(served["model_version"]),
+        "users_scored": looks.number(served["users"]),
+        "looks_ahead": view.say("days", n=int(served["horizon_days"])),
+    }
     with st.container(horizontal=True):
-        st.metric(
-            view.say("serves_today"), view.call("model", served["model_name"]), border=True, height="stretch"
-        )
-        st.metric(view.say("model_version"), str(served["model_version"]), border=True, height="stretch")
-        st.metric(view.say("users_scored"), looks.number(served["users"]), border=True, height="stretch")
-        st.metric(
-            view.say("looks_ahead"),
-            view.say("days", n=int(served["horizon_days"])),
-            border=True,
-            height="stretch",
-        )
+        for name, figure in figures.items():
+            st.metric(view.say(name), figure, border=True, height="stretch")
     return str(served["model_version"])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cli import ShoalError
 from serving import release, small_groups
 from serving.small_groups import NEVER_ORDERED, few
 
@@ -74,6 +75,20 @@ def test_who_paid_is_not_told_where_their_carts_betray_it(version: duckdb.DuckDB
         version.sql(f"select checkout_to_pay_share from ({told}) where scheme = 'rfm'").fetchall()
         == [(None,)] * 3
     )
+
+
+def test_schemes_that_contradict_each_other_are_named(version: duckdb.DuckDBPyConnection) -> None:
+    """Of 22 users in two segments 34 paid."""
+    version.execute("""
+        create table bi.funnel_daily as
+        select date '2026-03-01' as date, 'web' as channel, * from (values
+            ('rfm', 'champions', 12, 30), ('rfm', 'gone', 10, 4), ('value', 'high', 100, 34)
+        ) as told (scheme, segment_code, users, pay_users)
+    """)
+    with pytest.raises(ShoalError, match="funnel_daily: its schemes contradict each other"):
+        release.withheld(version)
+    (told,) = release.betrayed(version, "funnel_daily")
+    assert "contradict each other" in told
 
 
 SCHEMES = {
