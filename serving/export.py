@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import journal
 import settings
-from cli import ShoalError, UsageError
+from cli import ShoalError, UsageError, console
 from serving import groups, release, versions
 from serving.groups import OTHER
 from serving.query import connect, defused
@@ -115,7 +115,8 @@ class Source:
 
     @cached_property
     def _withheld(self) -> dict[str, set[Total]]:
-        return release.withheld(self.connection)
+        with console.status("asking whom the funnel's steps would betray together"):
+            return release.withheld(self.connection)
 
     def _read(self, table: Table) -> str:
         if table.name in GROUP_TABLES:
